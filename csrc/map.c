@@ -1,0 +1,131 @@
+/* Decodes the map: an adaptive binary range decoder, and the prediction of labels around it. */
+#include "sidecar.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HALF = 1 << 14, ONE = 1 << 15, RATE = 5 };
+
+struct stdo_map {
+    const stdo_sidecar *sidecar;
+    uint32_t segment;           /* the one being decoded */
+    uint32_t next;              /* frame that decode_frame gives next, counted in the segment */
+    uint32_t range, code, position;
+    uint16_t same[4];
+    uint16_t other[STDO_MAX_NETS + 1][STDO_MAX_NETS - 1];
+    uint8_t *labels;            /* [rows][columns] of the frame before `next` */
+    uint8_t *moved;             /* [columns]: of the row above, then of this row */
+};
+
+static uint32_t next_byte(stdo_map *map, const stdo_segment *segment)
+{
+    return map->position < segment->info.map_bytes ? segment->map[map->position++] : 0;
+}
+
+static int decode_bit(stdo_map *map, const stdo_segment *segment, uint16_t *p)
+{
+    const uint32_t bound = (map->range >> 15) * *p;
+    const int bit = map->code >= bound;
+    if (bit) {
+        map->code -= bound;
+        map->range -= bound;
+        *p = (uint16_t)(*p - (*p >> RATE));
+    } else {
+        map->range = bound;
+        *p = (uint16_t)(*p + ((ONE - *p) >> RATE));
+    }
+    while (map->range < 1u << 24) {
+        map->range <<= 8;
+        map->code = map->code << 8 | next_byte(map, segment);
+    }
+    return bit;
+}
+
+static uint8_t decode_label(stdo_map *map, const stdo_segment *segment, uint8_t predicted, unsigned context)
+{
+    if (decode_bit(map, segment, &map->same[context]) == 0) return predicted;
+    uint8_t i = 0;
+    while (i + 1u < segment->info.nets && decode_bit(map, segment, &map->other[predicted][i])) i++;
+    return (uint8_t)(i + (i >= predicted));
+}
+
+static void start_segment(stdo_map *map, uint32_t index)
+{
+    const stdo_segment *segment = &map->sidecar->segment[index];
+    map->segment = index;
+    map->next = 0;
+    map->range = UINT32_MAX;
+    map->code = 0;
+    map->position = 0;
+    for (int i = 0; i < 4; i++) map->code = map->code << 8 | next_byte(map, segment);
+    for (int i = 0; i < 4; i++) map->same[i] = HALF;
+    for (int i = 0; i <= STDO_MAX_NETS; i++)
+        for (int j = 0; j < STDO_MAX_NETS - 1; j++) map->other[i][j] = HALF;
+    memset(map->labels, 0, (size_t)map->sidecar->info.columns * map->sidecar->info.rows);
+}
+
+static void decode_frame(stdo_map *map)
+{
+    const stdo_info *info = &map->sidecar->info;
+    const stdo_segment *segment = &map->sidecar->segment[map->segment];
+    const int first = map->next++ == 0;
+    if (segment->info.nets == 0) return;
+
+    uint8_t *label = map->labels;
+    memset(map->moved, 0, info->columns);
+    for (uint32_t y = 0; y < info->rows; y++)
+        for (uint32_t x = 0; x < info->columns; x++, label++) {
+            uint8_t predicted = *label;
+            unsigned context = 3;
+            if (first)
+                predicted = x > 0 ? label[-1] : y > 0 ? *(label - info->columns) : 0;
+            else
+                context = map->moved[x] + (x > 0 ? map->moved[x - 1] : 0u);
+            *label = decode_label(map, segment, predicted, context);
+            map->moved[x] = *label != predicted;
+        }
+}
+
+static uint32_t segment_of(const stdo_sidecar *sidecar, uint32_t frame)
+{
+    uint32_t low = 0, high = sidecar->info.segments;
+    while (high - low > 1) {
+        const uint32_t middle = low + (high - low) / 2;
+        if (sidecar->segment[middle].info.first_frame <= frame) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out)
+{
+    if (out == NULL) return STDO_ERROR_ARGUMENT;
+    *out = NULL;
+    if (sidecar == NULL) return STDO_ERROR_ARGUMENT;
+
+    const size_t patches = (size_t)sidecar->info.columns * sidecar->info.rows;
+    stdo_map *map = malloc(sizeof *map + patches + sidecar->info.columns);
+    if (map == NULL) return STDO_ERROR_MEMORY;
+    map->sidecar = sidecar;
+    map->labels = (uint8_t *)(map + 1);
+    map->moved = map->labels + patches;
+    start_segment(map, 0);
+    *out = map;
+    return STDO_OK;
+}
+
+void stdo_map_free(stdo_map *map) { free(map); }
+
+stdo_status stdo_map_read(stdo_map *map, uint32_t frame, uint8_t *labels)
+{
+    if (map == NULL || labels == NULL) return STDO_ERROR_ARGUMENT;
+    const stdo_info *info = &map->sidecar->info;
+    if (frame >= info->frames) return STDO_ERROR_FRAME_RANGE;
+
+    const uint32_t segment = segment_of(map->sidecar, frame);
+    const uint32_t wanted = frame - map->sidecar->segment[segment].info.first_frame;
+    if (segment != map->segment || wanted + 1 < map->next) start_segment(map, segment);
+    while (map->next <= wanted) decode_frame(map);
+    memcpy(labels, map->labels, (size_t)info->columns * info->rows);
+    return STDO_OK;
+}

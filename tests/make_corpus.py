@@ -1,0 +1,120 @@
+"""Writes tests/corpus: `python tests/make_corpus.py`.
+
+A file's name is the status that both readers must give for it, a dot, and the one thing that is wrong (or special).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from samples import fix_header, fix_segment, make_sidecar, put, random_labels, random_net
+
+from stdo_min.sidecar import Sidecar, write
+
+CORPUS = Path(__file__).parent / "corpus"
+SEGMENT, NET = 40, 68  # where the first segment and its first net begin
+
+
+def small_sidecar(seed: int = 1) -> Sidecar:
+    """Two segments of a 20x12 video at scale 2; the first net has two layers."""
+    rng = np.random.default_rng(seed)
+    size, patch = (20, 12), 8
+    segments = []
+    for hidden, frames in (([(3, 2)], 3), ([], 2)):
+        nets = tuple(random_net(rng, 2, hidden, 1) for _ in range(2))
+        segments.append((nets, random_labels(rng, frames, size, patch, 2)))
+    return make_sidecar(2, size, patch, segments, crop=(1, 3))
+
+
+def good_files() -> dict[str, bytes]:
+    rng = np.random.default_rng(2)
+
+    def one(scale: int, size: tuple[int, int], patch: int, nets: int, hidden: list, last_kernel: int, **more) -> bytes:
+        found = tuple(random_net(rng, scale, hidden, last_kernel) for _ in range(nets))
+        labels = random_labels(rng, 3, size, patch, nets)
+        return write(make_sidecar(scale, size, patch, [(found, labels)], **more))
+
+    return {
+        "two-segments": write(small_sidecar()),
+        "no-nets": one(4, (8, 8), 8, 0, [], 1),
+        "one-net-no-crop": one(1, (9, 17), 8, 1, [(3, 3)], 3),
+        "patch-greater-than-frame": one(3, (11, 8), 128, 2, [(5, 4), (1, 2)], 3, chroma=1),
+        "greatest-crop": one(4, (17, 9), 8, 1, [(3, 5)], 1, crop=(7, 7), chroma=1),
+        "most-nets": one(1, (64, 64), 8, 63, [], 1),
+        "most-layers": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
+        "unknown-mode": one(2, (8, 8), 9, 0, [], 1, mode=255),
+    }
+
+
+def bad_files() -> dict[str, bytes]:
+    good = write(small_sidecar())
+    second = SEGMENT + int.from_bytes(good[SEGMENT : SEGMENT + 4], "little")
+    files = {
+        "magic.empty": b"",
+        "magic.short": good[:5],
+        "magic.text-mode-copy": good.replace(b"\r\n", b"\n"),
+        "header_crc.wrong": put(good, 36, 0, 4),
+        "truncated.header": good[:39],
+        "truncated.after-header": good[:40],
+        "truncated.segment-fields": good[: second + 31],
+        "truncated.segment": good[:-1],
+        "truncated.16-million-segments": fix_header(put(put(good[:60], 24, 2**24, 4), 28, 2**24, 4)),
+        "segment_crc.wrong": put(good, second - 4, 0, 4),
+        "trailing.byte": good + b"\0",
+    }
+    header = {
+        "version.two": (8, 2, 2), "header.version-0": (8, 0, 2), "header.scale-0": (10, 0, 1),
+        "header.scale-5": (10, 5, 1), "header.patch-7": (12, 7, 2), "header.patch-129": (12, 129, 2),
+        "header.chroma-2": (14, 2, 1), "header.reserved-byte": (15, 1, 1), "header.lr-width-7": (16, 7, 2),
+        "header.lr-height-8193": (18, 8193, 2), "header.hr-width-small": (20, 36, 2),
+        "header.hr-width-great": (20, 41, 2), "header.hr-height-small": (22, 20, 2),
+        "header.hr-height-great": (22, 25, 2), "header.frames-0": (24, 0, 4), "header.frames-many": (24, 2**24 + 1, 4),
+        "header.segments-0": (28, 0, 4), "header.segments-more-than-frames": (28, 6, 4),
+        "header.reserved-word": (32, 1, 4), "segment.frames-fewer-than-header": (24, 6, 4),
+        "segment.frames-more-than-header": (24, 4, 4), "trailing.segment": (28, 1, 4),
+    }  # fmt: skip
+    for name, (at, value, size) in header.items():
+        files[name] = fix_header(put(good, at, value, size))
+    # One segment less needs the frames of the other, or they would be the first thing wrong.
+    files["trailing.segment"] = fix_header(put(files["trailing.segment"], 24, 3, 4))
+
+    first_layer, bias = NET + 1, NET + 5 + 2 * 2
+    second_layer = NET + 5 + 2 * 6 + 2 * 9
+    segment = {
+        "segment.first-frame": (SEGMENT + 4, 1, 4), "segment.frames-0": (SEGMENT + 8, 0, 4),
+        "segment.frames-65536": (SEGMENT + 8, 65536, 4), "segment.nets-64": (SEGMENT + 20, 64, 1),
+        "segment.reserved": (SEGMENT + 22, 1, 1), "segment.map-short": (SEGMENT + 24, 1, 4),
+        "segment.map-huge": (SEGMENT + 24, 2**32 - 1, 4), "segment.map-without-nets": (SEGMENT + 20, 0, 1),
+        "net.layers-0": (NET, 0, 1), "net.layers-9": (NET, 9, 1), "net.kernel-0": (first_layer, 0, 1),
+        "net.kernel-2": (first_layer, 2, 1), "net.kernel-11": (first_layer, 11, 1),
+        "net.channels-0": (first_layer + 1, 0, 1), "net.channels-65": (first_layer + 1, 65, 1),
+        "net.last-channels-3": (second_layer + 1, 3, 1), "net.shift-25": (first_layer + 2, 25, 1),
+        "net.reserved": (first_layer + 3, 1, 1), "net.multiplier-0": (first_layer + 4, 0, 2),
+        "net.multiplier-32768": (first_layer + 4, 32768, 2), "net.bias-great": (bias, 2**30 + 1, 4),
+        "net.bias-small": (bias, -(2**30) - 1, 4), "segment.net-past-end": (first_layer, 9, 1),
+        "segment.net-missing": (SEGMENT + 20, 3, 1),
+    }  # fmt: skip
+    for name, (at, value, size) in segment.items():
+        files[name] = fix_segment(put(good, at, value, size))
+    # A third net would be looked for in the map, so there must be none.
+    no_map = make_sidecar(2, (20, 12), 8, [(small_sidecar().segments[0].nets, np.zeros((3, 2, 3), np.uint8))])
+    files["segment.net-missing"] = fix_segment(put(write(no_map), SEGMENT + 20, 3, 1))
+    files["segment.size-31"] = put(good, SEGMENT, 31, 4)
+    files["truncated.size-huge"] = put(good, SEGMENT, 2**32 - 1, 4)
+    return files
+
+
+def corpus() -> dict[str, bytes]:
+    """Return file name -> bytes."""
+    files = {f"ok.{name}.stdo": data for name, data in good_files().items()}
+    files.update({f"{name}.stdo": data for name, data in bad_files().items()})
+    return files
+
+
+if __name__ == "__main__":
+    CORPUS.mkdir(exist_ok=True)
+    for old in CORPUS.glob("*.stdo"):
+        old.unlink()
+    for name, data in corpus().items():
+        (CORPUS / name).write_bytes(data)

@@ -1,0 +1,58 @@
+"""The C library without Python: its header, its symbols, and a small program under the sanitizers."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from make_corpus import CORPUS
+
+CSRC = Path(__file__).parent.parent / "csrc"
+SOURCES = sorted(CSRC.glob("*.c"))
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
+
+
+def run(*command: object) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("language", [("c", "c11"), ("c++", "c++17")], ids=" ".join)
+def test_header_compiles_alone(tmp_path, compiler, language):
+    source = tmp_path / "header"
+    source.write_text('#include "stdo.h"\n#include "stdo.h"\n')
+    if language[0] == "c++" and not shutil.which(compiler.replace("gcc", "g++")):
+        pytest.skip(f"{compiler} without C++")
+    run(compiler, "-x", language[0], f"-std={language[1]}", *WARNINGS, "-I", CSRC, "-fsyntax-only", source)
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_no_warnings_and_only_stdo_symbols(tmp_path, compiler):
+    for source in SOURCES:
+        target = tmp_path / f"{source.stem}.o"
+        run(compiler, "-std=c11", "-O1", *WARNINGS, "-c", source, "-o", target)
+        if shutil.which("nm"):
+            names = [line.split()[-1].lstrip("_") for line in run("nm", "-g", "--defined-only", target).splitlines()]
+            assert names and all(name.startswith("stdo_") for name in names), names
+
+
+def test_corpus_under_the_sanitizers(tmp_path):
+    program = tmp_path / "check_files"
+    flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-I", CSRC]
+    command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *SOURCES, "-o", program]
+    if subprocess.run([str(part) for part in command], capture_output=True).returncode != 0:
+        pytest.skip(f"{COMPILERS[0]} has no sanitizers")
+    files = sorted(CORPUS.glob("*.stdo"))
+    # Leak checking needs ptrace, which sandboxes forbid; the program's few frees are plain to see.
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([program, *files], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(files)
+    for path, line in zip(files, lines, strict=True):
+        assert line.startswith("no error") == path.name.startswith("ok."), (path.name, line)

@@ -1,0 +1,165 @@
+"""stdo_min/sidecar.py, and that the C reader agrees with it on every file and every cause."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from make_corpus import CORPUS, corpus, small_sidecar
+from samples import fix_header, fix_segment, make_sidecar, random_labels, random_net, statuses
+
+from stdo_min.kernels import Upscaler
+from stdo_min.sidecar import Layer, Net, Sidecar, SidecarError, read, write
+
+SMALL = write(small_sidecar())
+FILES = sorted(path.name for path in CORPUS.glob("*.stdo"))
+reproducible = settings(derandomize=True, deadline=None, max_examples=60, database=None)
+
+
+@st.composite
+def sidecars(draw) -> Sidecar:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    scale, patch = draw(st.integers(1, 4)), draw(st.integers(8, 128))
+    size = (draw(st.integers(8, 60)), draw(st.integers(8, 60)))
+    segments = []
+    for _ in range(draw(st.integers(1, 3))):
+        nets = []
+        for _ in range(draw(st.integers(0, 3))):
+            hidden = draw(st.lists(st.tuples(st.sampled_from([1, 3, 5, 7, 9]), st.integers(1, 8)), max_size=3))
+            nets.append(random_net(rng, scale, hidden, draw(st.sampled_from([1, 3]))))
+        segments.append((tuple(nets), random_labels(rng, draw(st.integers(1, 4)), size, patch, len(nets))))
+    crop = draw(st.integers(0, 2 * scale - 1)), draw(st.integers(0, 2 * scale - 1))
+    chroma, mode = draw(st.integers(0, 1)), draw(st.integers(0, 255))
+    return make_sidecar(scale, size, patch, segments, crop=crop, chroma=chroma, mode=mode)
+
+
+@reproducible
+@given(sidecars())
+def test_what_is_written_is_read_again(sidecar):
+    data = write(sidecar)
+    again = read(data)
+    assert write(again) == data
+    assert replace(again, segments=()) == replace(sidecar, segments=())
+    for segment, wanted in zip(again.segments, sidecar.segments, strict=True):
+        assert replace(segment, nets=()) == replace(wanted, nets=())
+        for net, wanted_net in zip(segment.nets, wanted.nets, strict=True):
+            for layer, wanted_layer in zip(net.layers, wanted_net.layers, strict=True):
+                assert (layer.kernel, layer.shift) == (wanted_layer.kernel, wanted_layer.shift)
+                for field in ("multiplier", "bias", "weight"):
+                    found, expected = getattr(layer, field), getattr(wanted_layer, field)
+                    assert found.dtype == expected.dtype
+                    np.testing.assert_array_equal(found, expected)
+
+
+@reproducible
+@given(sidecars())
+def test_c_reads_the_same_fields(sidecar):
+    upscaler = Upscaler(write(sidecar))
+    for name in ("scale", "mode", "patch", "chroma", "lr_width", "lr_height", "hr_width", "hr_height", "frames",
+                 "columns", "rows"):  # fmt: skip
+        assert getattr(upscaler, name) == getattr(sidecar, name), name
+    for info, segment in zip(upscaler.segments, sidecar.segments, strict=True):
+        for name in ("first_frame", "frames", "lr_first_crc", "lr_crc"):
+            assert getattr(info, name) == getattr(segment, name), name
+        assert info.nets == len(segment.nets)
+        assert info.net_bytes == sum(net.nbytes for net in segment.nets)
+        assert info.map_bytes == len(segment.map_data)
+
+
+def test_corpus_is_what_its_script_writes():
+    assert {name: (CORPUS / name).read_bytes() for name in FILES} == corpus()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_both_readers_give_the_status_in_the_name(name):
+    expected = name.split(".")[0].upper()
+    expected = "STDO_OK" if expected == "OK" else f"STDO_ERROR_{expected}"
+    assert statuses((CORPUS / name).read_bytes()) == (expected, expected)
+
+
+def test_every_truncation_is_refused():
+    for size in range(len(SMALL)):
+        python, c = statuses(SMALL[:size])
+        assert python == c and python in ("STDO_ERROR_MAGIC", "STDO_ERROR_TRUNCATED"), size
+
+
+def test_every_flipped_bit_is_refused():
+    for at in range(len(SMALL)):
+        for bit in range(8):
+            python, c = statuses(SMALL[:at] + bytes([SMALL[at] ^ 1 << bit]) + SMALL[at + 1 :])
+            assert python == c != "STDO_OK", (at, bit)
+
+
+def test_readers_agree_on_random_changes_with_right_crcs():
+    rng = np.random.default_rng(3)
+    seen = set()
+    for _ in range(2000):
+        data = bytearray(SMALL)
+        for at in rng.integers(0, len(data) if rng.random() < 0.5 else 100, rng.integers(1, 4)):
+            data[at] = rng.choice([0, 1, 2, 9, 127, 128, 255, int(rng.integers(256))])
+        data = fix_header(bytes(data))
+        if int.from_bytes(data[40:44], "little") in range(32, len(data) - 40):
+            data = fix_segment(data)
+        python, c = statuses(data)
+        assert python == c, data.hex()
+        seen.add(c)
+    assert {"STDO_OK", "STDO_ERROR_SEGMENT", "STDO_ERROR_NET", "STDO_ERROR_HEADER"} <= seen
+
+
+def test_properties_of_a_net():
+    rng = np.random.default_rng(4)
+    net = random_net(rng, 4, [(5, 16), (3, 16)], 3)
+    assert (net.halo, net.kernels, net.channels) == (4, (5, 3, 3), (16, 16, 16))
+    assert net.macs == 25 * 16 + 2 * 9 * 16 * 16
+    sidecar = make_sidecar(4, (16, 8), 8, [((net,), np.zeros((1, 1, 2), np.uint8))])
+    assert len(write(sidecar)) == 40 + 32 + net.nbytes
+    assert (sidecar.columns, sidecar.rows, sidecar.max_halo, sidecar.frames) == (2, 1, 4, 1)
+
+
+def layer(**changes) -> Layer:
+    fields = {
+        "kernel": 1, "shift": 0, "multiplier": np.ones(4, np.uint16), "bias": np.zeros(4, np.int32),
+        "weight": np.zeros((4, 1, 1, 1), np.int8),
+    }  # fmt: skip
+    return Layer(**{**fields, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shift": 25}, "shift is 25; it must be 0..24"),
+        ({"kernel": 2}, "kernel is 2; it must be odd"),
+        ({"kernel": 11}, "kernel is 11; it must be 1..9"),
+        ({"multiplier": np.zeros(4, np.uint16)}, "multiplier is 0; it must be 1..32767"),
+        ({"multiplier": np.full(4, 32768, np.uint16)}, "multiplier is 32768"),
+        ({"bias": np.full(4, 2**30 + 1, np.int32)}, "bias is 1073741825"),
+        ({"bias": np.zeros(4, np.int64)}, "bias is int64"),
+        ({"weight": np.zeros((4, 3, 3, 1), np.int8)}, "weight is int8"),
+    ],
+)
+def test_write_refuses_layers(changes, message):
+    sidecar = small_sidecar()
+    segment = replace(sidecar.segments[0], nets=(Net((layer(**changes),)),))
+    with pytest.raises(ValueError, match=message):
+        write(replace(sidecar, segments=(segment,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scale": 5}, "scale is 5; it must be 1..4"),
+        ({"patch": 7}, "patch is 7; it must be 8..128"),
+        ({"hr_width": 41}, "hr_width is 41; it must be 37..40"),
+        ({"segments": ()}, "frames is 0"),
+    ],
+)
+def test_write_refuses_headers(changes, message):
+    with pytest.raises(ValueError, match=message):
+        write(replace(small_sidecar(), **changes))
+
+
+def test_read_error_is_one_line():
+    with pytest.raises(SidecarError, match="not a sidecar") as caught:
+        read(b"RIFF....AVI ")
+    assert "\n" not in str(caught.value)
