@@ -1,0 +1,127 @@
+"""Chunks: exact one-dimensional k-means on the scores of the patches (section 3.1 of the paper, arXiv 2303.08331).
+
+The authors' released code cuts the sorted scores at equal counts; the paper says k-means. In one dimension the best
+clusters are intervals of the sorted scores, so dynamic programming finds the optimum (Wang & Song 2011, The R Journal
+3/2); the divide-and-conquer form takes O(k n log n).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+MOST_CHUNKS = 8
+EXPLAINED = 0.9
+
+
+def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k clusters of the scores with the least sum of squared distances to their means.
+
+    scores: float (n,), finite. Returns labels, uint8 (n,), 0 for the lowest scores (the hardest patches) up to k-1,
+    and the means, float64 (k,), rising. Equal scores get equal labels. Raises ValueError unless there are k different
+    scores.
+    """
+    scores = np.asarray(scores, np.float64)
+    different = len(np.unique(scores))
+    if not 1 <= k <= min(different, 255):
+        raise ValueError(f"{k} chunks of {different} different scores: choose 1..{min(different, 255)}")
+    values, counts, cuts = _optimal_cuts(scores, k)
+    starts = cuts[k - 1][:k]
+    labels = np.searchsorted(values[starts[1:]], scores, side="right").astype(np.uint8)
+    means = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
+    return labels, means
+
+
+def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
+    """The number of chunks that `--chunks auto` takes: the least k that explains 90 % of the variance of the scores.
+
+    scores: float (n,). For k = 1, 2, ... up to `most`, exact k-means is asked how much of the variance is left inside
+    the chunks; the first k that leaves a tenth or less is taken. Scores that spread evenly give 4 (k equal parts
+    leave 1/k^2), two separate heaps give 2, scores that are all alike give 1. More chunks than that sort patches by
+    differences in difficulty too small to need another net, and each net costs its bytes and its share of the
+    training time.
+    """
+    scores = np.asarray(scores, np.float64)
+    most = min(most, len(np.unique(scores)))
+    values, counts, cuts = _optimal_cuts(scores, most)
+    total = _spread(values, counts, cuts[0][:1])
+    for k in range(1, most):
+        if _spread(values, counts, cuts[k - 1][:k]) <= (1 - EXPLAINED) * total:
+            return k
+    return most
+
+
+def _spread(values, counts, starts):
+    """The sum of squared distances to the means of the clusters that begin at `starts`."""
+    n, s = np.add.reduceat(counts, starts), np.add.reduceat(values * counts, starts)
+    return float(np.sum(np.square(values - np.repeat(s / n, np.diff(np.append(starts, len(values))))) * counts))
+
+
+def _optimal_cuts(scores, most):
+    """Sorted different values, how often each occurs, and for k = 1..most the indices where the k clusters start."""
+    values, counts = np.unique(scores, return_counts=True)
+    centred = values - np.average(values, weights=counts)  # or the squares would lose the digits that matter
+    back = _cuts_numba(centred, counts.astype(np.float64), most)
+    cuts = np.zeros((most, most), np.int64)
+    for k in range(1, most + 1):
+        end = len(values)
+        for cluster in range(k - 1, -1, -1):
+            cuts[k - 1, cluster] = end = back[cluster, end - 1]
+    return values, counts.astype(np.float64), cuts
+
+
+@njit(cache=True, nogil=True)
+def _cuts_numba(values, counts, most):
+    """back[j, i]: where the last of j+1 clusters of values[0..i] starts, at the least total spread."""
+    n = len(values)
+    weight, first, second = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
+    for i in range(n):
+        weight[i + 1] = weight[i] + counts[i]
+        first[i + 1] = first[i] + counts[i] * values[i]
+        second[i + 1] = second[i] + counts[i] * values[i] * values[i]
+    back = np.zeros((most, n), np.int64)
+    before, least = np.empty(n), np.empty(n)
+    for i in range(n):
+        least[i] = second[i + 1] - first[i + 1] * first[i + 1] / weight[i + 1]
+    stack = np.empty((130, 4), np.int64)  # (from, to, lowest start, highest start), as deep as a bisection goes
+    for j in range(1, most):
+        before, least = least, before
+        top = 0
+        stack[0, 0], stack[0, 1], stack[0, 2], stack[0, 3] = j, n - 1, j, n - 1
+        while top >= 0:
+            low, high, start_low, start_high = stack[top]
+            top -= 1
+            if low > high:
+                continue
+            # The best start never moves left as the end moves right, so the middle's answer bounds both halves.
+            middle = (low + high) // 2
+            best, best_start = np.inf, start_low
+            for start in range(start_low, min(middle, start_high) + 1):
+                s = first[middle + 1] - first[start]
+                spread = second[middle + 1] - second[start] - s * s / (weight[middle + 1] - weight[start])
+                if before[start - 1] + spread < best:
+                    best, best_start = before[start - 1] + spread, start
+            least[middle], back[j, middle] = best, best_start
+            top += 1
+            stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = low, middle - 1, start_low, best_start
+            top += 1
+            stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = middle + 1, high, best_start, start_high
+    return back
+
+
+def _cuts_numpy(values, counts, most):
+    """The twin of `_cuts_numba`: every start of every last cluster tried, O(k n^2)."""
+    n = len(values)
+    weight, first, second = (np.concatenate(([0.0], np.cumsum(counts * values**power))) for power in (0, 1, 2))
+    back = np.zeros((most, n), np.int64)
+    least = second[1:] - np.square(first[1:]) / weight[1:]
+    for j in range(1, most):
+        before, least = least, np.full(n, np.inf)
+        for i in range(j, n):
+            start = np.arange(j, i + 1)
+            spread = (second[i + 1] - second[start]
+                      - np.square(first[i + 1] - first[start]) / (weight[i + 1] - weight[start]))
+            total = before[start - 1] + spread
+            back[j, i] = start[np.argmin(total)]
+            least[i] = total.min()
+    return back

@@ -1,0 +1,87 @@
+"""The float net that training works on: convolutions with ReLU between, pixel shuffle, a residual on the base.
+
+Inputs are lr luma in units of `(x - 128) / 128`, outputs the residual in units of 32 grey levels; both are folded
+into the weights when the net is quantised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stdo_min import autograd
+from stdo_min.autograd import Tensor
+
+INPUT_CENTRE, INPUT_UNIT = 128.0, 128.0
+RESIDUAL_UNIT = 32.0  # grey levels: keeps the last layer's weights the size of the others' (Adam's steps are absolute)
+
+
+@dataclass
+class Net:
+    """A net of layers: weights[i] float32 (out, in, k, k), biases[i] float32 (out,); the last out is scale^2."""
+
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    scale: int
+
+    @property
+    def halo(self) -> int:
+        """lr pixels around a patch that the net reads."""
+        return sum((weight.shape[2] - 1) // 2 for weight in self.weights)
+
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        """The arrays that training changes, weights and biases in turn."""
+        return [array for pair in zip(self.weights, self.biases, strict=True) for array in pair]
+
+    def copy(self) -> Net:
+        """A net with arrays of its own."""
+        return Net([w.copy() for w in self.weights], [b.copy() for b in self.biases], self.scale)
+
+
+def create(channels: tuple[int, ...], scale: int, rng: np.random.Generator, first_kernel: int = 5) -> Net:
+    """A new net with the given hidden `channels`, first kernel `first_kernel`, 3x3 after; it starts as the base alone.
+
+    Hidden weights are drawn by He et al. 2015; the last layer is zero, so the first residual is zero. Raises
+    ValueError for more than 7 hidden layers, or channels outside 1..64.
+    """
+    if not 1 <= len(channels) <= 7 or not all(1 <= c <= 64 for c in channels):
+        raise ValueError(f"a net has 1..7 hidden layers of 1..64 channels, not {','.join(map(str, channels))}")
+    weights, inputs = [], 1
+    for index, outputs in enumerate((*channels, scale * scale)):
+        k = first_kernel if index == 0 else 3
+        deviation = np.sqrt(2 / (inputs * k * k)) if index < len(channels) else 0.0
+        weights.append((rng.standard_normal((outputs, inputs, k, k)) * deviation).astype(np.float32))
+        inputs = outputs
+    return Net(weights, [np.zeros(len(w), np.float32) for w in weights], scale)
+
+
+def forward(parameters: list[Tensor], lr: Tensor, scale: int) -> Tensor:
+    """The residual (1, N, H*scale, W*scale) for lr (1, N, H + 2*halo, W + 2*halo), both in the units of this module."""
+    x = lr
+    for index in range(0, len(parameters), 2):
+        x = autograd.bias(autograd.conv2d(x, parameters[index]), parameters[index + 1])
+        if index < len(parameters) - 2:
+            x = autograd.relu(x)
+    return autograd.pixel_shuffle(x, scale=scale)
+
+
+def loss_and_gradients(net: Net, lr: np.ndarray, residual: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """Mean absolute error over a batch, and its gradient for each of `net.parameters`.
+
+    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P*scale, P*scale), hr minus base in 64ths of a grey
+    level. The loss is in grey levels.
+    """
+    parameters = [Tensor(p, requires_grad=True) for p in net.parameters]
+    x = (lr[None].astype(np.float32) - np.float32(INPUT_CENTRE)) * np.float32(1 / INPUT_UNIT)
+    target = residual[None].astype(np.float32) * np.float32(1 / (64 * RESIDUAL_UNIT))
+    loss = autograd.l1(forward(parameters, Tensor(x), net.scale), Tensor(target))
+    loss.backward()
+    return float(loss.data) * RESIDUAL_UNIT, [p.grad for p in parameters]
+
+
+def residual(net: Net, lr: np.ndarray) -> np.ndarray:
+    """The net's residual in grey levels, float32 (N, H*scale, W*scale), for lr uint8 (N, H + 2*halo, W + 2*halo)."""
+    x = (lr[None].astype(np.float32) - np.float32(INPUT_CENTRE)) * np.float32(1 / INPUT_UNIT)
+    return forward([Tensor(p) for p in net.parameters], Tensor(x), net.scale).data[0] * np.float32(RESIDUAL_UNIT)

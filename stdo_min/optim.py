@@ -1,0 +1,34 @@
+"""Adam, and the learning rate over a run: a short linear warm-up, then half a cosine down to almost nothing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def learning_rate(progress: float, peak: float, warm_up: float = 0.02, floor: float = 0.002) -> float:
+    """The learning rate at `progress` (0..1) of a run: linear up to `peak` over `warm_up`, then cosine to a `floor`."""
+    if progress < warm_up:
+        return peak * max(progress / warm_up, 0.01)
+    turn = min((progress - warm_up) / (1 - warm_up), 1.0)
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * turn)))
+
+
+class Adam:
+    """Adam (Kingma & Ba, 2015, algorithm 1) over a list of float arrays, changed in place."""
+
+    def __init__(self, parameters: list[np.ndarray], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8):
+        self.parameters, self.beta1, self.beta2, self.epsilon = parameters, beta1, beta2, epsilon
+        self.means = [np.zeros_like(p) for p in parameters]
+        self.squares = [np.zeros_like(p) for p in parameters]
+        self.steps = 0
+
+    def step(self, gradients: list[np.ndarray], rate: float) -> None:
+        """Move every parameter by one step of size about `rate` against its gradient (same order and shapes)."""
+        self.steps += 1
+        rate *= math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
+        for p, g, mean, square in zip(self.parameters, gradients, self.means, self.squares, strict=True):
+            mean += (1 - self.beta1) * (g - mean)
+            square += (1 - self.beta2) * (g * g - square)
+            p -= (rate * mean / (np.sqrt(square) + self.epsilon)).astype(p.dtype)

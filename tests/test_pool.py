@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stdo_min import pool, resample
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60), st.integers(1, 70))
+def test_inclusion_keeps_as_many_as_asked_in_proportion(weights, size):
+    weights = np.array(weights)
+    probability = pool.inclusion(weights, size)
+    assert np.all((probability > 0) & (probability <= 1))
+    assert probability.sum() == pytest.approx(min(size, len(weights)))
+    free = probability < 1
+    if free.any():
+        assert np.ptp(probability[free] / weights[free]) < 1e-9 * (probability[free] / weights[free]).max() + 1e-15
+        assert weights[~free].min(initial=np.inf) >= weights[free].max()
+
+
+def test_expected_draws_do_not_depend_on_the_size_of_the_pool():
+    rng = np.random.default_rng(0)
+    errors = rng.exponential(20, (20, 10, 10))
+    chunks = np.zeros(errors.shape, np.uint8)
+    totals = []
+    for size in (10**6, 500):
+        sums = np.zeros(errors.shape)
+        for _ in range(300):
+            kept, weight = pool.choose(errors, chunks, 1, size, rng)
+            sums += np.where(kept, weight, 0)
+        totals.append(sums.sum() / 300)
+    assert kept.sum() == pytest.approx(500, rel=0.15)
+    assert totals[1] == pytest.approx(totals[0], rel=0.01)
+
+
+def frames_of(count, height, width, scale):
+    rng = np.random.default_rng(3)
+    return [(rng.integers(0, 256, (height, width)).astype(np.uint8),
+             rng.integers(0, 256, (height * scale, width * scale)).astype(np.uint8)) for _ in range(count)]
+
+
+def test_gather_cuts_what_was_chosen():
+    patch, halo, scale = 8, 3, 2
+    frames = frames_of(3, 20, 27, scale)
+    shape = (3, 3, 4)
+    rng = np.random.default_rng(1)
+    kept = rng.random(shape) < 0.6
+    chunks = rng.integers(0, 2, shape).astype(np.uint8)
+    weight = rng.random(shape)
+    pools = pool.gather(iter(frames), kept, weight, chunks, 2, patch, halo, scale)
+    for chunk, found in enumerate(pools):
+        expected = np.argwhere(kept & (chunks == chunk))
+        assert len(found) == len(expected)
+        for (index, row, column), lr, residual, drawn in zip(
+                expected, found.lr, found.residual, found.weight, strict=True):
+            y, x = min(row * patch, 20 - patch), min(column * patch, 27 - patch)
+            plane, hr = frames[index]
+            np.testing.assert_array_equal(lr, np.pad(plane, halo, "edge")[y:y + 14, x:x + 14])
+            base = resample.base(plane, scale)
+            # What the arithmetic of FORMAT.md makes of base and residual is the source itself.
+            np.testing.assert_array_equal((base[y * 2:y * 2 + 16, x * 2:x * 2 + 16] + residual) >> 6,
+                                          hr[y * 2:y * 2 + 16, x * 2:x * 2 + 16])
+            assert drawn == weight[index, row, column]
+
+
+def test_weight_by_error_is_its_root():
+    residual = np.zeros((2, 4, 4), np.int16)
+    residual[1] = 64 * 7
+    weighed = pool.Pool(np.zeros((2, 4, 4), np.uint8), residual, np.ones(2)).weighed_by_error()
+    np.testing.assert_allclose(weighed.weight, np.sqrt([0.05, 49.05]), rtol=1e-6)
+
+
+def test_capacity_counts_bytes():
+    assert pool.capacity(100 * (28**2 + 2 * 80**2), 20, 4, 4) == 100
+    assert pool.capacity(1, 20, 4, 4) == pool.LEAST

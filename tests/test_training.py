@@ -1,0 +1,101 @@
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from stdo_min import nets
+from stdo_min.pool import Pool
+from stdo_min.training import Effort, train
+
+
+@pytest.fixture(scope="module")
+def pool():
+    """Patches whose residual is a sharpening of the lr patch, which a net can learn."""
+    rng = np.random.default_rng(0)
+    lr = rng.integers(0, 256, (80, 16, 16)).astype(np.uint8)
+    x = lr.astype(int)
+    detail = (4 * x[:, 4:12, 4:12] - x[:, 3:11, 4:12] - x[:, 5:13, 4:12] - x[:, 4:12, 3:11] - x[:, 4:12, 5:13]) // 8
+    return Pool(lr, np.repeat(np.repeat(detail * 64, 2, 1), 2, 2).astype(np.int16), np.ones(80))
+
+
+def start():
+    return nets.create((8, 8), 2, np.random.default_rng(1))
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a.parameters, b.parameters, strict=True))
+
+
+def test_training_learns(pool):
+    said = []
+    net = train(start(), pool, Effort(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
+    before = np.mean((pool.residual / 64.0) ** 2)
+    after = np.mean((nets.residual(net, pool.lr) - pool.residual / 64) ** 2)
+    assert after < before / 4
+    assert len(said) == 150
+    assert said[-1][0] == 1.0
+    assert said[-1][1] < said[0][1]
+    assert said[-1][2] == pytest.approx(10 * np.log10(255**2 / after), abs=0.6)
+
+
+def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
+    one, two, other = (train(start(), pool, Effort(steps=12), np.random.default_rng(seed), threads=threads)
+                       for seed, threads in ((5, 1), (5, 2), (6, 1)))
+    assert same(one, two)
+    assert not same(one, other)
+
+
+def test_the_start_is_left_as_it_was(pool):
+    net = start()
+    train(net, pool, Effort(steps=5), np.random.default_rng(0))
+    assert same(net, start())
+
+
+def test_a_run_that_diverges_returns_the_best(pool):
+    net = train(start(), pool, Effort(steps=60), np.random.default_rng(3), peak=30.0)
+    assert np.mean((nets.residual(net, pool.lr) - pool.residual / 64) ** 2) <= np.mean((pool.residual / 64.0) ** 2)
+    assert all(np.isfinite(p).all() for p in net.parameters)
+
+
+def test_seconds_are_kept(pool):
+    began = time.monotonic()
+    train(start(), pool, Effort(seconds=0.5), np.random.default_rng(0))
+    assert 0.5 <= time.monotonic() - began < 5
+
+
+def test_training_ends_when_progress_raises(pool):
+    def stop(*_):
+        raise InterruptedError
+    with pytest.raises(InterruptedError):
+        train(start(), pool, Effort(seconds=60), np.random.default_rng(0), progress=stop)
+
+
+def test_training_is_a_task_for_other_processes(pool):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        far = executor.submit(train, start(), pool, Effort(steps=3), np.random.default_rng(4)).result()
+    near = train(start(), pool, Effort(steps=3), np.random.default_rng(4))
+    for p, q in zip(far.parameters, near.parameters, strict=True):
+        np.testing.assert_allclose(p, q, atol=1e-5)
+
+
+def test_an_empty_pool_is_refused(pool):
+    empty = Pool(pool.lr[:0], pool.residual[:0], pool.weight[:0])
+    with pytest.raises(ValueError, match="no patch"):
+        train(start(), empty, Effort(steps=1), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("wrong", [{}, {"seconds": 1.0, "steps": 1}, {"seconds": 0.0}, {"steps": -1}])
+def test_an_effort_is_time_or_steps(wrong):
+    with pytest.raises(ValueError, match="seconds or steps"):
+        Effort(**wrong)
+
+
+def test_ten_losses_as_recorded(pool):
+    # Recorded from this very test; they change only if the computation of a step does.
+    recorded = [34.354492, 34.363336, 34.34439, 34.309992, 34.27975, 34.177283, 34.123521, 34.032863, 33.91479,
+                33.766306]
+    losses = []
+    train(start(), pool, Effort(steps=10), np.random.default_rng(8), progress=lambda _, loss, __: losses.append(loss))
+    np.testing.assert_allclose(losses, recorded, rtol=1e-3)
