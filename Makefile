@@ -1,0 +1,27 @@
+# make demo: the whole road once, on a clip that is drawn here. make test: everything the tests need, and all of them.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint clean
+
+$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.c csrc/*.h)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/stdo demo demo.mp4 --force
+	$(BIN)/stdo encode demo.mp4 demo.mkv --scale 2 --budget 60s --force
+	$(BIN)/stdo decode demo.mkv demo-hr.mp4 --force
+	$(BIN)/stdo eval demo.mp4 demo.mkv --picture demo.png --force
+	@echo "demo.mkv plays anywhere; demo-hr.mp4 is it upscaled; demo.png shows bicubic, stdo and source side by side"
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info stdo_min/_stdo* demo.mp4 demo.mkv demo-hr.mp4 demo.png

@@ -1,0 +1,339 @@
+"""The command line: `stdo encode | train | decode | pipe | play | eval | info | demo`.
+
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed (one line says what and the
+remedy), 2 usage, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import signal
+import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from stdo_min import __version__
+from stdo_min.video import VideoError
+
+EPILOG = """examples:
+  stdo encode film.mp4 film.mkv --scale 2       one file that every player plays and stdo upscales
+  stdo play film.mkv                            watch it upscaled
+  stdo decode film.mkv film-hr.mp4              or write it upscaled to a file
+  stdo eval film.mp4 film.mkv                   what it gained, in dB and bytes
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a kill cleans up as Ctrl-C does
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+        return 0
+    except KeyboardInterrupt:
+        print("stdo: stopped; nothing was left behind", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (VideoError, ValueError, OSError, MemoryError, ImportError) as error:
+        if arguments.debug:
+            raise
+        print(f"stdo: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "tqdm", "threadpoolctl"):
+        return f"{error.name} is not installed, which this command needs: pip install 'stdo-min[train]'"
+    if isinstance(error, MemoryError):
+        return "out of memory; choose a smaller --memory or --patch"
+    if isinstance(error, OSError) and error.filename:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# ---- Commands ----
+
+
+def _encode(a: argparse.Namespace) -> None:
+    from stdo_min.encode import encode
+
+    with _lr_bar(a.quiet) as lr_progress, _training_bar(a.quiet) as progress:
+        result = encode(a.source, a.out, a.scale, _recipe(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
+                        force=a.force, lr_progress=lr_progress, progress=progress)
+    print(_told(result))
+
+
+def _train(a: argparse.Namespace) -> None:
+    from stdo_min.encode import train
+
+    with _training_bar(a.quiet) as progress:
+        result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, force=a.force, progress=progress)
+    print(_told(result))
+
+
+def _decode(a: argparse.Namespace) -> None:
+    from stdo_min.play import decode, open_video
+
+    with _frame_bar(a.quiet, "decode") as progress:
+        count = decode(open_video(a.video, a.sidecar), a.out, crf=a.crf, threads=a.threads, force=a.force,
+                       progress=progress)
+    print(f"{a.out}: {count} frames")
+
+
+def _pipe(a: argparse.Namespace) -> None:
+    from stdo_min.play import open_video, pipe
+
+    if sys.stdout.isatty():
+        raise VideoError(f"stdout is a terminal; pipe the frames into a player: stdo pipe {a.video} | mpv -")
+    pipe(open_video(a.video, a.sidecar), sys.stdout.buffer, a.threads)
+
+
+def _play(a: argparse.Namespace) -> None:
+    from stdo_min.play import open_video, play
+
+    play(open_video(a.video, a.sidecar), a.player, a.threads)
+
+
+def _eval(a: argparse.Namespace) -> None:
+    from stdo_min.evaluate import evaluate
+    from stdo_min.picture import Comparison
+    from stdo_min.play import open_video
+    from stdo_min.writer import output_file
+
+    video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
+    with output_file(a.picture, a.force) if a.picture else nullcontext() as picture:
+        with _frame_bar(a.quiet, "eval") as progress:
+            found = evaluate(a.source, video, a.threads, progress, comparison)
+        if comparison:
+            comparison.write(picture, video.info)
+    if a.json:
+        print(json.dumps(found))
+        return
+    nets = found.pop("nets")
+    for name, value in found.items():
+        print(f"{name:15} {_number(value)}")
+    print("net   patches   psnr_y   psnr_bicubic_y")
+    for net in nets:
+        print(f"{net['index']:3} {net['patches']:9} {_number(net['psnr_y']):>8} {_number(net['psnr_bicubic_y']):>16}")
+
+
+def _info(a: argparse.Namespace) -> None:
+    from stdo_min.info import describe
+    from stdo_min.play import open_video, read_sidecar
+
+    data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
+    found = describe(data)
+    print(json.dumps(found) if a.json else "\n".join(f"{name:10} {value}" for name, value in found.items()))
+
+
+def _demo(a: argparse.Namespace) -> None:
+    from stdo_min.demo import write_demo
+    from stdo_min.writer import output_file
+
+    with output_file(a.out, a.force) as final:
+        write_demo(final)
+    print(a.out)
+
+
+def _recipe(a: argparse.Namespace):
+    from stdo_min.encode import Recipe
+    from stdo_min.training import Effort
+
+    effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.budget)
+    return Recipe(mode=a.mode, chunks=a.chunks, channels=a.net, patch=a.patch, effort=effort, memory=a.memory << 20,
+                  seed=a.seed, threads=a.threads, general=a.general)
+
+
+def _told(result) -> str:
+    gain = result.psnr_y - result.psnr_bicubic_y
+    return (f"{result.path}: {result.frames} frames, luma {result.psnr_y:.2f} dB (bicubic {result.psnr_bicubic_y:.2f}, "
+            f"{gain:+.2f}), lr {result.bytes_lr:,} bytes, sidecar {result.bytes_sidecar:,} bytes ({result.nets} nets)")
+
+
+def _number(value) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+# ---- Progress, on stderr, where it is a terminal ----
+
+
+@contextmanager
+def _lr_bar(quiet: bool):
+    from tqdm import tqdm
+
+    with tqdm(desc="lr video", unit=" frames", disable=quiet or None) as bar:
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+        yield progress
+
+
+@contextmanager
+def _training_bar(quiet: bool):
+    from tqdm import tqdm
+
+    layout = "{desc:9}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    with tqdm(total=1.0, desc="train", bar_format=layout, disable=quiet or None) as bar:
+        def progress(stage, done, loss, psnr):
+            bar.set_description_str(stage, refresh=False)
+            if not math.isnan(psnr):
+                bar.set_postfix_str(f"loss {loss:.3f} {psnr:.2f} dB on the pool", refresh=False)
+            bar.update(max(0.0, done - bar.n))
+        yield progress
+
+
+@contextmanager
+def _frame_bar(quiet: bool, name: str):
+    try:
+        from tqdm import tqdm
+    except ModuleNotFoundError:  # the player does without what only training requires
+        yield None
+        return
+    with tqdm(desc=name, unit=" frames", disable=quiet or None) as bar:
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+        yield progress
+
+
+# ---- Options ----
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stdo", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Video super-resolution by overfitting: a small low-resolution (lr) video that every player plays, "
+                    "and a sidecar of a few kilobytes that upscales exactly that video.")
+    parser.add_argument("--version", action="version", version=f"stdo {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub.set_defaults(run=run)
+        sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
+                         help="show the traceback of an error")
+        return sub
+
+    def threads(sub):
+        sub.add_argument("--threads", type=_whole(1, 256), default=_cores(), metavar="N", help="threads to use")
+
+    def played(sub, quiet=True):
+        sub.add_argument("video", type=Path, metavar="IN",
+                         help="an .mkv with its sidecar inside, or an lr video with it beside")
+        sub.add_argument("--sidecar", type=Path, metavar="FILE", help="the sidecar, where it lies elsewhere")
+        threads(sub)
+        if quiet:
+            sub.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+    def written(sub):
+        sub.add_argument("--force", action="store_true", help="overwrite an output that exists")
+
+    def trained(sub, **scale):
+        add = sub.add_argument
+        add("--scale", type=int, choices=(2, 3, 4), **scale)
+        add("--mode", choices=("single", "stdo"), default="stdo",
+            help="one net for all patches, or one for each chunk of them")
+        add("--chunks", type=_chunks, default="auto", metavar="auto|N", help="number of chunks, in mode stdo")
+        add("--net", type=_channels, default="16,16", metavar="C,C", help="channels of the hidden layers")
+        add("--patch", type=_whole(8, 128), default=20, metavar="N", help="side of a patch in lr pixels, 8..128")
+        effort = sub.add_mutually_exclusive_group()
+        effort.add_argument("--budget", type=_seconds, default="5m", metavar="TIME", help="time to train: 90s, 5m, 1h")
+        effort.add_argument("--steps", type=_whole(1, 10**9), metavar="N",
+                            help="train for so many steps in place of a time, which can be repeated exactly")
+        add("--memory", type=_whole(16, 1 << 20), default=512, metavar="MIB", help="memory for the patches to train on")
+        add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="seed of the random numbers")
+        add("--general", type=Path, metavar="NET",
+            help="a sidecar whose first net scores the patches and starts the training, in place of the warm-up")
+        threads(sub)
+        add("-q", "--quiet", action="store_true", help="no progress bar")
+        written(sub)
+
+    sub = command("encode", _encode, "make an lr video and its sidecar from a video")
+    sub.add_argument("source", type=Path, metavar="SRC", help="any video that ffmpeg reads")
+    sub.add_argument("out", type=Path, metavar="OUT",
+                     help=".mkv: one file with the sidecar attached; .mp4: OUT.stdo lies beside it")
+    trained(sub, default=2, help="hr pixels that an lr pixel becomes, each way")
+    sub.add_argument("--codec", choices=("x264", "x265", "av1"), default="x264", help="codec of the lr video")
+    quality = sub.add_mutually_exclusive_group()
+    quality.add_argument("--crf", type=_whole(0, 63), metavar="N",
+                         help="quality of the lr video, lower is better; by default x264 20, x265 22, av1 30")
+    quality.add_argument("--lossless", action="store_true", help="code the lr video without loss")
+
+    sub = command("train", _train, "make the sidecar of an lr video that exists")
+    sub.add_argument("--lr", type=Path, required=True, metavar="LR", help="the lr video")
+    sub.add_argument("--hr", type=Path, required=True, metavar="SRC", help="the source it was made from")
+    sub.add_argument("out", type=Path, metavar="OUT.stdo", help="the sidecar")
+    trained(sub, help="hr pixels that an lr pixel becomes, each way; by default what the sizes say")
+
+    sub = command("decode", _decode, "write a video upscaled to a file")
+    played(sub)
+    sub.add_argument("out", type=Path, metavar="OUT", help=".mp4 or .mkv (H.264, with sound and subtitles), or .y4m")
+    sub.add_argument("--crf", type=_whole(0, 51), default=16, metavar="N",
+                     help="quality of the H.264 file, lower is better")
+    written(sub)
+
+    played(command("pipe", _pipe, "write a video upscaled to stdout as y4m: stdo pipe a.mkv | mpv -"), quiet=False)
+
+    sub = command("play", _play, "show a video upscaled in a player")
+    played(sub, quiet=False)
+    sub.add_argument("--player", choices=("mpv", "ffplay"),
+                     help="the player; by default the first of these that is installed")
+
+    sub = command("eval", _eval, "compare a video as it plays with its source: PSNR over all pixels, and bytes")
+    sub.add_argument("source", type=Path, metavar="SRC", help="the source it was made from")
+    played(sub)
+    sub.add_argument("--json", action="store_true", help="one JSON object")
+    sub.add_argument("--picture", type=Path, metavar="FILE.png",
+                     help="draw bicubic, stdo and source side by side, at the place where most was gained")
+    written(sub)
+
+    sub = command("info", _info, "show what a sidecar holds")
+    played(sub, quiet=False)
+    sub.add_argument("--json", action="store_true", help="one JSON object")
+
+    sub = command("demo", _demo, "draw a short clip with sound, to try things on")
+    sub.add_argument("out", type=Path, metavar="OUT.mp4", help="where to write it")
+    written(sub)
+    return parser
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _whole(least: int, most: int):
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least}..{most}")
+        return int(text)
+    return parse
+
+
+def _chunks(text: str) -> int | None:
+    return None if text == "auto" else _whole(1, 63)(text)
+
+
+def _channels(text: str) -> tuple[int, ...]:
+    widths = tuple(_whole(1, 64)(part) for part in text.split(","))
+    if len(widths) > 7:
+        raise argparse.ArgumentTypeError(f"{text!r} has {len(widths)} hidden layers; a net has at most 7")
+    return widths
+
+
+def _seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|)", text)
+    if not found or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero such as 90s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+

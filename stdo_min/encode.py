@@ -1,0 +1,250 @@
+"""From a source video to an lr video and its sidecar; or to the sidecar alone, for an lr video that exists."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from stdo_min import nets, patchmap, resample, scoring, sidecar
+from stdo_min.lrvideo import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
+from stdo_min.overfit import Overfitted, Progress, overfit
+from stdo_min.quantize import dequantize
+from stdo_min.training import Effort
+from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr, read_source
+from stdo_min.writer import output_file
+
+SEGMENT_SECONDS = 60
+SITING_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an encode gave: the file written, frames, luma PSNR in dB as played and of the base, sizes in bytes."""
+
+    path: Path
+    frames: int
+    nets: int
+    psnr_y: float
+    psnr_bicubic_y: float
+    bytes_lr: int
+    bytes_sidecar: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the options that `stdo encode` and `stdo train` share.
+
+    mode: 'single' or 'stdo'. chunks: how many, or None to choose. channels: of the hidden layers. patch: side in lr
+    pixels. effort: for the whole video. memory: bytes of patches kept for training. seed: of all randomness. threads:
+    1 or more. general: path of a sidecar whose first net scores the patches and starts the training, or None.
+    """
+
+    mode: str = "stdo"
+    chunks: int | None = None
+    channels: tuple[int, ...] = (16, 16)
+    patch: int = 20
+    effort: Effort = Effort(seconds=300)
+    memory: int = 512 << 20
+    seed: int = 0
+    threads: int = 1
+    general: Path | None = None
+
+
+def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = "x264", crf: int | None = None,
+           lossless: bool = False, force: bool = False, executor: Executor | None = None,
+           lr_progress: Callable[[int, int | None], None] | None = None, progress: Progress | None = None) -> Result:
+    """Make the lr video of `source` and its sidecar: `out` .mkv holds both, `out` .mp4 has OUT.stdo beside it.
+
+    lr_progress: (frames done, frames expected or None) while the lr video is coded. progress: as in `overfit`, over
+    the whole video. Nothing is left behind on failure. Raises VideoError for files, ValueError for options.
+    """
+    if out.suffix not in CONTAINERS:
+        raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
+    _check_not_source(source, out)
+    info = probe(source)
+    width, height = lr_size(info.width, info.height, scale)
+    _check_patch(source, width, height, recipe.patch)
+    general = _general(recipe.general, scale)
+    with ExitStack() as files:
+        final = files.enter_context(output_file(out, force))
+        stdo = None if out.suffix in MATROSKA else files.enter_context(output_file(out.with_suffix(".stdo"), force))
+        if stdo is None:
+            # What is muxed later lives in a folder of its own beside the result, so that it goes with it on any
+            # failure.
+            folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix=".stdo-", dir=out.absolute().parent)))
+            lr_path = folder / "lr.mkv"
+        else:
+            lr_path = final
+        frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
+        data, segments = _sidecar(probe(lr_path), info, frames, scale, recipe, general, executor, progress)
+        if stdo is None:
+            (folder / "video.stdo").write_bytes(data)
+            mux_mkv(lr_path, folder / "video.stdo", final)
+        else:
+            stdo.write_bytes(data)
+    bytes_lr = out.stat().st_size - (len(data) if stdo is None else 0)
+    return _result(out, segments, bytes_lr, len(data))
+
+
+def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = None, force: bool = False,
+          executor: Executor | None = None, progress: Progress | None = None) -> Result:
+    """Make the sidecar `out` of an lr video that exists, from the source `hr` it was made from.
+
+    scale: by default what the two sizes say. The videos must have the same frames. Raises VideoError for files that
+    do not fit.
+    """
+    for path in (lr, hr):
+        _check_not_source(path, out)
+    lr_info, info = probe(lr), probe(hr)
+    found = [s for s in (1, 2, 3, 4) if lr_size(info.width, info.height, s) == (lr_info.width, lr_info.height)
+             or (lr_info.width * s, lr_info.height * s) == (info.width, info.height)]
+    if not found or (scale or found[0]) not in found:
+        raise VideoError(f"{lr}: {lr_info.width}x{lr_info.height} is not {info.width}x{info.height} at scale "
+                         f"{scale or '1, 2, 3 or 4'}; give an lr video of that size")
+    scale = scale or found[0]
+    _check_patch(lr, lr_info.width, lr_info.height, recipe.patch)
+    general = _general(recipe.general, scale)
+    with output_file(out, force) as final:
+        with closing(read_lr(lr_info)) as coded:
+            frames = sum(1 for _ in coded)
+        data, segments = _sidecar(lr_info, info, frames, scale, recipe, general, executor, progress)
+        final.write_bytes(data)
+    return _result(out, segments, lr.stat().st_size, len(data))
+
+
+def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, recipe: Recipe, general, executor,
+             progress) -> tuple[bytes, list[Overfitted]]:
+    """The bytes of the sidecar, and what became of each segment."""
+    rng = np.random.default_rng(recipe.seed)
+    header = sidecar.Sidecar(
+        scale=scale, mode=next(number for number, name in sidecar.MODES.items() if name == recipe.mode),
+        patch=recipe.patch, chroma=_chroma_siting(lr_info, info, scale), lr_width=lr_info.width,
+        lr_height=lr_info.height, hr_width=info.width, hr_height=info.height, segments=())
+    lengths = _segment_lengths(frames, lr_info.rate)
+    # Each pass over the frames goes on where it stopped in the segment before, so every frame is decoded once a pass.
+    with ExitStack() as readers:
+        # The matrix products of training are too thin to be worth splitting: threads are used side by side instead.
+        readers.enter_context(threadpool_limits(1, "blas"))
+        passes = [readers.enter_context(closing(_pairs(lr_info, info, scale))) for _ in range(4)]
+        results, segments, first = [], [], 0
+        for length in lengths:
+            crcs = _Crcs()
+            whole = iter([crcs.taken(islice(passes[0], length)), *(islice(p, length) for p in passes[1:])])
+            result = overfit(
+                header, length, whole, mode=recipe.mode, chunks=recipe.chunks, channels=recipe.channels,
+                effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng, threads=recipe.threads,
+                general=general, executor=executor, progress=_part(progress, first / frames, length / frames))
+            results.append(result)
+            map_data = patchmap.encode(result.labels, len(result.nets))
+            segments.append(sidecar.Segment(first, length, crcs.first, crcs.whole, result.nets, map_data))
+            first += length
+        if next(passes[0], None) is not None:
+            raise VideoError(f"{lr_info.path}: more frames than the {frames} counted; is it still being written?")
+    return sidecar.write(replace(header, segments=tuple(segments))), results
+
+
+class _Crcs:
+    """The checksums by which the player knows that an lr video is the sidecar's own; see lr_first_crc in FORMAT.md."""
+
+    def __init__(self):
+        self.first, self.whole = 0, 0
+
+    def taken(self, pairs):
+        """The same pairs, summed up as they pass."""
+        for index, (lr, hr) in enumerate(pairs):
+            for plane in lr:
+                self.whole = zlib.crc32(plane, self.whole)
+            if index == 0:
+                self.first = self.whole
+            yield lr, hr
+
+
+def _pairs(lr_info: VideoInfo, info: VideoInfo, scale: int) -> Iterator[tuple[Frame, Frame]]:
+    """lr and source frames in step, the source's luma padded to lr size times scale by its edge."""
+    pad = (0, lr_info.height * scale - info.height), (0, lr_info.width * scale - info.width)
+    with closing(read_lr(lr_info)) as coded, closing(read_source(info)) as original:
+        for count, lr in enumerate(coded):
+            hr = next(original, None)
+            if hr is None:
+                raise _miscount(info, lr_info, f"ends after {count} frames, before the lr video")
+            yield lr, (hr._replace(y=np.pad(hr.y, pad, "edge")) if any(map(any, pad)) else hr)
+        if next(original, None) is not None:
+            raise _miscount(info, lr_info, f"has more frames than the {count + 1} of the lr video")
+
+
+def _miscount(info, lr_info, what):
+    return VideoError(f"{info.path}: {what} {lr_info.path}; both must show the same frames at one constant rate: "
+                      "make the lr video with stdo encode, or remake the source with ffmpeg -fps_mode cfr")
+
+
+def _chroma_siting(lr_info, info, scale) -> int:
+    """1 (left) or 0 (centre), whichever place of the chroma samples gives the source's chroma back more closely."""
+    errors = {1: 0, 0: 0}
+    with closing(_pairs(lr_info, info, scale)) as pairs:
+        for lr, hr in islice(pairs, SITING_FRAMES):
+            for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
+                for place in errors:
+                    shown = resample.upscale(low, scale, chroma_left=bool(place))[:high.shape[0], :high.shape[1]]
+                    errors[place] += int(np.sum(np.square(shown.astype(np.int32) - high)))
+    return min(errors, key=errors.get)  # a tie goes to the first, left: where MPEG video has it
+
+
+def _segment_lengths(frames: int, rate) -> list[int]:
+    """Frames of each segment: equal parts of at most a minute, which bounds what is kept for each."""
+    most = max(1, min(round(SEGMENT_SECONDS * rate), sidecar.MAX_SEGMENT_FRAMES))
+    count = -(-frames // most)
+    return [frames * (index + 1) // count - frames * index // count for index in range(count)]
+
+
+def _part(progress, begin, share):
+    if progress is None:
+        return None
+    return lambda stage, done, loss, psnr: progress(stage, begin + share * done, loss, psnr)
+
+
+def _general(path, scale) -> nets.Net | None:
+    """The general model: the first net of another sidecar."""
+    if path is None:
+        return None
+    try:
+        other = sidecar.read(path.read_bytes())
+    except OSError as error:
+        raise VideoError(f"{path}: {error.strerror}; --general takes a .stdo file") from None
+    except sidecar.SidecarError as error:
+        raise VideoError(f"{path}: {error}; --general takes a .stdo file") from None
+    found = [net for segment in other.segments for net in segment.nets]
+    if not found or other.scale != scale:
+        lack = f"was trained for scale {other.scale}, not {scale}" if found else "holds no net"
+        raise VideoError(f"{path}: {lack}; give --general a sidecar with a net for this scale")
+    return dequantize(found[0], scale)
+
+
+def _check_not_source(source: Path, out: Path) -> None:
+    if out.exists() and source.exists() and out.samefile(source):
+        raise VideoError(f"{out}: is the source itself; choose another name for the output")
+
+
+def _check_patch(path, width, height, patch) -> None:
+    if not 8 <= patch <= 128:
+        raise ValueError(f"--patch is {patch}; it must be 8..128 lr pixels")
+    if min(width, height) < patch:
+        raise VideoError(f"{path}: its lr video of {width}x{height} is smaller than one patch of {patch}x{patch}; "
+                         f"choose a smaller --patch (8 or more) or a smaller --scale")
+
+
+def _result(path, segments, bytes_lr, bytes_sidecar) -> Result:
+    frames = sum(len(s.labels) for s in segments)
+    errors, base_errors = (sum(int(sums.sum()) for sums in which)
+                           for which in ([s.errors for s in segments], [s.base_errors for s in segments]))
+    pixels = frames * int(segments[0].counts.sum())
+    return Result(path, frames, sum(len(s.nets) for s in segments), float(scoring.psnr(errors, pixels)),
+                  float(scoring.psnr(base_errors, pixels)), bytes_lr, bytes_sidecar)

@@ -1,0 +1,185 @@
+"""The whole road on the drawn clip: encode, then play, and the numbers agree."""
+
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from clips import ffmpeg, full_clip, metadata, sound_length
+
+from stdo_min import encode as encoding
+from stdo_min import patchmap, reference, sidecar
+from stdo_min.encode import Recipe, encode, train
+from stdo_min.evaluate import evaluate
+from stdo_min.info import describe
+from stdo_min.play import frames, open_video
+from stdo_min.training import Effort
+from stdo_min.video import VideoError, probe, read_lr, read_source
+
+QUICK = Recipe(effort=Effort(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
+
+
+@pytest.fixture(scope="module")
+def encoded(clip, tmp_path_factory):
+    """The clip encoded at scale 2 into one .mkv, and what encode said."""
+    out = tmp_path_factory.mktemp("encoded") / "out.mkv"
+    return out, encode(clip, out, 2, QUICK, lossless=True)
+
+
+def test_what_encode_says_is_what_eval_measures(clip, encoded):
+    out, result = encoded
+    found = evaluate(clip, open_video(out))
+    assert (found["frames"], found["width"], found["height"], found["scale"]) == (24, 160, 90, 2)
+    assert found["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
+    assert found["psnr_bicubic_y"] == pytest.approx(result.psnr_bicubic_y, abs=1e-3)
+    assert found["psnr_y"] > found["psnr_bicubic_y"] + 0.5
+    assert found["bytes_sidecar"] == result.bytes_sidecar
+    assert found["bytes_lr"] == result.bytes_lr
+    assert found["bytes_lr"] + found["bytes_sidecar"] == out.stat().st_size
+
+
+def test_eval_by_hand(clip, encoded):
+    """PSNR is 10 log10(255^2 / MSE), the MSE pooled over every pixel of every frame."""
+    video = open_video(encoded[0])
+    squares, count = np.zeros(3), np.zeros(3)
+    for shown, truth in zip(frames(video), read_source(probe(clip)), strict=True):
+        for plane in range(3):
+            squares[plane] += np.sum((shown.hr[plane].astype(float) - truth[plane]) ** 2)
+            count[plane] += truth[plane].size
+    found = evaluate(clip, video)
+    np.testing.assert_allclose([found[f"psnr_{plane}"] for plane in "yuv"],
+                               10 * np.log10(255**2 / (squares / count)), atol=1e-3)
+    errors = sum(net["patches"] for net in found["nets"])
+    assert errors == 24 * video.upscaler.rows * video.upscaler.columns
+
+
+def test_no_patch_is_worse_than_the_base(clip, encoded):
+    for net in evaluate(clip, open_video(encoded[0]))["nets"]:
+        if net["index"] and net["patches"]:
+            assert net["psnr_y"] > net["psnr_bicubic_y"]
+
+
+def test_the_player_shows_what_the_reference_computes(encoded):
+    video = open_video(encoded[0])
+    read = sidecar.read(video.data)
+    (segment,) = read.segments
+    labels = patchmap.decode(segment.map_data, 24, read.rows, read.columns, len(segment.nets))
+    for index, shown in enumerate(frames(video, threads=2)):
+        np.testing.assert_array_equal(shown.labels, labels[index])
+        if index % 8 == 0:
+            for plane, expected in zip(shown.hr, reference.upscale_frame(read, 0, shown.labels, shown.lr),
+                                       strict=True):
+                np.testing.assert_array_equal(plane, expected)
+
+
+def test_the_sidecar_knows_its_video(encoded):
+    info = probe(encoded[0])
+    (segment,) = sidecar.read(open_video(encoded[0]).data).segments
+    lr = list(read_lr(info))
+    assert segment.lr_first_crc == zlib.crc32(b"".join(plane.tobytes() for plane in lr[0]))
+    assert segment.lr_crc == zlib.crc32(b"".join(plane.tobytes() for frame in lr for plane in frame))
+
+
+def test_equal_steps_and_seeds_give_equal_bytes(clip, tmp_path):
+    recipe = [Recipe(effort=Effort(steps=12), channels=(4,), patch=16, chunks=2, memory=16 << 20, seed=seed,
+                     threads=threads) for seed, threads in ((3, 1), (3, 2), (4, 1))]
+    data = []
+    for index, one in enumerate(recipe):
+        encode(clip, tmp_path / f"{index}.mp4", 2, one)
+        data.append((tmp_path / f"{index}.stdo").read_bytes())
+    assert data[0] == data[1] != data[2]
+
+
+def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    result = encode(clip, out, 3, Recipe(mode="single", effort=Effort(steps=10), channels=(4,)), codec="x265")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.stdo"]
+    found = evaluate(clip, open_video(out))
+    assert found["bytes_lr"] == out.stat().st_size == result.bytes_lr
+    described = describe((tmp_path / "out.stdo").read_bytes())
+    assert described["mode"] == "single"
+    assert described["nets"] <= 1
+    assert described["net_shape"] in ("5x5x4-3x3x9", "none")
+
+
+def test_mkv_keeps_sound_subtitles_chapters_and_fonts(clip, tmp_path):
+    full = full_clip(tmp_path, clip)
+    encode(full, tmp_path / "out.mkv", 2, Recipe(effort=Effort(steps=4), channels=(2,)))
+    info = probe(tmp_path / "out.mkv")
+    assert info.has_audio
+    assert len(info.subtitles) == 1
+    assert sorted(a.mimetype for a in info.attachments) == ["application/x-stdo", "font/ttf"]
+    assert "title=First" in metadata(tmp_path / "out.mkv")
+    assert sound_length(tmp_path / "out.mkv") == pytest.approx(sound_length(full), abs=0.05)
+
+
+@pytest.mark.parametrize("size", ["161x91", "155x97"])
+def test_odd_sizes_come_back_exactly(clip, tmp_path, size):
+    width, height = map(int, size.split("x"))
+    source = tmp_path / "odd.mkv"
+    ffmpeg("-i", clip, "-vf", f"scale={width}:{height}", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "-an", source)
+    encode(source, tmp_path / "out.mkv", 4, Recipe(effort=Effort(steps=20), channels=(4,), patch=8))
+    found = evaluate(source, open_video(tmp_path / "out.mkv"))
+    assert (found["width"], found["height"]) == (width, height)
+
+
+def test_segments(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "SEGMENT_SECONDS", 0.7)
+    said = []
+    encode(clip, tmp_path / "out.mkv", 2, QUICK, progress=lambda stage, done, *_: said.append(done))
+    video = open_video(tmp_path / "out.mkv")
+    assert [(s.first_frame, s.frames) for s in video.upscaler.segments] == [(0, 8), (8, 8), (16, 8)]
+    found = evaluate(clip, video)
+    assert found["frames"] == 24
+    assert len(found["nets"]) == 1 + describe(video.data)["nets"]
+    assert said == sorted(said)
+    assert said[-1] == pytest.approx(1.0)
+
+
+def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
+    lr = tmp_path / "rung.mp4"
+    ffmpeg("-i", clip, "-vf", "scale=80:-2:flags=area", "-c:v", "libx264", "-crf", "24", lr)
+    result = train(lr, clip, tmp_path / "rung.stdo", QUICK)
+    found = evaluate(clip, open_video(lr))
+    assert found["scale"] == 2
+    assert found["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
+    with pytest.raises(VideoError, match="80x46 is not 160x90 at scale 3" if probe(lr).height == 46
+                       else "is not 160x90 at scale 3"):
+        train(lr, clip, tmp_path / "no.stdo", QUICK, scale=3)
+
+
+def test_the_general_model_may_come_from_elsewhere(clip, encoded, tmp_path):
+    stdo = tmp_path / "general.stdo"
+    stdo.write_bytes(open_video(encoded[0]).data)
+    recipe = Recipe(effort=Effort(steps=8), patch=12, chunks=2, general=stdo)
+    encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True)
+    found = evaluate(clip, open_video(tmp_path / "out.mkv"))
+    # Eight steps from nothing gain hardly anything; the general model brings most of its own gain along.
+    assert found["psnr_y"] > found["psnr_bicubic_y"] + 0.4
+    assert describe(open_video(tmp_path / "out.mkv").data)["net_shape"] == "5x5x6-3x3x4"
+    with pytest.raises(VideoError, match="was trained for scale 2, not 3"):
+        encode(clip, tmp_path / "no.mkv", 3, recipe)
+
+
+def test_chunks_are_tasks_for_any_executor(clip, tmp_path):
+    with ThreadPoolExecutor(2) as executor:
+        result = encode(clip, tmp_path / "out.mkv", 2, QUICK, lossless=True, executor=executor)
+    assert result.psnr_y > result.psnr_bicubic_y
+
+
+def test_frame_counts_must_agree(clip, tmp_path):
+    lr, shorter = tmp_path / "lr.mp4", tmp_path / "shorter.mkv"
+    ffmpeg("-i", clip, "-vf", "scale=80:46", "-an", lr)
+    ffmpeg("-i", clip, "-frames:v", "20", "-vf", "pad=160:92", "-c:v", "ffv1", "-an", shorter)
+    with pytest.raises(VideoError, match="ends after 20 frames"):
+        train(lr, shorter, tmp_path / "out.stdo", QUICK)
+    assert not (tmp_path / "out.stdo").exists()
+
+
+def test_nothing_is_left_behind_on_failure(clip, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+    for name in ("out.mkv", "out.mp4"):
+        with pytest.raises(KeyboardInterrupt):
+            encode(clip, tmp_path / name, 2, QUICK, progress=stop)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,68 @@
+"""The README's commands and code run as they stand, with less training."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def folder(clip, tmp_path_factory):
+    path = tmp_path_factory.mktemp("readme")
+    shutil.copy(clip, path / "film.mp4")
+    return path
+
+
+def test_the_commands_run(folder):
+    use = README.partition("\n## Use\n")[2].partition("\n## ")[0]
+    commands = re.findall(r"^stdo .*?(?=\s+#|$)", use, re.M)
+    assert len(commands) == 6
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for command in commands:
+        if command.startswith("stdo play"):
+            continue  # wants a display
+        command = re.sub(r"--budget \w+", "--steps 20", command).replace("| mpv -", "| wc -c")
+        done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        assert done.stdout
+    assert {path.name for path in folder.iterdir()} == {"film.mp4", "film.mkv", "film-hr.mp4", "gain.png"}
+
+
+def test_the_code_runs(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    names = {}
+    exec(code, names)
+    assert names["shown"].hr.y.shape == (90, 160)
+
+
+def help_of(*verb):
+    command = [sys.executable, "-m", "stdo_min", *verb, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_every_verb_and_option_is_there():
+    said = help_of()
+    for verb in re.findall(r"^\| `(\w+) ", README, re.M):
+        assert re.search(rf"^ +{verb} ", said, re.M), verb
+    listed = help_of("encode")
+    for option in re.findall(r"`(--[a-z]+)", README.partition("`stdo VERB --help`")[2].partition("\n\n")[0]):
+        assert option in listed, option
+
+
+def test_its_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make (demo|test)", README)):
+        assert f"\n{target}: " in makefile
+
+
+def test_it_stays_short():
+    assert README.count("\n") <= 120
