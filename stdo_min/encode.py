@@ -134,7 +134,7 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, recip
     with ExitStack() as readers:
         # The matrix products of training are too thin to be worth splitting: threads are used side by side instead.
         readers.enter_context(threadpool_limits(1, "blas"))
-        passes = [readers.enter_context(closing(_pairs(lr_info, info, scale))) for _ in range(4)]
+        passes = [readers.enter_context(closing(frame_pairs(lr_info, info, scale))) for _ in range(4)]
         results, segments, first = [], [], 0
         for length in lengths:
             crcs = _Crcs()
@@ -168,8 +168,11 @@ class _Crcs:
             yield lr, hr
 
 
-def _pairs(lr_info: VideoInfo, info: VideoInfo, scale: int) -> Iterator[tuple[Frame, Frame]]:
-    """lr and source frames in step, the source's luma padded to lr size times scale by its edge."""
+def frame_pairs(lr_info: VideoInfo, info: VideoInfo, scale: int) -> Iterator[tuple[Frame, Frame]]:
+    """The frames of an lr video and its source in step, the source's luma padded by its edge to lr size times scale.
+
+    Raises VideoError where one of them has more frames than the other.
+    """
     pad = (0, lr_info.height * scale - info.height), (0, lr_info.width * scale - info.width)
     with closing(read_lr(lr_info)) as coded, closing(read_source(info)) as original:
         for count, lr in enumerate(coded):
@@ -189,7 +192,7 @@ def _miscount(info, lr_info, what):
 def _chroma_siting(lr_info, info, scale) -> int:
     """1 (left) or 0 (centre), whichever place of the chroma samples gives the source's chroma back more closely."""
     errors = {1: 0, 0: 0}
-    with closing(_pairs(lr_info, info, scale)) as pairs:
+    with closing(frame_pairs(lr_info, info, scale)) as pairs:
         for lr, hr in islice(pairs, SITING_FRAMES):
             for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
                 for place in errors:
