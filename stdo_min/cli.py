@@ -7,13 +7,14 @@ remedy), 2 usage, 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
 import re
 import signal
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 from stdo_min import __version__
@@ -24,6 +25,13 @@ EPILOG = """examples:
   stdo play film.mkv                            watch it upscaled
   stdo decode film.mkv film-hr.mp4              or write it upscaled to a file
   stdo eval film.mp4 film.mkv                   what it gained, in dB and bytes
+"""
+
+ENCODING = """what to choose:
+  --scale   2 for quality, 4 for the smallest file and the lightest decoding
+  --crf     most of the bytes are the lr video's: raise it for a smaller file
+  --budget  the longer, the better the picture; two minutes give most of it for a short clip
+  --net     8,8 is 40 % of the arithmetic of 16,16; 32,16 is half as much again
 """
 
 
@@ -65,26 +73,26 @@ def _one_line(error: BaseException) -> str:
 def _encode(a: argparse.Namespace) -> None:
     from stdo_min.encode import encode
 
-    with _lr_bar(a.quiet) as lr_progress, _training_bar(a.quiet) as progress:
+    with _Bars(a.quiet) as bars:
         result = encode(a.source, a.out, a.scale, _recipe(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
-                        force=a.force, lr_progress=lr_progress, progress=progress)
+                        force=a.force, lr_progress=bars.frames("lr video"), progress=bars.training)
     print(_told(result))
 
 
 def _train(a: argparse.Namespace) -> None:
     from stdo_min.encode import train
 
-    with _training_bar(a.quiet) as progress:
-        result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, force=a.force, progress=progress)
+    with _Bars(a.quiet) as bars:
+        result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, force=a.force, progress=bars.training)
     print(_told(result))
 
 
 def _decode(a: argparse.Namespace) -> None:
     from stdo_min.play import decode, open_video
 
-    with _frame_bar(a.quiet, "decode") as progress:
+    with _Bars(a.quiet) as bars:
         count = decode(open_video(a.video, a.sidecar), a.out, crf=a.crf, threads=a.threads, force=a.force,
-                       progress=progress)
+                       progress=bars.frames("decode"))
     print(f"{a.out}: {count} frames")
 
 
@@ -110,8 +118,8 @@ def _eval(a: argparse.Namespace) -> None:
 
     video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
     with output_file(a.picture, a.force) if a.picture else nullcontext() as picture:
-        with _frame_bar(a.quiet, "eval") as progress:
-            found = evaluate(a.source, video, a.threads, progress, comparison)
+        with _Bars(a.quiet) as bars:
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
         if comparison:
             comparison.write(picture, video.info)
     if a.json:
@@ -165,43 +173,46 @@ def _number(value) -> str:
 # ---- Progress, on stderr, where it is a terminal ----
 
 
-@contextmanager
-def _lr_bar(quiet: bool):
-    from tqdm import tqdm
+class _Bars:
+    """One bar after the other, made when its first progress comes."""
 
-    with tqdm(desc="lr video", unit=" frames", disable=quiet or None) as bar:
+    def __init__(self, quiet: bool):
+        self._quiet, self._bar = quiet, None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def _show(self, name, **options):
+        if self._bar is None or self._name != name:
+            from tqdm import tqdm
+
+            self.__exit__()
+            self._bar, self._name = tqdm(desc=name, disable=self._quiet or None, **options), name
+        return self._bar
+
+    def frames(self, name: str):
+        """The progress(done, total) of a task that counts frames; None where tqdm is not installed."""
+        if importlib.util.find_spec("tqdm") is None:  # the player does without what only training requires
+            return None
+
         def progress(done, total):
+            bar = self._show(name, unit=" frames")
             bar.total = total
             bar.update(done - bar.n)
-        yield progress
+        return progress
 
-
-@contextmanager
-def _training_bar(quiet: bool):
-    from tqdm import tqdm
-
-    layout = "{desc:9}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-    with tqdm(total=1.0, desc="train", bar_format=layout, disable=quiet or None) as bar:
-        def progress(stage, done, loss, psnr):
-            bar.set_description_str(stage, refresh=False)
-            if not math.isnan(psnr):
-                bar.set_postfix_str(f"loss {loss:.3f} {psnr:.2f} dB on the pool", refresh=False)
-            bar.update(max(0.0, done - bar.n))
-        yield progress
-
-
-@contextmanager
-def _frame_bar(quiet: bool, name: str):
-    try:
-        from tqdm import tqdm
-    except ModuleNotFoundError:  # the player does without what only training requires
-        yield None
-        return
-    with tqdm(desc=name, unit=" frames", disable=quiet or None) as bar:
-        def progress(done, total):
-            bar.total = total
-            bar.update(done - bar.n)
-        yield progress
+    def training(self, stage: str, done: float, loss: float, psnr: float) -> None:
+        """The progress of `encode` and `train`; see stdo_min.overfit.Progress."""
+        layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        bar = self._show("training", total=1.0, bar_format=layout)
+        bar.set_description_str(f"{stage:9}", refresh=False)
+        if not math.isnan(psnr):
+            bar.set_postfix_str(f"loss {loss:.3f}, {psnr:.2f} dB so far", refresh=False)
+        bar.update(max(0.0, done - bar.n))
 
 
 # ---- Options ----
@@ -216,16 +227,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name, run, text):
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".",
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    def command(name, run, text, epilog=None):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", epilog=epilog,
+                                  formatter_class=argparse.RawDescriptionHelpFormatter)
         sub.set_defaults(run=run)
         sub.add_argument("--debug", action="store_true", default=argparse.SUPPRESS,
                          help="show the traceback of an error")
         return sub
 
     def threads(sub):
-        sub.add_argument("--threads", type=_whole(1, 256), default=_cores(), metavar="N", help="threads to use")
+        sub.add_argument("--threads", type=_whole(1, 256), default=_cores(), metavar="N",
+                         help="threads to use; default %(default)s, all there are")
 
     def played(sub, quiet=True):
         sub.add_argument("video", type=Path, metavar="IN",
@@ -242,28 +254,35 @@ def _parser() -> argparse.ArgumentParser:
         add = sub.add_argument
         add("--scale", type=int, choices=(2, 3, 4), **scale)
         add("--mode", choices=("single", "stdo"), default="stdo",
-            help="one net for all patches, or one for each chunk of them")
-        add("--chunks", type=_chunks, default="auto", metavar="auto|N", help="number of chunks, in mode stdo")
-        add("--net", type=_channels, default="16,16", metavar="C,C", help="channels of the hidden layers")
-        add("--patch", type=_whole(8, 128), default=20, metavar="N", help="side of a patch in lr pixels, 8..128")
+            help="one net for all patches, or one for each chunk of them; default %(default)s")
+        add("--chunks", type=_chunks, default="auto", metavar="auto|N",
+            help="number of chunks in mode stdo, each with its net; default %(default)s, by the scores")
+        add("--net", type=_channels, default="16,16", metavar="C,C",
+            help="channels of the hidden layers; default %(default)s")
+        add("--patch", type=_whole(8, 128), default=20, metavar="N",
+            help="side of a patch in lr pixels, 8..128; default %(default)s")
         effort = sub.add_mutually_exclusive_group()
-        effort.add_argument("--budget", type=_seconds, default="5m", metavar="TIME", help="time to train: 90s, 5m, 1h")
+        effort.add_argument("--budget", type=_seconds, default="5m", metavar="TIME",
+                            help="time to train: 90s, 5m, 1h; default %(default)s")
         effort.add_argument("--steps", type=_whole(1, 10**9), metavar="N",
                             help="train for so many steps in place of a time, which can be repeated exactly")
-        add("--memory", type=_whole(16, 1 << 20), default=512, metavar="MIB", help="memory for the patches to train on")
-        add("--seed", type=_whole(0, 2**63), default=0, metavar="N", help="seed of the random numbers")
+        add("--memory", type=_whole(16, 1 << 20), default=512, metavar="MIB",
+            help="memory for the patches to train on; default %(default)s")
+        add("--seed", type=_whole(0, 2**63), default=0, metavar="N",
+            help="seed of the random numbers; default %(default)s")
         add("--general", type=Path, metavar="NET",
             help="a sidecar whose first net scores the patches and starts the training, in place of the warm-up")
         threads(sub)
         add("-q", "--quiet", action="store_true", help="no progress bar")
         written(sub)
 
-    sub = command("encode", _encode, "make an lr video and its sidecar from a video")
+    sub = command("encode", _encode, "make an lr video and its sidecar from a video", ENCODING)
     sub.add_argument("source", type=Path, metavar="SRC", help="any video that ffmpeg reads")
     sub.add_argument("out", type=Path, metavar="OUT",
                      help=".mkv: one file with the sidecar attached; .mp4: OUT.stdo lies beside it")
-    trained(sub, default=2, help="hr pixels that an lr pixel becomes, each way")
-    sub.add_argument("--codec", choices=("x264", "x265", "av1"), default="x264", help="codec of the lr video")
+    trained(sub, default=2, help="hr pixels that an lr pixel becomes, each way; default %(default)s")
+    sub.add_argument("--codec", choices=("x264", "x265", "av1"), default="x264",
+                     help="codec of the lr video; default %(default)s")
     quality = sub.add_mutually_exclusive_group()
     quality.add_argument("--crf", type=_whole(0, 63), metavar="N",
                          help="quality of the lr video, lower is better; by default x264 20, x265 22, av1 30")
@@ -279,7 +298,7 @@ def _parser() -> argparse.ArgumentParser:
     played(sub)
     sub.add_argument("out", type=Path, metavar="OUT", help=".mp4 or .mkv (H.264, with sound and subtitles), or .y4m")
     sub.add_argument("--crf", type=_whole(0, 51), default=16, metavar="N",
-                     help="quality of the H.264 file, lower is better")
+                     help="quality of the H.264 file, lower is better; default %(default)s")
     written(sub)
 
     played(command("pipe", _pipe, "write a video upscaled to stdout as y4m: stdo pipe a.mkv | mpv -"), quiet=False)

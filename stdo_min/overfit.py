@@ -103,7 +103,8 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         samples = pools(errors / np.maximum(counts, 1), labels, count, "gather")
         left = None if effort.seconds is None else (
             effort.seconds - (time.monotonic() - started) - 1.3 * score_seconds)
-        trained = _train_all(start, samples, _rest(effort, 1 - WARM_UP, left), rng, threads, executor, report)
+        trained = _train_all(start, samples, np.bincount(labels.ravel()), _rest(effort, 1 - WARM_UP, left), rng,
+                             threads, executor, report)
     integer = [_quantized(net, pool) for net, pool in zip(trained, samples, strict=True)]
     del samples
     errors, base_errors = _errors(header, integer, labels, next(passes), threads, "assign", report)
@@ -128,19 +129,24 @@ def _rest(effort, share, seconds):
     return effort.times(share) if seconds is None else Effort(seconds=max(seconds, 0.1 * effort.seconds))
 
 
-def _train_all(start, samples, effort, rng, threads, executor, report):
-    """One net a chunk, side by side; each gets its part of the time, or its part of the steps."""
+def _train_all(start, samples, sizes, effort, rng, threads, executor, report):
+    """One net a chunk, side by side; each gets its part of the time, or its part of the steps.
+
+    sizes: patches of each chunk, by which its loss and error count in what is reported.
+    """
     side_by_side = max(1, min(threads, len(samples)))
     share = 1 / len(samples) if effort.steps else 1 / math.ceil(len(samples) / side_by_side)
-    done, losses, psnrs = (np.zeros(len(samples)), np.zeros(len(samples)), np.full(len(samples), np.nan))
+    done, losses, errors = np.zeros((3, len(samples)))
     stop = threading.Event()
 
     def task(index, generator):
         def note(fraction, loss, psnr):
             if stop.is_set():
                 raise InterruptedError
-            done[index], losses[index], psnrs[index] = fraction, loss, psnr
-            report("train", float(done.mean()), float(losses[done > 0].mean()), float(np.mean(psnrs[done > 0])))
+            done[index], losses[index], errors[index] = fraction, loss, 255**2 / 10 ** (psnr / 10)
+            counted = sizes * (done > 0)
+            report("train", float(done.mean()), float(np.average(losses, weights=counted)),
+                   float(scoring.psnr(np.average(errors, weights=counted), 1)))
         return train(start, samples[index], effort.times(share), generator, threads=max(1, threads // len(samples)),
                      progress=note)
 
