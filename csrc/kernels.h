@@ -1,8 +1,9 @@
 /* The inner loops of the upscaler, as a table that faster tiers may overwrite. kernels_c.c is the specification: every
    tier gives its bytes.
 
-   All buffers here are scratch of the upscaler except where a kernel says `hr`. Kernels write exactly the values they
-   are asked for and read nothing beyond what FORMAT.md's arithmetic names. */
+   All buffers here are scratch of the upscaler, except `hr` and the lr rows of base_vertical, which are the caller's own
+   planes. Kernels write exactly the values they are asked for and read nothing beyond what FORMAT.md's arithmetic
+   names. */
 #ifndef STDO_KERNELS_H
 #define STDO_KERNELS_H
 

@@ -21,7 +21,7 @@ def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     and the means, float64 (k,), rising. Equal scores get equal labels. Raises ValueError unless there are k different
     scores.
     """
-    scores = np.asarray(scores, np.float64)
+    scores = _checked(scores)
     different = len(np.unique(scores))
     if not 1 <= k <= min(different, 255):
         raise ValueError(f"{k} chunks of {different} different scores: choose 1..{min(different, 255)}")
@@ -41,7 +41,7 @@ def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
     differences in difficulty too small to need another net, and each net costs its bytes and its share of the
     training time.
     """
-    scores = np.asarray(scores, np.float64)
+    scores = _checked(scores)
     most = min(most, len(np.unique(scores)))
     values, counts, cuts = _optimal_cuts(scores, most)
     total = _spread(values, counts, cuts[0][:1])
@@ -49,6 +49,14 @@ def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
         if _spread(values, counts, cuts[k - 1][:k]) <= (1 - EXPLAINED) * total:
             return k
     return most
+
+
+def _checked(scores):
+    scores = np.asarray(scores, np.float64)
+    if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
+        raise ValueError(f"scores are one row of finite numbers, not shape {scores.shape} with "
+                         f"{np.count_nonzero(~np.isfinite(scores))} that are not finite")
+    return scores
 
 
 def _spread(values, counts, starts):

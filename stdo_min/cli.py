@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -38,10 +39,14 @@ ENCODING = """what to choose:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a kill cleans up as Ctrl-C does
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):  # so that a kill or a closed terminal cleans up as Ctrl-C does
+            if number := getattr(signal, name, None):
+                signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout:  # there is none where the shell closed it
+            sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
         print("stdo: stopped; nothing was left behind", file=sys.stderr)
@@ -116,8 +121,11 @@ def _eval(a: argparse.Namespace) -> None:
     from stdo_min.play import open_video
     from stdo_min.writer import output_file
 
+    if a.picture and a.picture.suffix.lower() != ".png":
+        raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
+    inputs = [a.source, a.video, *filter(None, [a.sidecar])]
     video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
-    with output_file(a.picture, a.force) if a.picture else nullcontext() as picture:
+    with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
         with _Bars(a.quiet) as bars:
             found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
         if comparison:
@@ -138,7 +146,7 @@ def _info(a: argparse.Namespace) -> None:
     from stdo_min.play import open_video, read_sidecar
 
     data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
-    found = describe(data)
+    found = describe(data, a.video)
     print(json.dumps(found) if a.json else "\n".join(f"{name:10} {value}" for name, value in found.items()))
 
 
@@ -161,9 +169,11 @@ def _recipe(a: argparse.Namespace):
 
 
 def _told(result) -> str:
-    gain = result.psnr_y - result.psnr_bicubic_y
-    return (f"{result.path}: {result.frames} frames, luma {result.psnr_y:.2f} dB (bicubic {result.psnr_bicubic_y:.2f}, "
-            f"{gain:+.2f}), lr {result.bytes_lr:,} bytes, sidecar {result.bytes_sidecar:,} bytes ({result.nets} nets)")
+    quality = f"luma {result.psnr_y:.2f} dB (bicubic {result.psnr_bicubic_y:.2f}"
+    if math.isfinite(result.psnr_bicubic_y):
+        quality += f", {result.psnr_y - result.psnr_bicubic_y:+.2f}"
+    return (f"{result.path}: {result.frames} frames, {quality}), lr {result.bytes_lr:,} bytes, "
+            f"sidecar {result.bytes_sidecar:,} bytes ({result.nets} nets)")
 
 
 def _number(value) -> str:

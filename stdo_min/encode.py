@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -16,14 +17,17 @@ from threadpoolctl import threadpool_limits
 
 from stdo_min import nets, patchmap, resample, scoring, sidecar
 from stdo_min.lrvideo import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
-from stdo_min.overfit import Overfitted, Progress, overfit
+from stdo_min.overfit import Progress, overfit
+from stdo_min.play import read_sidecar
 from stdo_min.quantize import dequantize
 from stdo_min.training import Effort
 from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr, read_source
 from stdo_min.writer import output_file
 
 SEGMENT_SECONDS = 60
+SEGMENT_PATCHES = 1 << 20  # over all its frames: a score and a label are kept for each
 SITING_FRAMES = 12
+CENTRE, LEFT = 0, 1  # the header's chroma field
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,16 @@ class Recipe:
     threads: int = 1
     general: Path | None = None
 
+    def __post_init__(self):
+        if self.mode not in ("single", "stdo"):
+            raise ValueError(f"mode is {self.mode!r}; it must be 'single' or 'stdo'")
+        if not 1 <= len(self.channels) <= 7 or not all(1 <= c <= 64 for c in self.channels):
+            raise ValueError(f"channels are {self.channels}; a net has 1..7 hidden layers of 1..64 channels")
+        for name, value, least, most in (("chunks", self.chunks, 1, sidecar.MAX_NETS), ("patch", self.patch, 8, 128),
+                                         ("threads", self.threads, 1, 256), ("memory", self.memory, 1, 1 << 40)):
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name} is {value}; it must be {least}..{most}")
+
 
 def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = "x264", crf: int | None = None,
            lossless: bool = False, force: bool = False, executor: Executor | None = None,
@@ -69,14 +83,15 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     """
     if out.suffix not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
-    _check_not_source(source, out)
     info = probe(source)
     width, height = lr_size(info.width, info.height, scale)
     _check_patch(source, width, height, recipe.patch)
     general = _general(recipe.general, scale)
+    inputs = [source, *filter(None, [recipe.general])]
     with ExitStack() as files:
-        final = files.enter_context(output_file(out, force))
-        stdo = None if out.suffix in MATROSKA else files.enter_context(output_file(out.with_suffix(".stdo"), force))
+        final = files.enter_context(output_file(out, force, inputs))
+        stdo = None if out.suffix in MATROSKA else files.enter_context(
+            output_file(out.with_suffix(".stdo"), force, inputs))
         if stdo is None:
             # What is muxed later lives in a folder of its own beside the result, so that it goes with it on any
             # failure.
@@ -85,7 +100,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
         else:
             lr_path = final
         frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
-        data, segments = _sidecar(probe(lr_path), info, frames, scale, recipe, general, executor, progress)
+        data, segments = _sidecar(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
         if stdo is None:
             (folder / "video.stdo").write_bytes(data)
             mux_mkv(lr_path, folder / "video.stdo", final)
@@ -102,8 +117,6 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
     scale: by default what the two sizes say. The videos must have the same frames. Raises VideoError for files that
     do not fit.
     """
-    for path in (lr, hr):
-        _check_not_source(path, out)
     lr_info, info = probe(lr), probe(hr)
     found = [s for s in (1, 2, 3, 4) if lr_size(info.width, info.height, s) == (lr_info.width, lr_info.height)
              or (lr_info.width * s, lr_info.height * s) == (info.width, info.height)]
@@ -113,23 +126,24 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
     scale = scale or found[0]
     _check_patch(lr, lr_info.width, lr_info.height, recipe.patch)
     general = _general(recipe.general, scale)
-    with output_file(out, force) as final:
+    with output_file(out, force, [lr, hr, *filter(None, [recipe.general])]) as final:
         with closing(read_lr(lr_info)) as coded:
             frames = sum(1 for _ in coded)
-        data, segments = _sidecar(lr_info, info, frames, scale, recipe, general, executor, progress)
+        siting = chroma_siting(lr_info, info, scale)
+        data, segments = _sidecar(lr_info, info, frames, scale, siting, recipe, general, executor, progress)
         final.write_bytes(data)
     return _result(out, segments, lr.stat().st_size, len(data))
 
 
-def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, recipe: Recipe, general, executor,
-             progress) -> tuple[bytes, list[Overfitted]]:
-    """The bytes of the sidecar, and what became of each segment."""
+def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, siting: int, recipe: Recipe, general,
+             executor, progress) -> tuple[bytes, list[tuple[int, ...]]]:
+    """The bytes of the sidecar; and for each segment frames, nets, squared error, that of the base, and hr pixels."""
     rng = np.random.default_rng(recipe.seed)
     header = sidecar.Sidecar(
         scale=scale, mode=next(number for number, name in sidecar.MODES.items() if name == recipe.mode),
-        patch=recipe.patch, chroma=_chroma_siting(lr_info, info, scale), lr_width=lr_info.width,
+        patch=recipe.patch, chroma=siting, lr_width=lr_info.width,
         lr_height=lr_info.height, hr_width=info.width, hr_height=info.height, segments=())
-    lengths = _segment_lengths(frames, lr_info.rate)
+    lengths = segment_lengths(frames, lr_info.rate, header.rows * header.columns)
     # Each pass over the frames goes on where it stopped in the segment before, so every frame is decoded once a pass.
     with ExitStack() as readers:
         # The matrix products of training are too thin to be worth splitting: threads are used side by side instead.
@@ -143,7 +157,9 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, recip
                 header, length, whole, mode=recipe.mode, chunks=recipe.chunks, channels=recipe.channels,
                 effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng, threads=recipe.threads,
                 general=general, executor=executor, progress=_part(progress, first / frames, length / frames))
-            results.append(result)
+            # Only sums are kept: what grows with the video is its sidecar alone.
+            results.append((length, len(result.nets), int(result.errors.sum()), int(result.base_errors.sum()),
+                            length * header.hr_width * header.hr_height))
             map_data = patchmap.encode(result.labels, len(result.nets))
             segments.append(sidecar.Segment(first, length, crcs.first, crcs.whole, result.nets, map_data))
             first += length
@@ -189,21 +205,27 @@ def _miscount(info, lr_info, what):
                       "make the lr video with stdo encode, or remake the source with ffmpeg -fps_mode cfr")
 
 
-def _chroma_siting(lr_info, info, scale) -> int:
-    """1 (left) or 0 (centre), whichever place of the chroma samples gives the source's chroma back more closely."""
-    errors = {1: 0, 0: 0}
+def chroma_siting(lr_info: VideoInfo, info: VideoInfo, scale: int) -> int:
+    """Where an lr video made elsewhere has its chroma samples: CENTRE where that gives the source back clearly better.
+
+    A scaler that is not told otherwise centres them; LEFT is where MPEG video has them, and right where in doubt.
+    """
+    errors = {LEFT: 0, CENTRE: 0}
     with closing(frame_pairs(lr_info, info, scale)) as pairs:
         for lr, hr in islice(pairs, SITING_FRAMES):
             for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
                 for place in errors:
-                    shown = resample.upscale(low, scale, chroma_left=bool(place))[:high.shape[0], :high.shape[1]]
+                    shown = resample.upscale(low, scale, chroma_left=place == LEFT)[:high.shape[0], :high.shape[1]]
                     errors[place] += int(np.sum(np.square(shown.astype(np.int32) - high)))
-    return min(errors, key=errors.get)  # a tie goes to the first, left: where MPEG video has it
+    return CENTRE if errors[CENTRE] < 0.95 * errors[LEFT] else LEFT
 
 
-def _segment_lengths(frames: int, rate) -> list[int]:
-    """Frames of each segment: equal parts of at most a minute, which bounds what is kept for each."""
-    most = max(1, min(round(SEGMENT_SECONDS * rate), sidecar.MAX_SEGMENT_FRAMES))
+def segment_lengths(frames: int, rate: Fraction, patches: int) -> list[int]:
+    """The frames of each segment: nearly equal parts of at most a minute and SEGMENT_PATCHES patches.
+
+    frames: of the video; rate: frames per second; patches: of one frame.
+    """
+    most = max(1, min(round(SEGMENT_SECONDS * rate), SEGMENT_PATCHES // patches, sidecar.MAX_SEGMENT_FRAMES))
     count = -(-frames // most)
     return [frames * (index + 1) // count - frames * index // count for index in range(count)]
 
@@ -219,9 +241,7 @@ def _general(path, scale) -> nets.Net | None:
     if path is None:
         return None
     try:
-        other = sidecar.read(path.read_bytes())
-    except OSError as error:
-        raise VideoError(f"{path}: {error.strerror}; --general takes a .stdo file") from None
+        other = sidecar.read(read_sidecar(path))
     except sidecar.SidecarError as error:
         raise VideoError(f"{path}: {error}; --general takes a .stdo file") from None
     found = [net for segment in other.segments for net in segment.nets]
@@ -231,23 +251,15 @@ def _general(path, scale) -> nets.Net | None:
     return dequantize(found[0], scale)
 
 
-def _check_not_source(source: Path, out: Path) -> None:
-    if out.exists() and source.exists() and out.samefile(source):
-        raise VideoError(f"{out}: is the source itself; choose another name for the output")
-
-
 def _check_patch(path, width, height, patch) -> None:
-    if not 8 <= patch <= 128:
-        raise ValueError(f"--patch is {patch}; it must be 8..128 lr pixels")
+    if max(width, height) > 8192:
+        raise VideoError(f"{path}: an lr video of {width}x{height}; each side has at most 8192 pixels")
     if min(width, height) < patch:
         raise VideoError(f"{path}: its lr video of {width}x{height} is smaller than one patch of {patch}x{patch}; "
                          f"choose a smaller --patch (8 or more) or a smaller --scale")
 
 
 def _result(path, segments, bytes_lr, bytes_sidecar) -> Result:
-    frames = sum(len(s.labels) for s in segments)
-    errors, base_errors = (sum(int(sums.sum()) for sums in which)
-                           for which in ([s.errors for s in segments], [s.base_errors for s in segments]))
-    pixels = frames * int(segments[0].counts.sum())
-    return Result(path, frames, sum(len(s.nets) for s in segments), float(scoring.psnr(errors, pixels)),
+    frames, nets_kept, errors, base_errors, pixels = (sum(numbers) for numbers in zip(*segments, strict=True))
+    return Result(path, frames, nets_kept, float(scoring.psnr(errors, pixels)),
                   float(scoring.psnr(base_errors, pixels)), bytes_lr, bytes_sidecar)

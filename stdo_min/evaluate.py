@@ -10,7 +10,7 @@ import numpy as np
 
 from stdo_min import scoring
 from stdo_min.kernels import plane_shapes
-from stdo_min.lrvideo import SIDECAR_TYPE
+from stdo_min.lrvideo import read_attachment
 from stdo_min.picture import Comparison
 from stdo_min.play import Video, frames
 from stdo_min.video import Frame, VideoError, probe, read_source
@@ -78,6 +78,6 @@ def _decibel(error: int, samples: int) -> float | None:
 
 def _lr_bytes(video: Video) -> int:
     """Bytes of the lr file without the sidecar that may be attached to it."""
-    attached = any(a.mimetype == SIDECAR_TYPE for a in video.info.attachments)
-    return video.info.path.stat().st_size - (len(video.data) if attached else 0)
+    attached = read_attachment(video.info)
+    return video.info.path.stat().st_size - len(attached or b"")
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from stdo_min import sidecar
-from stdo_min.kernels import Upscaler
+from stdo_min.play import open_sidecar
 
 
-def describe(data: bytes) -> dict:
+def describe(data: bytes, name: str | Path = "sidecar") -> dict:
     """What a sidecar holds: width, height (of the hr video), scale, patch, frames, segments, nets, net_shape,
     map_bytes, net_bytes, mode and version.
 
     nets counts those stored, in all segments; net_shape is kernel x kernel x channels of each layer, the different
     shapes listed once.
     """
-    upscaler = Upscaler(data)
+    upscaler = open_sidecar(data, name)
     shapes = {}
     for segment in sidecar.read(data).segments:
         for net in segment.nets:

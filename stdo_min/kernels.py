@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,12 +131,12 @@ class Upscaler:
         hr_shapes = plane_shapes(self.hr_width, self.hr_height)
         if out is None:
             out = tuple(np.empty(shape, np.uint8) for shape in hr_shapes)
-        # `keep` holds the buffers that the structs point into.
+        # The structs do not own what they point into; the tasks keep it alive.
         source, keep = _image("stdo_const_image *", "lr", lr, plane_shapes(self.lr_width, self.lr_height))
         target, keep_too = _image("stdo_image *", "out", out, hr_shapes)
         label_view = ffi.from_buffer("uint8_t[]", labels)
 
-        def upscale_rows(begin: int, end: int) -> None:
+        def upscale_rows(begin: int, end: int, _alive=(keep, keep_too)) -> None:
             scratch = np.empty(self._scratch_size, np.uint8)
             view = ffi.from_buffer(scratch)
             _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, begin, end, view))
@@ -146,8 +146,10 @@ class Upscaler:
         if tasks == 1:
             upscale_rows(0, self.rows)
         else:
-            list(executor.map(upscale_rows, cuts[:-1], cuts[1:]))
-        del keep, keep_too
+            running = [executor.submit(upscale_rows, *rows) for rows in zip(cuts[:-1], cuts[1:], strict=True)]
+            wait(running)  # all of them, before an error of one lets go of the planes
+            for rows in running:
+                rows.result()
         return out
 
 

@@ -12,12 +12,13 @@ SIDECAR_NAME = "video.stdo"
 MATROSKA = (".mkv",)
 CONTAINERS = (".mp4", ".m4v", ".mov", *MATROSKA)
 
-# Default crf, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no lossless mode.
+# Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
+# lossless mode, and its crf 0 means that none was given.
 CODECS = {
-    "x264": (20, ["libx264", "-preset", "slow"], ["libx264", "-preset", "medium", "-qp", "0"]),
-    "x265": (22, ["libx265", "-preset", "medium", "-x265-params", "log-level=error"],
+    "x264": ((20, 0, 51), ["libx264", "-preset", "slow"], ["libx264", "-preset", "medium", "-qp", "0"]),
+    "x265": ((22, 0, 51), ["libx265", "-preset", "medium", "-x265-params", "log-level=error"],
              ["libx265", "-preset", "medium", "-x265-params", "log-level=error:lossless=1"]),
-    "av1": (30, ["libsvtav1", "-preset", "6"],
+    "av1": ((30, 1, 63), ["libsvtav1", "-preset", "6"],
             ["libaom-av1", "-cpu-used", "6", "-crf", "0", "-aom-params", "lossless=1"]),
 }
 
@@ -42,7 +43,9 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
     out_path = Path(out_path)
     if codec not in CODECS:
         raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
-    default_crf, lossy, exact = CODECS[codec]
+    (default_crf, least, most), lossy, exact = CODECS[codec]
+    if crf is not None and not least <= crf <= most:
+        raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
     coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
     tag = ["-tag:v", "hvc1"] if codec == "x265" and out_path.suffix not in MATROSKA else []  # Apple plays no other
     arguments = ["-xerror", "-i", file_url(info.path), "-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode",
@@ -75,15 +78,20 @@ def mux_mkv(lr_path: str | os.PathLike, sidecar_path: str | os.PathLike, out_pat
         pass
 
 
-def read_attachment(info: VideoInfo) -> bytes | None:
-    """The sidecar that a Matroska file carries, or None. Raises VideoError if the file is damaged."""
+def read_attachment(info: VideoInfo, limit: int = 1 << 30) -> bytes | None:
+    """The sidecar that a Matroska file carries, or None.
+
+    Raises VideoError if the file is damaged, or the attachment has more than `limit` bytes."""
     for attachment in info.attachments:
         if attachment.mimetype == SIDECAR_TYPE:
             # The null output is there because ffmpeg refuses to run without one.
             arguments = [f"-dump_attachment:{attachment.index}", "pipe:1", "-i", file_url(info.path), "-map", "0:V:0",
                          "-c", "copy", "-frames:v", "1", "-f", "null", "-"]
             with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
-                return process.stdout.read()
+                data = process.stdout.read(limit + 1)
+                if len(data) > limit:
+                    raise VideoError(f"{info.path}: its sidecar has more than {limit >> 20} MiB; make it again")
+                return data
     return None
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from stdo_min.video import Frame
 
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
 WARM_UP = 0.45
-CALIBRATION_PATCHES = 512
+CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 # About which part of the whole each stage takes; for the progress bar only.
 PLANS = {"single": {"sample": 0.05, "train": 0.87, "assign": 0.08},
          "stdo": {"sample": 0.03, "warm-up": 0.45, "score": 0.05, "gather": 0.03, "train": 0.38, "assign": 0.06}}
@@ -61,9 +62,9 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
     header: sizes, scale and patch (its segments are not read). frames: length of the segment. passes: gives, each
     time it is asked, an iterator over the segment's frame pairs; it is asked at most four times, in order. mode:
     'single' (one net) or 'stdo' (one a chunk). chunks: how many, or None to choose by the scores. effort: the whole
-    time, passes included. memory: bytes for patches. general: a net trained elsewhere that scores and starts the
-    others. executor: where chunks are trained, by default threads here. Raises ValueError for an unknown mode and for
-    a general net of another scale.
+    time, passes included; each training takes at least a tenth of it. memory: bytes for patches. general: a net
+    trained elsewhere that scores and starts the others. executor: where chunks are trained, with `threads` workers;
+    by default threads here. Raises ValueError for an unknown mode and for a general net of another scale.
     """
     if mode not in ("single", "stdo"):
         raise ValueError(f"mode is {mode!r}; it must be 'single' or 'stdo'")
@@ -91,7 +92,8 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         labels, samples = everything, [sample]
     else:
         if not general:
-            start = train(start, sample, effort.times(WARM_UP), rng, threads=threads,
+            left = None if effort.seconds is None else WARM_UP * (effort.seconds - pass_seconds)
+            start = train(start, sample, _rest(effort, WARM_UP, left), rng, threads=threads,
                           progress=partial(report, "warm-up"))
         scored = time.monotonic()
         errors, _ = _errors(header, [_quantized(start, sample)], everything, next(passes), threads, "score", report)
@@ -103,8 +105,8 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         samples = pools(errors / np.maximum(counts, 1), labels, count, "gather")
         left = None if effort.seconds is None else (
             effort.seconds - (time.monotonic() - started) - 1.3 * score_seconds)
-        trained = _train_all(start, samples, np.bincount(labels.ravel()), _rest(effort, 1 - WARM_UP, left), rng,
-                             threads, executor, report)
+        rest = _rest(effort, 1 if general else 1 - WARM_UP, left)
+        trained = _train_all(start, samples, np.bincount(labels.ravel()), rest, rng, threads, executor, report)
     integer = [_quantized(net, pool) for net, pool in zip(trained, samples, strict=True)]
     del samples
     errors, base_errors = _errors(header, integer, labels, next(passes), threads, "assign", report)
@@ -122,6 +124,10 @@ def _chunks(scores, chunks):
     count = chunking.choose_k(flat) if chunks is None else min(chunks, len(np.unique(flat)))
     labels, _ = chunking.kmeans(flat, count)
     return labels.reshape(scores.shape)
+
+
+class _Stopped(Exception):
+    """Ends the training of a chunk because another one failed or the user stopped it."""
 
 
 def _rest(effort, share, seconds):
@@ -142,7 +148,7 @@ def _train_all(start, samples, sizes, effort, rng, threads, executor, report):
     def task(index, generator):
         def note(fraction, loss, psnr):
             if stop.is_set():
-                raise InterruptedError
+                raise _Stopped
             done[index], losses[index], errors[index] = fraction, loss, 255**2 / 10 ** (psnr / 10)
             counted = sizes * (done > 0)
             report("train", float(done.mean()), float(np.average(losses, weights=counted)),
@@ -154,7 +160,11 @@ def _train_all(start, samples, sizes, effort, rng, threads, executor, report):
     if executor:
         waiting = [executor.submit(train, start, pool, effort.times(share), generator)
                    for pool, generator in zip(samples, generators, strict=True)]
-        return [future.result() for future in waiting]
+        try:
+            return [future.result() for future in waiting]
+        finally:
+            for future in waiting:
+                future.cancel()
     with ThreadPoolExecutor(side_by_side) as local:
         waiting = [local.submit(task, index, generator) for index, generator in enumerate(generators)]
         try:
@@ -167,8 +177,8 @@ def _train_all(start, samples, sizes, effort, rng, threads, executor, report):
 
 def _quantized(net: nets.Net, pool: Pool) -> sidecar.Net:
     """The integer net of a float net, calibrated on patches spread over its pool."""
-    spread = np.linspace(0, len(pool) - 1, min(len(pool), CALIBRATION_PATCHES)).astype(int)
-    return quantize(net, pool.lr[spread])
+    count = min(len(pool), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
+    return quantize(net, pool.lr[np.linspace(0, len(pool) - 1, count).astype(int)])
 
 
 def _counts(header):
@@ -213,5 +223,5 @@ def _planned(progress, mode):
     if progress is None:
         return lambda *_: None
     plan = PLANS[mode]
-    begins = dict(zip(plan, np.cumsum([0, *plan.values()]), strict=False))
+    begins = dict(zip(plan, accumulate([0, *plan.values()][:-1]), strict=True))
     return lambda stage, done, loss, psnr: progress(stage, begins[stage] + plan[stage] * done, loss, psnr)

@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from stdo_min.kernels import StdoError, Upscaler
-from stdo_min.lrvideo import read_attachment
+from stdo_min.lrvideo import CONTAINERS, read_attachment
 from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr
 from stdo_min.writer import Writer, Y4MWriter, output_file
 
@@ -51,22 +51,27 @@ def open_video(path: Path, sidecar: Path | None = None) -> Video:
     beside = path.with_suffix(".stdo")
     if sidecar is not None:
         data, name = read_sidecar(sidecar), sidecar
-    elif (data := read_attachment(info)) is not None:
+    elif (data := read_attachment(info, SIDECAR_LIMIT)) is not None:
         name = f"{path} (its attachment)"
     elif beside.exists():
         data, name = read_sidecar(beside), beside
     else:
         raise VideoError(f"{path}: no sidecar in it and no {beside.name} beside it; name one with --sidecar, "
                          "or make one with stdo encode")
-    try:
-        upscaler = Upscaler(data)
-    except StdoError as error:
-        newer = error.status == "STDO_ERROR_VERSION"
-        raise VideoError(f"{name}: {error}; {'update stdo' if newer else 'copy or make it again'}") from None
+    upscaler = open_sidecar(data, name)
     if (info.width, info.height) != (upscaler.lr_width, upscaler.lr_height):
         raise VideoError(f"{name}: made for an lr video of {upscaler.lr_width}x{upscaler.lr_height}, {path} has "
                          f"{info.width}x{info.height}; {_OTHER}")
     return Video(info, upscaler, data)
+
+
+def open_sidecar(data: bytes, name: str | Path) -> Upscaler:
+    """The upscaler of a sidecar's bytes. Raises VideoError, about `name`, for what is no valid sidecar."""
+    try:
+        return Upscaler(data)
+    except StdoError as error:
+        newer = error.status == "STDO_ERROR_VERSION"
+        raise VideoError(f"{name}: {error}; {'update stdo' if newer else 'copy or make it again'}") from None
 
 
 _OTHER = "it belongs to another video: name the right one with --sidecar"
@@ -108,10 +113,10 @@ def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: b
     gets (frames done, frames). Nothing is left behind on failure. Raises VideoError.
     """
     info, upscaler, _ = video
-    if out.exists() and out.samefile(info.path):
-        raise VideoError(f"{out}: is the input itself; choose another name for the output")
+    if out.suffix not in (".y4m", *CONTAINERS):
+        raise VideoError(f"{out}: cannot write {out.suffix or 'a file without ending'}; use .mp4, .mkv or .y4m")
     size = upscaler.hr_width, upscaler.hr_height
-    with output_file(out, force) as final:
+    with output_file(out, force, [info.path]) as final:
         if out.suffix == ".y4m":
             with final.open("wb") as file:
                 return _write_all(video, Y4MWriter(file, info, *size, chroma=_siting(upscaler)), threads, progress)

@@ -68,7 +68,8 @@ def _quantize_layer(weight, wanted, coded, out_steps, least):
     step = multiplier / 2.0 ** (15 + shift) * out_steps
     whole = np.clip(np.rint(weight / step[:, None, None, None]), -127, 127)
     summed = _convolve(coded, whole)
-    bias = np.clip(np.rint(wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3))), -2**29, 2**29)
+    bias = np.rint(wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3)))
+    bias = np.clip(bias, -2**29, 2**29)  # beyond lie only channels that are never on, or saturated anyway
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = (summed + bias[:, None, None, None]).astype(np.int64)
     q = np.clip(sums >> shift, -32768, 32767) * multiplier[:, None, None, None].astype(np.int64) + 16384 >> 15
@@ -90,15 +91,17 @@ def _multipliers(ratio, least):
     if len(used) == 0:
         return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
     most = sidecar.MAX_MULTIPLIER
-    fitting = [s for s in range(sidecar.MAX_SHIFT + 1) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
+    # Up to 14, a sum that q can hold stays below 2^29 whatever the multiplier, and so does its bias.
+    fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
     shift = enough[0] if enough else fitting[-1]
     return shift, np.clip(np.ceil(np.maximum(ratio * 2.0 ** (15 + shift), least)), 1, most).astype(np.int64)
 
 
 def _convolve(x, weight):
-    """Valid convolution in float64, exact for whole numbers below 2^53."""
-    return conv2d(Tensor(x), Tensor(weight)).data
+    """Valid convolution in float64, exact for whole numbers below 2^53; a few patches at a time bound the memory."""
+    parts = np.array_split(x, min(x.shape[1], -(-x.size * weight[0, 0].size // 10_000_000)), axis=1)
+    return np.concatenate([conv2d(Tensor(part), Tensor(weight)).data for part in parts], axis=1)
 
 
 def dequantize(net: sidecar.Net, scale: int) -> nets.Net:

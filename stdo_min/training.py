@@ -18,10 +18,10 @@ from stdo_min.optim import Adam, learning_rate
 from stdo_min.pool import Pool
 from stdo_min.scoring import psnr
 
-BATCH = 32
+BATCH_PIXELS = 25_000  # lr, halo included: 32 patches of 20x20 with a halo of 4
 SHARDS = 2  # parts of a batch that may run side by side; fixed, so the sum does not depend on the number of threads
 PEAK_RATE = 6e-3
-PROBE_PATCHES, PROBES = 96, 24
+PROBES, PROBE_BATCHES = 24, 3
 DIVERGED = 4  # times the error of the best probe
 
 
@@ -45,16 +45,17 @@ def train(net: nets.Net, pool: Pool, effort: Effort, rng: np.random.Generator, p
           threads: int = 1, progress: Callable[[float, float, float], None] | None = None) -> nets.Net:
     """A net trained from `net` (left as it is) on the patches of `pool`: L1, Adam, warm-up and cosine.
 
-    Batches of 32 patches are drawn with the pool's weights; `threads` of 1 or 2 change the speed only. Now and then
-    the net is probed on a fixed sample of the pool; the best of the probed nets is returned, and a net that diverged
-    goes on from the best at half the learning rate. progress(done, loss, dB) is called after every step: done 0..1,
-    loss the mean absolute error of the latest batches in grey levels, dB the PSNR of the latest probe; what it raises
-    ends the training. Raises ValueError for an empty pool.
+    Batches of about 25,000 lr pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 or 2
+    change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is
+    returned, and a net that diverged goes on from the best at half the learning rate. progress(done, loss, dB) is
+    called after every step: done 0..1, loss the mean absolute error of the latest batches in grey levels, dB the PSNR
+    of the latest probe; what it raises ends the training. Raises ValueError for an empty pool.
     """
     if len(pool) == 0:
         raise ValueError("the pool holds no patch to train on")
     drawn = np.cumsum(pool.weight)
-    sample = rng.choice(len(pool), min(PROBE_PATCHES, len(pool)), replace=False)
+    size = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
+    sample = rng.choice(len(pool), min(PROBE_BATCHES * size, len(pool)), replace=False)
     best, net = net, net.copy()
     least = probed = _squared_error(best, pool, sample)
     adam, loss, step, next_probe, done = Adam(net.parameters), None, 0, 1 / PROBES, 0.0
@@ -62,7 +63,7 @@ def train(net: nets.Net, pool: Pool, effort: Effort, rng: np.random.Generator, p
     with ThreadPoolExecutor(threads) as executor:
         while done < 1:
             # Sorted, because patches that lie together in memory are read faster.
-            batch = np.sort(np.searchsorted(drawn, rng.random(BATCH) * drawn[-1], side="right"))
+            batch = np.sort(np.searchsorted(drawn, rng.random(size) * drawn[-1], side="right"))
             parts = np.split(np.minimum(batch, len(pool) - 1), SHARDS)
             tasks = [executor.submit(nets.loss_and_gradients, net, pool.lr[part], pool.residual[part])
                      for part in parts]

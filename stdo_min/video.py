@@ -291,7 +291,7 @@ def _rate(stream: str, decoded: str) -> Fraction:
     # GIFs, screen and phone recordings with a variable rate often state the ticks of their clock as the rate.
     if not stated or stated > 240 or (average and stated > max(60, 1.5 * average)):
         stated = average
-    return stated if 0 < stated <= 240 else Fraction(25)
+    return stated if 0 < stated <= 1000 else Fraction(25)
 
 
 def _is_rgb(pix_fmt: str) -> bool:

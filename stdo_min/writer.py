@@ -1,9 +1,10 @@
 """Writing video: hr frames into a file with the lr file's sound, frames into a pipe, and files that appear whole."""
 
+import errno
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 
 from stdo_min.lrvideo import carried_streams
 from stdo_min.video import RESIZE, Frame, VideoError, VideoInfo, ffmpeg_process, file_url, tag_filters
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class Writer:
@@ -69,11 +72,16 @@ class Y4MWriter:
 
 
 @contextmanager
-def output_file(path: str | os.PathLike, force: bool = False) -> Iterator[Path]:
+def output_file(path: str | os.PathLike, force: bool = False,
+                inputs: Sequence[str | os.PathLike] = ()) -> Iterator[Path]:
     """Give a temporary name beside `path` that becomes `path` if the block succeeds and vanishes if it does not.
 
-    Raises VideoError if `path` exists and `force` is not set, is not a regular file, or cannot be written."""
+    Raises VideoError if `path` is one of the `inputs`, exists and `force` is not set, is not a regular file, or cannot
+    be written."""
     shown, path = path, Path(os.path.realpath(path))
+    if any(path == Path(os.path.realpath(read)) or (path.exists() and os.path.exists(read) and path.samefile(read))
+           for read in inputs):
+        raise VideoError(f"{shown}: is itself an input; choose another name for the output")
     if path.exists():
         if not path.is_file():
             raise VideoError(f"{shown}: {'a directory' if path.is_dir() else 'not a regular file'}; give a file name")
@@ -91,7 +99,7 @@ def output_file(path: str | os.PathLike, force: bool = False) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename not in (None, str(temporary), temporary) or isinstance(error, BrokenPipeError):
+        if error.errno not in _DISK_ERRORS:
             raise
         raise VideoError(f"{shown}: cannot be written ({error.strerror}); check the disk") from None
     finally:

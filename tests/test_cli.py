@@ -56,6 +56,27 @@ def test_eval_table_and_picture(clip, film, tmp_path, capsys):
     assert len(pixels) == (160 * 3 * 2) * (90 * 2)
 
 
+def test_a_picture_never_overwrites_an_input(clip, film, tmp_path, capsys):
+    source = tmp_path / "source.png"
+    source.write_bytes(clip.read_bytes())
+    assert "is itself an input" in failed(["eval", source, film, "--picture", source, "--force", "-q"], capsys)
+    assert source.read_bytes() == clip.read_bytes()
+    assert "give it the ending .png" in failed(["eval", clip, film, "--picture", clip, "--force", "-q"], capsys)
+
+
+def test_a_bad_sidecar_is_named(film, tmp_path, capsys):
+    bad = tmp_path / "bad.stdo"
+    bad.write_bytes(b"RIFF" * 20)
+    error = failed(["info", bad], capsys)
+    assert "bad.stdo: " in error
+    assert "copy or make it again" in error
+
+
+def test_crf_beyond_the_codec(clip, tmp_path, capsys):
+    error = failed(["encode", clip, tmp_path / "o.mkv", "--codec", "x265", "--crf", "63", "-q"], capsys)
+    assert "crf is 63; x265 takes 0..51" in error
+
+
 def test_info(film, capsys):
     assert main(["info", str(film), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["net_shape"] == "5x5x4-3x3x4"
@@ -133,7 +154,7 @@ def test_bad_outputs(clip, tmp_path, capsys):
     def encode(source, out, *more):
         return failed(["encode", source, out, *QUICK, *more], capsys)
 
-    assert "is the source itself" in encode(clip, clip, "--force")
+    assert "is itself an input" in encode(clip, clip, "--force")
     assert "there is no directory" in encode(clip, tmp_path / "no" / "out.mkv")
     assert "give one of these endings" in encode(clip, tmp_path / "out.avi")
     for kept, out in (("out.mkv", "out.mkv"), ("two.stdo", "two.mp4")):
@@ -200,14 +221,17 @@ def test_debug_shows_the_traceback(tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_leaves_nothing_behind(clip, tmp_path, number, code):
     command = [sys.executable, "-m", "stdo_min", "encode", clip, tmp_path / "out.mkv", "--budget", "10m"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob(".stdo-*/lr.mkv")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(3)
-    began = time.monotonic()
-    process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not list(tmp_path.glob(".stdo-*/lr.mkv")) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            time.sleep(3)
+            began = time.monotonic()
+            process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert time.monotonic() - began < 10
     assert b"Traceback" not in said

@@ -177,7 +177,7 @@ def test_what_cannot_be_done_is_said(tmp_path, clip):
 
 
 def test_a_missing_encoder_is_named(tmp_path, monkeypatch, clip):
-    monkeypatch.setitem(encode_lr.__globals__["CODECS"], "x264", (20, ["libnothing"], ["libnothing"]))
+    monkeypatch.setitem(encode_lr.__globals__["CODECS"], "x264", ((20, 0, 51), ["libnothing"], ["libnothing"]))
     with pytest.raises(VideoError, match="Unknown encoder 'libnothing'; choose another codec"):
         encode_lr(probe(clip), tmp_path / "lr.mp4", 2)
 

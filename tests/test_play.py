@@ -129,7 +129,7 @@ def test_outputs_are_not_overwritten(played, tmp_path):
     assert out.read_bytes() == b"precious"
     decode(open_video(played), out, force=True)
     assert out.stat().st_size > 100
-    with pytest.raises(VideoError, match="is the input itself"):
+    with pytest.raises(VideoError, match="is itself an input"):
         decode(open_video(played), played, force=True)
 
 

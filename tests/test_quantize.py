@@ -54,6 +54,14 @@ def test_what_comes_out_is_a_valid_sidecar_net():
         np.testing.assert_array_equal(a.multiplier, b.multiplier)
 
 
+@pytest.mark.parametrize("strength", [1e-3, 1e-4, 1e-5, 1e-6])
+def test_tiny_weights_do_not_cost_the_bias(strength):
+    net = random_net((6,), 2, 12, strength=strength)
+    net.biases[-1][:] = 0.3  # 9.6 grey levels
+    lr = textured(20, 24)
+    assert np.abs(residuals(quantize.quantize(net, lr), lr, net.halo) - nets.residual(net, lr)).max() < 0.1
+
+
 def test_the_mean_is_kept():
     # What rounding the weights does to the brightness is taken back by the biases.
     net = random_net((16, 16), 4, 11, strength=0.3)

@@ -80,6 +80,17 @@ def test_training_is_a_task_for_other_processes(pool):
         np.testing.assert_allclose(p, q, atol=1e-5)
 
 
+def test_patches_train_by_their_weight(pool):
+    """Half of the pool wants the opposite of the other half; what weighs is what is learned."""
+    opposite = Pool(np.concatenate([pool.lr, pool.lr]), np.concatenate([pool.residual, -pool.residual]), np.ones(160))
+    for weight, better in ((np.repeat([1.0, 1e-9], 80), pool.residual), (np.repeat([1e-9, 1.0], 80), -pool.residual)):
+        weighed = Pool(opposite.lr, opposite.residual, weight)
+        found = []
+        train(start(), weighed, Effort(steps=60), np.random.default_rng(2),
+              progress=lambda done, loss, psnr, found=found: found.append(loss))
+        assert found[-1] < 0.7 * np.abs(better / 64).mean()
+
+
 def test_an_empty_pool_is_refused(pool):
     empty = Pool(pool.lr[:0], pool.residual[:0], pool.weight[:0])
     with pytest.raises(ValueError, match="no patch"):
@@ -92,10 +103,7 @@ def test_an_effort_is_time_or_steps(wrong):
         Effort(**wrong)
 
 
-def test_ten_losses_as_recorded(pool):
-    # Recorded from this very test; they change only if the computation of a step does.
-    recorded = [34.354492, 34.363336, 34.34439, 34.309992, 34.27975, 34.177283, 34.123521, 34.032863, 33.91479,
-                33.766306]
-    losses = []
-    train(start(), pool, Effort(steps=10), np.random.default_rng(8), progress=lambda _, loss, __: losses.append(loss))
-    np.testing.assert_allclose(losses, recorded, rtol=1e-3)
+def test_ten_steps_as_recorded(pool):
+    # Recorded from this very test; it changes only if the computation of a step does.
+    net = train(start(), pool, Effort(steps=10), np.random.default_rng(8))
+    assert nets.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(31.400131, rel=1e-5)
