@@ -152,7 +152,10 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, sitin
         results, segments, first = [], [], 0
         for length in lengths:
             crcs = _Crcs()
-            whole = iter([crcs.taken(islice(passes[0], length)), *(islice(p, length) for p in passes[1:])])
+            # The last segment takes all that is left, so that frames too many are noticed in its first pass.
+            last = first + length == frames
+            parts = [frames_left if last else islice(frames_left, length) for frames_left in passes]
+            whole = iter([crcs.taken(parts[0]), *parts[1:]])
             result = overfit(
                 header, length, whole, mode=recipe.mode, chunks=recipe.chunks, channels=recipe.channels,
                 effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng, threads=recipe.threads,
@@ -163,8 +166,6 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, sitin
             map_data = patchmap.encode(result.labels, len(result.nets))
             segments.append(sidecar.Segment(first, length, crcs.first, crcs.whole, result.nets, map_data))
             first += length
-        if next(passes[0], None) is not None:
-            raise VideoError(f"{lr_info.path}: more frames than the {frames} counted; is it still being written?")
     return sidecar.write(replace(header, segments=tuple(segments))), results
 
 

@@ -212,6 +212,8 @@ def _counted(pairs, frames, stage, report):
     """The pairs of one pass, with its progress reported; raises ValueError where their number is not `frames`."""
     index = -1
     for index, pair in enumerate(pairs):
+        if index == frames:
+            raise ValueError(f"more than the {frames} frames expected came")
         yield pair
         report(stage, (index + 1) / frames, math.nan, math.nan)
     if index + 1 != frames:
