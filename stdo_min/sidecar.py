@@ -75,11 +75,6 @@ class Net:
         return tuple(layer.kernel for layer in self.layers)
 
     @property
-    def macs(self) -> int:
-        """Multiplications per lr pixel, without those that the halo adds."""
-        return sum(layer.weight.size for layer in self.layers)
-
-    @property
     def nbytes(self) -> int:
         """Size in the file."""
         return 1 + sum(_LAYER.size + 6 * layer.out + layer.weight.size for layer in self.layers)
@@ -125,11 +120,6 @@ class Sidecar:
     def rows(self) -> int:
         """Rows of the patch grid."""
         return -(-self.lr_height // self.patch)
-
-    @cached_property
-    def max_halo(self) -> int:
-        """The largest halo of all nets, in lr pixels; 0 without nets."""
-        return max((net.halo for segment in self.segments for net in segment.nets), default=0)
 
 
 # ---- Write ----

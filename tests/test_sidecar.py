@@ -111,10 +111,9 @@ def test_properties_of_a_net():
     rng = np.random.default_rng(4)
     net = random_net(rng, 4, [(5, 16), (3, 16)], 3)
     assert (net.halo, net.kernels, net.channels) == (4, (5, 3, 3), (16, 16, 16))
-    assert net.macs == 25 * 16 + 2 * 9 * 16 * 16
     sidecar = make_sidecar(4, (16, 8), 8, [((net,), np.zeros((1, 1, 2), np.uint8))])
     assert len(write(sidecar)) == 40 + 32 + net.nbytes
-    assert (sidecar.columns, sidecar.rows, sidecar.max_halo, sidecar.frames) == (2, 1, 4, 1)
+    assert (sidecar.columns, sidecar.rows, sidecar.frames) == (2, 1, 1)
 
 
 def layer(**changes) -> Layer:
