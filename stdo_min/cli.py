@@ -41,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # so that a kill or a closed terminal cleans up as Ctrl-C does
-            if number := getattr(signal, name, None):
+            number = getattr(signal, name, None)
+            if number and signal.getsignal(number) != signal.SIG_IGN:  # what nohup ignores stays ignored
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         arguments.run(arguments)
