@@ -4,13 +4,17 @@ from pathlib import Path
 
 from cffi import FFI
 
+CSRC = Path(__file__).parent / "csrc"
+
 ffibuilder = FFI()
-ffibuilder.cdef((Path(__file__).parent / "csrc" / "stdo_cdef.h").read_text())
+ffibuilder.cdef((CSRC / "stdo_cdef.h").read_text())
 ffibuilder.set_source(
     "stdo_min._stdo",
     '#include "stdo.h"',
-    sources=[f"csrc/{name}.c" for name in ("sidecar", "map", "upscale", "kernels_c", "status")],
-    depends=[f"csrc/{name}.h" for name in ("stdo", "stdo_cdef", "sidecar", "kernels")],
+    # Files of other architectures compile to nothing.
+    sources=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.c")),
+    depends=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.h")),
     include_dirs=["csrc"],
-    extra_compile_args=["-O3", "-std=c11"],
+    libraries=["m"],
+    extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off"],
 )

@@ -1,9 +1,10 @@
-/* The inner loops of the upscaler, as a table that faster tiers may overwrite. kernels_c.c is the specification: every
-   tier gives its bytes.
+/* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives its
+   bytes.
 
-   All buffers here are scratch of the upscaler, except `hr` and the lr rows of base_vertical, which are the caller's own
-   planes. Kernels write exactly the values they are asked for and read nothing beyond what FORMAT.md's arithmetic
-   names. */
+   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; how a
+   byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes has
+   room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write that
+   far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
 #ifndef STDO_KERNELS_H
 #define STDO_KERNELS_H
 
@@ -12,17 +13,23 @@
 
 enum {
     STDO_MAX_SCALE = 4,
-    STDO_TAPS_MULTIPLE = 16 /* the weights of one output are padded with zeros to a multiple of this: no loop tails */
+    STDO_MAX_PLANES = 3,
+    STDO_MAX_CHANNELS = 64,
+    STDO_MAX_KERNEL = 9,
+    STDO_SLACK = 16,            /* pixels */
+    STDO_SLACK_BYTES = 64,
+    STDO_ALIGNMENT = 64         /* of packed weights and of rows in scratch */
 };
 
+/* A layer as the file or the caller gives it, and as its tier has re-laid it. */
 typedef struct stdo_layer {
     uint32_t kernel;            /* side of the square kernel */
     uint32_t in, out;           /* channels */
-    uint32_t shift;
-    uint32_t taps;              /* kernel * kernel * in, rounded up to STDO_TAPS_MULTIPLE */
+    uint32_t shift;             /* integer nets only, as is multiplier */
     const int32_t *multiplier;  /* [out] */
-    const int32_t *bias;        /* [out] */
-    const int16_t *weight;      /* [out][taps]: [row][column][in], then zeros */
+    const void *bias;           /* [out], int32_t or float */
+    const void *weight;         /* [out][row][column][in], int8_t or float */
+    const void *packed;         /* what `pack` wrote; aligned to STDO_ALIGNMENT */
 } stdo_layer;
 
 /* One row of FORMAT.md's table of taps. */
@@ -31,25 +38,53 @@ typedef struct stdo_phase {
     int32_t tap[4];
 } stdo_phase;
 
-/* A tile holds interleaved channels, [y][x][channel], values 0..255; width and height count the layer's output pixels,
-   the input tile has kernel - 1 more of each. `window` has room for the layer's taps. */
+/* The convolutions of one kind of net. */
+typedef struct stdo_conv {
+    size_t (*pixel_bytes)(uint32_t channels);
+    size_t (*packed_bytes)(const stdo_layer *layer); /* looks at kernel, in and out only */
+    void (*pack)(const stdo_layer *layer, void *packed);
+    /* `width` lr pixels of `planes` planes become activations. */
+    void (*load)(const uint8_t *const lr[], uint32_t planes, size_t width, void *row);
+    /* One row of `width` output pixels from layer->kernel input rows, ReLU included. */
+    void (*hidden)(const stdo_layer *layer, const void *const rows[], size_t width, void *out);
+    /* The residual in 64ths of a row of lr pixels: channel (plane * scale + dy) * scale + dx of pixel x goes to
+       residual[(plane * scale + dy) * stride + x * scale + dx]. */
+    void (*last)(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
+                 size_t stride);
+} stdo_conv;
+
 typedef struct stdo_kernels {
-    /* Writes an output tile. */
-    void (*hidden)(const stdo_layer *layer, const int16_t *in, size_t width, size_t height, int16_t *window,
-                   int16_t *out);
-    /* Writes the residual in 64ths as hr pixels: height * scale rows of width * scale. */
-    void (*last)(const stdo_layer *layer, const int16_t *in, size_t width, size_t height, int16_t *window,
-                 size_t scale, int16_t *residual);
+    const char *tier;
+    stdo_conv int8, float32;
     /* V of FORMAT.md for one hr row, from its four lr rows. */
-    void (*base_vertical)(const uint8_t *const row[4], const stdo_phase *phase, size_t width, int16_t *v);
-    /* B of FORMAT.md for one hr row of width * scale pixels. `v` begins two lr pixels to the left and ends two to the
-       right; `phase` has `scale` entries. */
-    void (*base_horizontal)(const int16_t *v, const stdo_phase *phase, size_t scale, size_t width, int16_t *base);
-    /* The pixels of one hr row, from the base alone or with a residual. */
-    void (*store_base)(const int16_t *base, size_t width, uint8_t *hr);
-    void (*store_sum)(const int16_t *base, const int16_t *residual, size_t width, uint8_t *hr);
+    void (*base_vertical)(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v);
+    /* The first `width` pixels of one hr row: B of FORMAT.md, plus the residual where it is not NULL. `v` begins two lr
+       pixels to the left; `phase` has `scale` entries. */
+    void (*hr_row)(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
+                   uint8_t *hr);
 } stdo_kernels;
 
-void stdo_kernels_init(stdo_kernels *kernels);
+/* The tiers this build has for its architecture: each overwrites what it does faster. */
+void stdo_kernels_c(stdo_kernels *kernels);
+void stdo_kernels_avx2(stdo_kernels *kernels);
+void stdo_kernels_avx512vnni(stdo_kernels *kernels);
+void stdo_kernels_neon(stdo_kernels *kernels);
+void stdo_kernels_neon_dot(stdo_kernels *kernels);
+void stdo_kernels_neon_i8mm(stdo_kernels *kernels);
+
+/* What this CPU and its operating system run, as a set of 1 << stdo_tier. */
+typedef enum stdo_tier_index {
+    STDO_TIER_C, STDO_TIER_AVX2, STDO_TIER_AVX512VNNI, STDO_TIER_NEON, STDO_TIER_NEON_DOT, STDO_TIER_NEON_I8MM,
+    STDO_TIERS
+} stdo_tier_index;
+
+const char *stdo_tier_name(stdo_tier_index tier);
+uint32_t stdo_cpu_tiers(void);
+
+/* The tiers that `words` names, separated by commas; NULL or "" is all; 0 for an unknown word. C is always among them. */
+uint32_t stdo_tiers_named(const char *words);
+
+/* Fills the table from the plain kernels up to the best of these tiers that the CPU runs. */
+void stdo_kernels_init(stdo_kernels *kernels, uint32_t tiers);
 
 #endif

@@ -1,98 +1,176 @@
 /* The kernels in plain C: the specification, and what runs where no faster tier does. */
 #include "kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 _Static_assert((-1 >> 1) == -1, "stdo needs >> of negative integers to be arithmetic");
 _Static_assert(sizeof(int) == 4, "stdo needs int of 32 bits: shorter operands promote to it");
+
+/* The weights of one output are padded with zeros to a multiple of this: the loop over them has no tail. */
+enum { TAPS_MULTIPLE = 16, MAX_TAPS = (STDO_MAX_KERNEL * STDO_MAX_KERNEL * STDO_MAX_CHANNELS) };
 
 static inline int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
     return value < low ? low : value > high ? high : value;
 }
 
-/* Copies what one output pixel reads into one run, so that each output channel is a single dot product. */
-static inline void gather(const stdo_layer *layer, const int16_t *in, size_t in_width, int16_t *window)
+/* ---- Integer nets: activations are the values 0..255, as 16 bits, which compilers multiply best ---- */
+
+static size_t int8_pixel_bytes(uint32_t channels) { return channels * sizeof(int16_t); }
+
+static size_t taps(const stdo_layer *layer)
+{
+    const size_t stored = (size_t)layer->kernel * layer->kernel * layer->in;
+    return (stored + TAPS_MULTIPLE - 1) & ~(size_t)(TAPS_MULTIPLE - 1);
+}
+
+static size_t int8_packed_bytes(const stdo_layer *layer) { return layer->out * taps(layer) * sizeof(int16_t); }
+
+static void int8_pack(const stdo_layer *layer, void *packed)
+{
+    const size_t stored = (size_t)layer->kernel * layer->kernel * layer->in, padded = taps(layer);
+    const int8_t *weight = layer->weight;
+    int16_t *out = packed;
+    for (size_t o = 0; o < layer->out; o++)
+        for (size_t t = 0; t < padded; t++) *out++ = t < stored ? *weight++ : 0;
+}
+
+static void int8_load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
+{
+    int16_t *out = row;
+    for (size_t x = 0; x < width; x++)
+        for (uint32_t p = 0; p < planes; p++) *out++ = lr[p][x];
+}
+
+/* Copies what output pixel x reads into one run, so that each output channel is a single dot product. */
+static inline void gather(const stdo_layer *layer, const void *const rows[], size_t x, int16_t *window)
 {
     const size_t run = (size_t)layer->kernel * layer->in;
-    for (size_t y = 0; y < layer->kernel; y++)
-        for (size_t t = 0; t < run; t++) window[y * run + t] = in[y * in_width * layer->in + t];
+    for (size_t y = 0; y < layer->kernel; y++) {
+        const int16_t *in = (const int16_t *)rows[y] + x * layer->in;
+        for (size_t t = 0; t < run; t++) *window++ = in[t];
+    }
 }
 
-static inline int32_t convolve(const stdo_layer *layer, const int16_t *window, size_t channel)
+/* q of FORMAT.md for every output channel of one pixel. `count` is taps(layer). */
+static inline void convolve(const stdo_layer *layer, size_t count, const int16_t *window, int16_t *q)
 {
-    const int16_t *weight = layer->weight + channel * layer->taps;
-    const size_t taps = layer->taps & ~(size_t)(STDO_TAPS_MULTIPLE - 1); /* tells the compiler that there is no tail */
-    int32_t sum = layer->bias[channel];
-    for (size_t t = 0; t < taps; t++) sum += window[t] * weight[t];
-    return (clamp(sum >> layer->shift, INT16_MIN, INT16_MAX) * layer->multiplier[channel] + (1 << 14)) >> 15;
+    const int16_t *weight = layer->packed;
+    for (size_t o = 0; o < layer->out; o++, weight += count) {
+        int32_t sum = ((const int32_t *)layer->bias)[o];
+        for (size_t t = 0; t < (count & ~(size_t)(TAPS_MULTIPLE - 1)); t++) sum += window[t] * weight[t]; /* no tail */
+        const int32_t a = clamp(sum >> layer->shift, INT16_MIN, INT16_MAX);
+        q[o] = (int16_t)((a * layer->multiplier[o] + (1 << 14)) >> 15);
+    }
 }
 
-static void hidden_c(const stdo_layer *layer, const int16_t *in, size_t width, size_t height, int16_t *window,
-                     int16_t *out)
+static void int8_hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const size_t in_width = width + layer->kernel - 1;
-    memset(window, 0, layer->taps * sizeof *window);
-    for (size_t y = 0; y < height; y++)
-        for (size_t x = 0; x < width; x++) {
-            gather(layer, in + (y * in_width + x) * layer->in, in_width, window);
-            for (size_t o = 0; o < layer->out; o++) *out++ = (int16_t)clamp(convolve(layer, window, o), 0, 255);
+    const size_t count = taps(layer);
+    int16_t *to = out;
+    int16_t window[MAX_TAPS], q[STDO_MAX_CHANNELS];
+    memset(window, 0, count * sizeof *window);
+    for (size_t x = 0; x < width; x++) {
+        gather(layer, rows, x, window);
+        convolve(layer, count, window, q);
+        for (size_t o = 0; o < layer->out; o++) *to++ = (int16_t)clamp(q[o], 0, 255);
+    }
+}
+
+static void int8_last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
+                      size_t stride)
+{
+    const size_t count = taps(layer);
+    int16_t window[MAX_TAPS], q[STDO_MAX_CHANNELS];
+    memset(window, 0, count * sizeof *window);
+    for (size_t x = 0; x < width; x++) {
+        gather(layer, rows, x, window);
+        convolve(layer, count, window, q);
+        for (size_t o = 0; o < layer->out; o++) residual[o / scale * stride + x * scale + o % scale] = q[o];
+    }
+}
+
+/* ---- Float nets: every sum is one chain of fused multiply-adds in the order of the weights, in every tier ---- */
+
+static size_t float_pixel_bytes(uint32_t channels) { return channels * sizeof(float); }
+static size_t float_packed_bytes(const stdo_layer *layer) { (void)layer; return 0; }
+static void float_pack(const stdo_layer *layer, void *packed) { (void)layer; (void)packed; }
+
+static void float_load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
+{
+    float *out = row;
+    for (size_t x = 0; x < width; x++)
+        for (uint32_t p = 0; p < planes; p++) *out++ = (float)lr[p][x];
+}
+
+static inline float float_convolve(const stdo_layer *layer, const void *const rows[], size_t x, size_t channel)
+{
+    const size_t run = (size_t)layer->kernel * layer->in;
+    const float *weight = (const float *)layer->weight + channel * layer->kernel * run;
+    float sum = ((const float *)layer->bias)[channel];
+    for (size_t y = 0; y < layer->kernel; y++) {
+        const float *in = (const float *)rows[y] + x * layer->in;
+        for (size_t t = 0; t < run; t++) sum = fmaf(*weight++, in[t], sum);
+    }
+    return sum;
+}
+
+static void float_hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
+{
+    float *to = out;
+    for (size_t x = 0; x < width; x++)
+        for (size_t o = 0; o < layer->out; o++) {
+            const float value = float_convolve(layer, rows, x, o);
+            *to++ = value > 0 ? value : 0;
         }
 }
 
-static void last_c(const stdo_layer *layer, const int16_t *in, size_t width, size_t height, int16_t *window,
-                   size_t scale, int16_t *residual)
+static void float_last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale,
+                       int16_t *residual, size_t stride)
 {
-    const size_t in_width = width + layer->kernel - 1, hr_width = width * scale;
-    memset(window, 0, layer->taps * sizeof *window);
-    for (size_t y = 0; y < height; y++)
-        for (size_t x = 0; x < width; x++) {
-            gather(layer, in + (y * in_width + x) * layer->in, in_width, window);
-            for (size_t dy = 0; dy < scale; dy++)
-                for (size_t dx = 0; dx < scale; dx++)
-                    residual[(y * scale + dy) * hr_width + x * scale + dx] =
-                        (int16_t)convolve(layer, window, dy * scale + dx);
+    for (size_t x = 0; x < width; x++)
+        for (size_t o = 0; o < layer->out; o++) {
+            /* Comparisons that a NaN fails give the lower limit, in every tier. */
+            float value = float_convolve(layer, rows, x, o) * 64;
+            value = value > -32768.0f ? value : -32768.0f;
+            value = value < 32767.0f ? value : 32767.0f;
+            residual[o / scale * stride + x * scale + o % scale] = (int16_t)lrintf(value);
         }
 }
 
-static void base_vertical_c(const uint8_t *const row[4], const stdo_phase *phase, size_t width, int16_t *v)
+/* ---- The base, and the pixels ---- */
+
+static void base_vertical_c(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v)
 {
-    const uint8_t *row0 = row[0], *row1 = row[1], *row2 = row[2], *row3 = row[3];
+    const uint8_t *row0 = lr[0], *row1 = lr[1], *row2 = lr[2], *row3 = lr[3];
     const int32_t *tap = phase->tap;
     for (size_t x = 0; x < width; x++)
         v[x] = (int16_t)(tap[0] * (row0[x] - 128) + tap[1] * (row1[x] - 128) + tap[2] * (row2[x] - 128) +
                          tap[3] * (row3[x] - 128));
 }
 
-static void base_horizontal_c(const int16_t *v, const stdo_phase *phase, size_t scale, size_t width, int16_t *base)
+static void hr_row_c(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
+                     uint8_t *hr)
 {
     for (size_t r = 0; r < scale; r++) {
         const int16_t *first = v + 1 + phase[r].offset;
         const int32_t *tap = phase[r].tap;
-        for (size_t x = 0; x < width; x++) {
-            const int32_t sum =
-                tap[0] * first[x] + tap[1] * first[x + 1] + tap[2] * first[x + 2] + tap[3] * first[x + 3];
-            base[x * scale + r] = (int16_t)((sum + (128 << 14) + 128 + (32 << 8)) >> 8);
+        for (size_t x = r; x < width; x += scale, first++) {
+            const int32_t sum = tap[0] * first[0] + tap[1] * first[1] + tap[2] * first[2] + tap[3] * first[3];
+            const int32_t base = (sum + (128 << 14) + 128 + (32 << 8)) >> 8;
+            hr[x] = (uint8_t)clamp((base + (residual == NULL ? 0 : residual[x])) >> 6, 0, 255);
         }
     }
 }
 
-static void store_base_c(const int16_t *base, size_t width, uint8_t *hr)
+void stdo_kernels_c(stdo_kernels *kernels)
 {
-    for (size_t x = 0; x < width; x++) hr[x] = (uint8_t)clamp(base[x] >> 6, 0, 255);
-}
-
-static void store_sum_c(const int16_t *base, const int16_t *residual, size_t width, uint8_t *hr)
-{
-    for (size_t x = 0; x < width; x++) hr[x] = (uint8_t)clamp((base[x] + residual[x]) >> 6, 0, 255);
-}
-
-void stdo_kernels_init(stdo_kernels *kernels)
-{
-    kernels->hidden = hidden_c;
-    kernels->last = last_c;
+    const stdo_conv int8 = {int8_pixel_bytes, int8_packed_bytes, int8_pack, int8_load, int8_hidden, int8_last};
+    const stdo_conv float32 = {float_pixel_bytes, float_packed_bytes, float_pack, float_load, float_hidden, float_last};
+    kernels->tier = "c";
+    kernels->int8 = int8;
+    kernels->float32 = float32;
     kernels->base_vertical = base_vertical_c;
-    kernels->base_horizontal = base_horizontal_c;
-    kernels->store_base = store_base_c;
-    kernels->store_sum = store_sum_c;
+    kernels->hr_row = hr_row_c;
 }

@@ -12,18 +12,18 @@ static uint32_t u32_at(const uint8_t *p) { return u16_at(p) | u16_at(p + 2) << 1
 
 static size_t weight_count(uint32_t kernel, uint32_t in, uint32_t out) { return (size_t)kernel * kernel * in * out; }
 
-static uint32_t padded_taps(uint32_t kernel, uint32_t in)
+/* Bytes that an array takes in the allocation. 64 bits hold every sum of these: each array is at most some hundred
+   times the bytes of the file that it comes from. */
+static uint64_t array_room(uint64_t count, size_t size)
 {
-    return (kernel * kernel * in + STDO_TAPS_MULTIPLE - 1) / STDO_TAPS_MULTIPLE * STDO_TAPS_MULTIPLE;
+    return (count * size + STDO_ALIGNMENT - 1) / STDO_ALIGNMENT * STDO_ALIGNMENT;
 }
 
-/* Bytes that an array takes in the allocation. 64 bits hold every sum of these: each array is at most a hundred times
-   the bytes of the file that it comes from. */
-static uint64_t array_room(uint64_t count, size_t size) { return (count * size + 15) / 16 * 16; }
-
-static uint64_t layer_room(uint32_t kernel, uint32_t in, uint32_t out)
+static uint64_t layer_room(const stdo_conv *conv, uint32_t kernel, uint32_t in, uint32_t out)
 {
-    return 2 * array_room(out, sizeof(int32_t)) + array_room((uint64_t)out * padded_taps(kernel, in), sizeof(int16_t));
+    const stdo_layer layer = {.kernel = kernel, .in = in, .out = out};
+    return 2 * array_room(out, sizeof(int32_t)) + array_room(weight_count(kernel, in, out), 1) +
+           array_room(conv->packed_bytes(&layer), 1);
 }
 
 /* ---- First pass: check ---- */
@@ -38,20 +38,21 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     static const uint8_t magic[8] = {0x89, 'S', 'T', 'D', 'O', '\r', '\n', 0x1a};
     if (size < sizeof magic || memcmp(data, magic, sizeof magic) != 0) return STDO_ERROR_MAGIC;
     if (size < HEADER_SIZE) return STDO_ERROR_TRUNCATED;
-    if (u16_at(data + 8) > 1) return STDO_ERROR_VERSION;
+    if (u16_at(data + 8) > 2) return STDO_ERROR_VERSION;
 
     info->scale = data[10];
     info->mode = data[11];
     info->patch = u16_at(data + 12);
     info->chroma = data[14];
+    info->colour = data[15];
     info->lr_width = u16_at(data + 16);
     info->lr_height = u16_at(data + 18);
     info->hr_width = u16_at(data + 20);
     info->hr_height = u16_at(data + 22);
     info->frames = u32_at(data + 24);
     info->segments = u32_at(data + 28);
-    const int ok = u16_at(data + 8) == 1 && info->scale >= 1 && info->scale <= STDO_MAX_SCALE &&
-                   info->patch >= 8 && info->patch <= 128 && info->chroma <= 1 && data[15] == 0 &&
+    const int ok = u16_at(data + 8) >= 1 && info->scale >= 1 && info->scale <= STDO_MAX_SCALE &&
+                   info->patch >= 8 && info->patch <= 128 && info->chroma <= 1 && info->colour < u16_at(data + 8) &&
                    extent_ok(info->lr_width, info->hr_width, info->scale) &&
                    extent_ok(info->lr_height, info->hr_height, info->scale) &&
                    info->frames >= 1 && info->frames <= 1u << 24 &&
@@ -64,8 +65,11 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     return STDO_OK;
 }
 
+static uint32_t net_planes(const stdo_info *info) { return info->colour == STDO_COLOUR_RGB ? 3 : 1; }
+
 /* Moves *at over one net, which must end at or before `end`. */
-static stdo_status check_net(const uint8_t **at, const uint8_t *end, uint32_t scale, uint64_t *room)
+static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_info *info, const stdo_conv *conv,
+                             uint64_t *room)
 {
     const uint8_t *p = *at;
     if (p == end) return STDO_ERROR_SEGMENT;
@@ -73,14 +77,14 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, uint32_t sc
     if (layers < 1 || layers > STDO_MAX_LAYERS) return STDO_ERROR_NET;
     *room += array_room(layers, sizeof(stdo_layer));
 
-    uint32_t in = 1;
+    uint32_t in = net_planes(info);
     for (uint32_t l = 0; l < layers; l++) {
         if (end - p < LAYER_FIELDS) return STDO_ERROR_SEGMENT;
         const uint32_t kernel = p[0], out = p[1], shift = p[2], reserved = p[3];
         p += LAYER_FIELDS;
-        if (kernel % 2 == 0 || kernel > 9 || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 || reserved != 0)
+        if (kernel % 2 == 0 || kernel > STDO_MAX_KERNEL || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 || reserved != 0)
             return STDO_ERROR_NET;
-        if (l == layers - 1 && out != scale * scale) return STDO_ERROR_NET;
+        if (l == layers - 1 && out != net_planes(info) * info->scale * info->scale) return STDO_ERROR_NET;
 
         if ((size_t)(end - p) < (size_t)out * OUTPUT_FIELDS + weight_count(kernel, in, out)) return STDO_ERROR_SEGMENT;
         for (uint32_t o = 0; o < out; o++, p += 2)
@@ -88,7 +92,7 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, uint32_t sc
         for (uint32_t o = 0; o < out; o++, p += 4)
             if (u32_at(p) + (1u << 30) > 1u << 31) return STDO_ERROR_NET; /* -2^30..2^30, seen as 0..2^31 */
         p += weight_count(kernel, in, out);
-        *room += layer_room(kernel, in, out);
+        *room += layer_room(conv, kernel, in, out);
         in = out;
     }
     *at = p;
@@ -96,7 +100,7 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, uint32_t sc
 }
 
 static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_info *header, uint32_t first_frame,
-                                 int is_last, uint64_t *room)
+                                 int is_last, const stdo_conv *conv, uint64_t *room)
 {
     if (remain < SEGMENT_MIN) return STDO_ERROR_TRUNCATED;
     const uint32_t size = u32_at(data), frames = u32_at(data + 8), nets = data[20], map_size = u32_at(data + 24);
@@ -111,7 +115,7 @@ static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_
     const uint8_t *p = data + SEGMENT_FIELDS, *end = data + size - 4;
     *room += array_room(nets, sizeof(stdo_net));
     for (uint32_t n = 0; n < nets; n++) {
-        const stdo_status status = check_net(&p, end, header->scale, room);
+        const stdo_status status = check_net(&p, end, header, conv, room);
         if (status != STDO_OK) return status;
     }
     if ((size_t)(end - p) != map_size) return STDO_ERROR_SEGMENT;
@@ -119,13 +123,14 @@ static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_
     return stdo_crc32(0, data, size - 4) == u32_at(end) ? STDO_OK : STDO_ERROR_SEGMENT_CRC;
 }
 
-static stdo_status check_segments(const uint8_t *data, size_t remain, const stdo_info *info, uint64_t *room)
+static stdo_status check_segments(const uint8_t *data, size_t remain, const stdo_info *info, const stdo_conv *conv,
+                                  uint64_t *room)
 {
     uint32_t first_frame = 0;
     *room += array_room(info->segments, sizeof(stdo_segment));
     for (uint32_t s = 0; s < info->segments; s++) {
         const stdo_status status =
-            check_segment(data, remain, info, first_frame, s == info->segments - 1, room);
+            check_segment(data, remain, info, first_frame, s == info->segments - 1, conv, room);
         if (status != STDO_OK) return status;
         first_frame += u32_at(data + 8);
         remain -= u32_at(data);
@@ -148,47 +153,40 @@ static void *take(builder *b, size_t count, size_t size)
     return array;
 }
 
-static void build_layer(builder *b, uint32_t in, stdo_layer *layer)
+static void build_layer(builder *b, const stdo_conv *conv, uint32_t in, stdo_layer *layer)
 {
     const uint8_t *p = b->in;
     layer->kernel = p[0];
     layer->in = in;
     layer->out = p[1];
     layer->shift = p[2];
-    layer->taps = padded_taps(layer->kernel, in);
     p += LAYER_FIELDS;
 
     int32_t *multiplier = take(b, layer->out, sizeof *multiplier);
     for (uint32_t o = 0; o < layer->out; o++, p += 2) multiplier[o] = (int32_t)u16_at(p);
     int32_t *bias = take(b, layer->out, sizeof *bias);
     for (uint32_t o = 0; o < layer->out; o++, p += 4) bias[o] = (int32_t)u32_at(p);
-    int16_t *weight = take(b, (size_t)layer->out * layer->taps, sizeof *weight);
-    const size_t stored = weight_count(layer->kernel, in, 1);
-    for (uint32_t o = 0; o < layer->out; o++)
-        for (size_t t = 0; t < stored; t++) weight[o * layer->taps + t] = (int8_t)*p++;
+    const size_t stored = weight_count(layer->kernel, in, layer->out);
+    int8_t *weight = take(b, stored, 1);
+    memcpy(weight, p, stored);
 
     layer->multiplier = multiplier;
     layer->bias = bias;
     layer->weight = weight;
-    b->in = p;
+    void *packed = take(b, conv->packed_bytes(layer), 1);
+    conv->pack(layer, packed);
+    layer->packed = packed;
+    b->in = p + stored;
 }
 
 static void build_net(builder *b, stdo_sidecar *sidecar, stdo_net *net)
 {
     net->layers = *b->in++;
     stdo_layer *layer = take(b, net->layers, sizeof *layer);
-    for (uint32_t l = 0; l < net->layers; l++) {
-        build_layer(b, l == 0 ? 1 : layer[l - 1].out, &layer[l]);
-        net->halo += layer[l].kernel / 2;
-        if (layer[l].taps > sidecar->max_taps) sidecar->max_taps = layer[l].taps;
-    }
+    for (uint32_t l = 0; l < net->layers; l++)
+        build_layer(b, sidecar->conv, l == 0 ? net_planes(&sidecar->info) : layer[l - 1].out, &layer[l]);
     net->layer = layer;
-
-    size_t side = sidecar->info.patch + 2 * net->halo;
-    for (uint32_t l = 0; l < net->layers; side -= layer[l++].kernel - 1)
-        if (side * side * layer[l].in > sidecar->max_tile) sidecar->max_tile = side * side * layer[l].in;
-    if (side * side * layer[net->layers - 1].out > sidecar->max_tile)
-        sidecar->max_tile = side * side * layer[net->layers - 1].out;
+    stdo_sidecar_admit(sidecar, net);
 }
 
 static void build_segment(builder *b, stdo_sidecar *sidecar, stdo_segment *segment)
@@ -212,32 +210,54 @@ static void build_segment(builder *b, stdo_sidecar *sidecar, stdo_segment *segme
     b->in += info->map_bytes + 4;
 }
 
+void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
+{
+    const stdo_info *info = &sidecar->info;
+    stdo_net_measure(net, sidecar->conv, info->patch);
+    const uint32_t width = net->strip < info->lr_width ? net->strip : info->lr_width;
+    const size_t room = stdo_net_room(net, sidecar->conv, net_planes(info), info->scale, width);
+    if (room > sidecar->net_room) sidecar->net_room = room;
+}
+
 /* ---- Public ---- */
 
-stdo_status stdo_open_memory(const uint8_t *data, size_t size, stdo_sidecar **out)
+stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out)
 {
     if (out == NULL) return STDO_ERROR_ARGUMENT;
     *out = NULL;
     if (data == NULL) return STDO_ERROR_ARGUMENT;
+    const uint32_t allowed = stdo_tiers_named(tiers);
+    if (allowed == 0) return STDO_ERROR_TIER;
 
+    stdo_kernels kernels;
+    stdo_kernels_init(&kernels, allowed);
     stdo_info info;
-    uint64_t room = array_room(1, sizeof(stdo_sidecar));
+    uint64_t room = array_room(1, sizeof(stdo_sidecar)) + STDO_ALIGNMENT - 1;
     stdo_status status = check_header(data, size, &info);
-    if (status == STDO_OK) status = check_segments(data + HEADER_SIZE, size - HEADER_SIZE, &info, &room);
+    if (status == STDO_OK)
+        status = check_segments(data + HEADER_SIZE, size - HEADER_SIZE, &info, &kernels.int8, &room);
     if (status != STDO_OK) return status;
 
-    builder b = {data + HEADER_SIZE, room > SIZE_MAX ? NULL : calloc(1, (size_t)room)};
-    if (b.room == NULL) return STDO_ERROR_MEMORY;
+    uint8_t *memory = room > SIZE_MAX ? NULL : calloc(1, (size_t)room);
+    if (memory == NULL) return STDO_ERROR_MEMORY;
+    builder b = {data + HEADER_SIZE, memory + (STDO_ALIGNMENT - (uintptr_t)memory % STDO_ALIGNMENT) % STDO_ALIGNMENT};
     stdo_sidecar *sidecar = take(&b, 1, sizeof *sidecar);
+    sidecar->memory = memory;
     sidecar->info = info;
+    sidecar->kernels = kernels;
+    sidecar->conv = &sidecar->kernels.int8;
     sidecar->segment = take(&b, info.segments, sizeof *sidecar->segment);
     for (uint32_t s = 0; s < info.segments; s++) build_segment(&b, sidecar, &sidecar->segment[s]);
-    stdo_kernels_init(&sidecar->kernels);
     *out = sidecar;
     return STDO_OK;
 }
 
-void stdo_close(stdo_sidecar *sidecar) { free(sidecar); }
+void stdo_close(stdo_sidecar *sidecar)
+{
+    if (sidecar != NULL) free(sidecar->memory);
+}
+
+const char *stdo_tier(const stdo_sidecar *sidecar) { return sidecar == NULL ? "" : sidecar->kernels.tier; }
 
 stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info)
 {

@@ -2,16 +2,10 @@
 #ifndef STDO_SIDECAR_H
 #define STDO_SIDECAR_H
 
-#include "kernels.h"
+#include "net.h"
 #include "stdo.h"
 
-enum { STDO_MAX_NETS = 63, STDO_MAX_LAYERS = 8, STDO_MAX_CHANNELS = 64 };
-
-typedef struct stdo_net {
-    uint32_t layers;
-    uint32_t halo;              /* lr pixels read around a patch */
-    const stdo_layer *layer;    /* [layers] */
-} stdo_net;
+enum { STDO_MAX_NETS = 63 };
 
 typedef struct stdo_segment {
     stdo_segment_info info;
@@ -20,11 +14,15 @@ typedef struct stdo_segment {
 } stdo_segment;
 
 struct stdo_sidecar {
+    void *memory;               /* the allocation that this, too, lies in */
     stdo_info info;
     stdo_segment *segment;      /* [info.segments] */
     stdo_kernels kernels;
-    size_t max_taps;            /* of all layers of all nets */
-    size_t max_tile;            /* values in the largest tile of all nets */
+    const stdo_conv *conv;      /* one of the kernels' two */
+    size_t net_room;            /* bytes that the most demanding net needs at the greatest width it is run at */
 };
+
+/* Sets the net's halo and strip, and makes net_room cover it. */
+void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net);
 
 #endif

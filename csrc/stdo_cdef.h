@@ -16,7 +16,8 @@ typedef enum stdo_status {
     STDO_ERROR_FRAME_RANGE = 12,
     STDO_ERROR_SEGMENT_RANGE = 13,
     STDO_ERROR_ROW_RANGE = 14,
-    STDO_ERROR_LABEL_RANGE = 15
+    STDO_ERROR_LABEL_RANGE = 15,
+    STDO_ERROR_TIER = 16
 } stdo_status;
 
 /* One line of English, without a full stop; constant storage; never NULL, whatever the number. */
@@ -28,11 +29,14 @@ typedef struct stdo_sidecar stdo_sidecar;
 /* The decoder of a sidecar's map: one position in it. One thread at a time may use it. */
 typedef struct stdo_map stdo_map;
 
+enum { STDO_COLOUR_YUV420 = 0, STDO_COLOUR_RGB = 1 };
+
 typedef struct stdo_info {
     uint32_t scale;             /* hr pixels per lr pixel, 1..4 */
     uint32_t mode;              /* 0 other, 1 single, 2 stdo */
     uint32_t patch;             /* side of a patch in lr pixels */
     uint32_t chroma;            /* 0 centre, 1 left */
+    uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma; STDO_COLOUR_RGB: one net serves all planes */
     uint32_t lr_width, lr_height;
     uint32_t hr_width, hr_height;
     uint32_t frames, segments;
@@ -47,8 +51,8 @@ typedef struct stdo_segment_info {
     uint32_t net_bytes, map_bytes;
 } stdo_segment_info;
 
-/* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. `plane` points to the top
-   left sample and `stride` is the distance in bytes from one row to the row below, which may be negative. Nothing is
+/* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB planes
+   R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row to the row below, which may be negative. Nothing is
    asked of alignment or padding: only samples inside the planes are touched. */
 typedef struct stdo_image {
     uint8_t *plane[3];
@@ -61,9 +65,39 @@ typedef struct stdo_const_image {
     ptrdiff_t stride[3];
 } stdo_const_image;
 
+/* What lets stdo_upscale_rows copy patches that did not change: the frame upscaled before, in the segment it was in. Where
+   `hr` is the very image that is written, what did not change is left alone. */
+typedef struct stdo_previous {
+    uint32_t segment;
+    const uint8_t *labels;
+    stdo_const_image lr, hr;
+} stdo_previous;
+
+/* Luma patches by what was done for them. Calls add to it: set it to zero first, one for each thread. */
+typedef struct stdo_statistics {
+    uint64_t net, base, reused;
+} stdo_statistics;
+
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may free
-   them at once. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
-stdo_status stdo_open_memory(const uint8_t *data, size_t size, stdo_sidecar **out);
+   them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon, neon_dot,
+   neon_i8mm; c may always), of which the best that this CPU has is taken; NULL or "" allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
+stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
+
+/* One layer of a float net: a square kernel of odd side 1..9, 1..64 channels, `weight` as [channels][row][column][in]. */
+typedef struct stdo_float_layer {
+    uint32_t kernel, channels;
+    const float *weight, *bias;
+} stdo_float_layer;
+
+/* A float net in place of a sidecar, for comparisons: one segment with one net and no map. The net reads lr samples as
+   0..255 and gives the residual in grey levels, which is rounded to 64ths and clamped to +-512; what is left of the
+   pixel's arithmetic is FORMAT.md's. All layers but the last end with ReLU; the last has planes * scale^2 channels. Every
+   tier gives the same bytes. Copies the weights; frees like stdo_open_memory. */
+stdo_status stdo_open_float(uint32_t colour, uint32_t scale, uint32_t patch, uint32_t lr_width, uint32_t lr_height,
+                            const stdo_float_layer *layers, uint32_t count, const char *tiers, stdo_sidecar **out);
+
+/* The name of the implementation that runs. */
+const char *stdo_tier(const stdo_sidecar *sidecar);
 
 /* NULL is allowed. No stdo_map of this sidecar may be read afterwards. */
 void stdo_close(stdo_sidecar *sidecar);
@@ -87,10 +121,11 @@ size_t stdo_scratch_size(const stdo_sidecar *sidecar);
 /* Upscales the patch rows row_begin..row_end-1 of one frame of a segment. `labels` are those of the whole frame, `lr` and
    `hr` whole frames of lr_width x lr_height and hr_width x hr_height. Ranges that partition the rows partition the hr
    samples too, so threads may share a frame, each with a range and scratch of its own. `scratch` may have any alignment
-   and content. Allocates nothing; where it fails, `hr` is untouched. `lr` and `hr` must not overlap. */
+   and content. Allocates nothing; where it fails, `hr` is untouched. `lr` and `hr` must not overlap. `previous` may be
+   NULL, and changes no pixel; `statistics` may be NULL. */
 stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
-                              const stdo_const_image *lr, const stdo_image *hr,
-                              uint32_t row_begin, uint32_t row_end, void *scratch);
+                              const stdo_const_image *lr, const stdo_image *hr, const stdo_previous *previous,
+                              uint32_t row_begin, uint32_t row_end, void *scratch, stdo_statistics *statistics);
 
 /* The CRC-32 of zlib: begin with crc = 0 and hand each result to the next call. */
 uint32_t stdo_crc32(uint32_t crc, const uint8_t *data, size_t size);

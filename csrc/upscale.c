@@ -1,152 +1,221 @@
-/* Upscales patches: the base of any rectangle of a plane, and the residual of a luma patch. */
+/* Upscales frames: finds the patches that changed, joins those of one net to rectangles, and runs them. */
 #include "sidecar.h"
 
 #include <string.h>
 
-enum { ALIGNMENT = 64, BASE_MARGIN = 2 }; /* lr pixels that the base reads on each side */
-
-static const stdo_phase centre[STDO_MAX_SCALE][STDO_MAX_SCALE] = {
-    {{0, {0, 128, 0, 0}}},
-    {{-1, {-4, 34, 112, -14}}, {0, {-14, 112, 34, -4}}},
-    {{-1, {-7, 47, 102, -14}}, {0, {0, 128, 0, 0}}, {0, {-14, 102, 47, -7}}},
-    {{-1, {-8, 55, 95, -14}}, {-1, {-1, 15, 123, -9}}, {0, {-9, 123, 15, -1}}, {0, {-14, 95, 55, -8}}},
-};
-
-static const stdo_phase left[STDO_MAX_SCALE][STDO_MAX_SCALE] = {
-    {{0, {0, 128, 0, 0}}},
-    {{-1, {-1, 15, 123, -9}}, {0, {-14, 95, 55, -8}}},
-    {{-1, {-2, 21, 120, -11}}, {0, {-11, 120, 21, -2}}, {0, {-12, 76, 76, -12}}},
-    {{-1, {-3, 24, 119, -12}}, {0, {-5, 126, 7, 0}}, {0, {-14, 104, 44, -6}}, {0, {-10, 65, 86, -13}}},
-};
-
-/* One plane of the lr frame, and of the hr frame where its pixels go. */
-typedef struct plane {
-    const uint8_t *lr;
-    uint8_t *hr;
-    ptrdiff_t lr_stride, hr_stride;
-    uint32_t lr_width, lr_height, hr_width, hr_height;
-} plane;
-
-/* A rectangle of lr pixels: x0 <= x < x1, y0 <= y < y1. */
-typedef struct rect {
-    uint32_t x0, y0, x1, y1;
-} rect;
-
-/* The parts of a call's scratch. */
-typedef struct scratch {
-    int16_t *v, *base, *window, *tile[2];
-} scratch;
+enum { DONE = 255 }; /* in the work list: labels are 0..63 */
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 static uint32_t half_up(uint32_t n) { return (n + 1) / 2; }
 
-/* How far inside 0..size-1 the position is, for positions outside too. */
-static uint32_t clamp_to(int64_t position, uint32_t size)
-{
-    return position < 0 ? 0 : position >= size ? size - 1 : (uint32_t)position;
-}
+/* One call: what it was given, and the parts of its scratch. */
+typedef struct job {
+    const stdo_sidecar *sidecar;
+    const stdo_segment *segment;
+    const stdo_previous *previous; /* NULL if nothing of it can serve */
+    stdo_statistics *statistics;   /* never NULL */
+    stdo_plane plane[3];
+    uint32_t row_begin, row_end;
+    uint8_t *todo;              /* [row_end - row_begin][columns] labels, or DONE */
+    int16_t *v;
+    uint8_t *net_memory;
+} job;
 
-static const uint8_t *lr_row(const plane *p, int64_t y)
-{
-    return p->lr + (ptrdiff_t)clamp_to(y, p->lr_height) * p->lr_stride;
-}
+static uint32_t net_planes(const stdo_info *info) { return info->colour == STDO_COLOUR_RGB ? 3 : 1; }
 
 /* Points the parts into `memory` (aligned) and returns the bytes they take; NULL only counts. */
-static size_t lay_out(const stdo_sidecar *sidecar, uint8_t *memory, scratch *parts)
+static size_t lay_out(const stdo_sidecar *sidecar, uint8_t *memory, job *j)
 {
     const stdo_info *info = &sidecar->info;
-    const size_t width = info->patch > half_up(info->lr_width) ? info->patch : half_up(info->lr_width);
-    const size_t count[] = {width + 2 * BASE_MARGIN, width * info->scale, sidecar->max_taps, sidecar->max_tile,
-                            sidecar->max_tile};
-    int16_t **part[] = {&parts->v, &parts->base, &parts->window, &parts->tile[0], &parts->tile[1]};
-    size_t used = 0;
-    for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
-        if (memory != NULL) *part[i] = (int16_t *)(void *)(memory + used);
-        used += (count[i] * sizeof(int16_t) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    const size_t bytes[] = {(size_t)info->columns * info->rows, stdo_base_room(info->lr_width) * sizeof(int16_t),
+                            sidecar->net_room};
+    size_t at[3], used = 0;
+    for (int i = 0; i < 3; i++) {
+        at[i] = used;
+        used += (bytes[i] + STDO_ALIGNMENT - 1) / STDO_ALIGNMENT * STDO_ALIGNMENT;
+    }
+    if (memory != NULL) {
+        j->todo = memory + at[0];
+        j->v = (int16_t *)(void *)(memory + at[1]);
+        j->net_memory = memory + at[2];
     }
     return used;
 }
 
-/* V for the rectangle's columns and the margin, of hr row scale * y + r. */
-static void vertical(const stdo_kernels *kernels, const plane *p, const rect *r, uint32_t y, const stdo_phase *phase,
-                     int16_t *v)
+/* The part of a plane that belongs to the patches of some columns and one row. An odd patch ends within a chroma sample:
+   rounding down at both ends gives each sample to exactly one patch. */
+static stdo_rect patch_rect(const stdo_info *info, const stdo_plane *plane, int is_chroma, uint32_t column,
+                            uint32_t columns, uint32_t row)
 {
-    const uint32_t margin_left = min_u32(r->x0, BASE_MARGIN), margin_right = min_u32(p->lr_width - r->x1, BASE_MARGIN);
-    const uint32_t begin = r->x0 - margin_left, width = r->x1 + margin_right - begin;
-    const uint8_t *row[4];
-    for (int j = 0; j < 4; j++) row[j] = lr_row(p, (int64_t)y + phase->offset - 1 + j) + begin;
-
-    int16_t *inside = v + BASE_MARGIN - margin_left;
-    kernels->base_vertical(row, phase, width, inside);
-    /* Clamping the columns before or after the vertical taps is the same, and after is cheaper. */
-    for (uint32_t i = 0; i < BASE_MARGIN - margin_left; i++) v[i] = inside[0];
-    for (uint32_t i = 0; i < BASE_MARGIN - margin_right; i++) inside[width + i] = inside[width - 1];
+    const uint32_t half = is_chroma ? 2 : 1, end = column + columns;
+    const stdo_rect r = {column * info->patch / half, row * info->patch / half,
+                         end == info->columns ? plane->lr_width : end * info->patch / half,
+                         row + 1 == info->rows ? plane->lr_height : (row + 1) * info->patch / half};
+    return r;
 }
 
-/* Writes the hr pixels of a rectangle; `residual`, where not NULL, holds as many values as it has pixels. */
-static void write_rect(const stdo_kernels *kernels, const plane *p, const rect *r, uint32_t scale,
-                       const stdo_phase *columns, const int16_t *residual, const scratch *s)
+/* ---- Reuse: what did not change since the previous frame is copied ---- */
+
+static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
+                        uint32_t margin)
 {
-    const uint32_t hr_x = r->x0 * scale, width = (r->x1 - r->x0) * scale;
-    if (hr_x >= p->hr_width) return;
-    const uint32_t visible = min_u32(width, p->hr_width - hr_x);
-    for (uint32_t hr_y = r->y0 * scale; hr_y < min_u32(r->y1 * scale, p->hr_height); hr_y++) {
-        uint8_t *hr = p->hr + (ptrdiff_t)hr_y * p->hr_stride + hr_x;
-        vertical(kernels, p, r, hr_y / scale, &centre[scale - 1][hr_y % scale], s->v);
-        kernels->base_horizontal(s->v, columns, scale, r->x1 - r->x0, s->base);
-        if (residual == NULL)
-            kernels->store_base(s->base, visible, hr);
-        else
-            kernels->store_sum(s->base, residual + (size_t)(hr_y - r->y0 * scale) * width, visible, hr);
-    }
+    const uint32_t x0 = r->x0 - min_u32(r->x0, margin), x1 = min_u32(r->x1 + margin, plane->lr_width);
+    const uint32_t y0 = r->y0 - min_u32(r->y0, margin), y1 = min_u32(r->y1 + margin, plane->lr_height);
+    for (uint32_t y = y0; y < y1; y++)
+        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + x0,
+                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + x0, x1 - x0) != 0)
+            return 0;
+    return 1;
 }
 
-/* The luma of a rectangle with `halo` pixels around it, as a tile of one channel. */
-static void read_tile(const plane *p, const rect *r, uint32_t halo, int16_t *tile)
+static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
+                    uint32_t scale)
 {
-    for (int64_t y = (int64_t)r->y0 - halo; y < (int64_t)r->y1 + halo; y++) {
-        const uint8_t *row = lr_row(p, y);
-        for (int64_t x = (int64_t)r->x0 - halo; x < (int64_t)r->x1 + halo; x++) *tile++ = row[clamp_to(x, p->lr_width)];
-    }
+    if (previous->hr.plane[index] == plane->hr && previous->hr.stride[index] == plane->hr_stride) return;
+    const uint32_t x0 = r->x0 * scale, x1 = min_u32(r->x1 * scale, plane->hr_width);
+    if (x0 >= x1) return;
+    for (uint32_t y = r->y0 * scale; y < min_u32(r->y1 * scale, plane->hr_height); y++)
+        memcpy(plane->hr + (ptrdiff_t)y * plane->hr_stride + x0,
+               previous->hr.plane[index] + (ptrdiff_t)y * previous->hr.stride[index] + x0, x1 - x0);
 }
 
-/* Returns the residual that a net gives a rectangle, in one of the two tiles. */
-static const int16_t *net_residual(const stdo_kernels *kernels, const stdo_net *net, const plane *p, const rect *r,
-                                   uint32_t scale, const scratch *s)
+static int reuse(const job *j, const uint8_t *labels, uint32_t column, uint32_t row)
 {
-    int16_t *in = s->tile[0], *out = s->tile[1];
-    size_t width = r->x1 - r->x0 + 2 * net->halo, height = r->y1 - r->y0 + 2 * net->halo;
-    read_tile(p, r, net->halo, in);
-    for (uint32_t l = 0; l < net->layers; l++) {
-        const stdo_layer *layer = &net->layer[l];
-        width -= layer->kernel - 1;
-        height -= layer->kernel - 1;
-        if (l + 1 == net->layers)
-            kernels->last(layer, in, width, height, s->window, scale, out);
-        else
-            kernels->hidden(layer, in, width, height, s->window, out);
-        int16_t *swap = in;
-        in = out;
-        out = swap;
+    const stdo_info *info = &j->sidecar->info;
+    const size_t index = (size_t)row * info->columns + column;
+    if (j->previous == NULL || j->previous->labels[index] != labels[index]) return 0;
+    const uint32_t halo = labels[index] == 0 ? 0 : j->segment->net[labels[index] - 1].halo;
+    const uint32_t planes = net_planes(info), margin = max_u32(halo, STDO_BASE_MARGIN);
+    for (uint32_t p = 0; p < planes; p++) {
+        const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
+        if (!lr_unchanged(&j->plane[p], j->previous, (int)p, &r, margin)) return 0;
     }
-    return in;
+    for (uint32_t p = 0; p < planes; p++) {
+        const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
+        copy_hr(&j->plane[p], j->previous, (int)p, &r, info->scale);
+    }
+    return 1;
+}
+
+static void list_work(const job *j, const uint8_t *labels)
+{
+    const uint32_t columns = j->sidecar->info.columns;
+    uint8_t *todo = j->todo;
+    for (uint32_t row = j->row_begin; row < j->row_end; row++)
+        for (uint32_t column = 0; column < columns; column++) {
+            const uint8_t label = labels[(size_t)row * columns + column];
+            const int done = reuse(j, labels, column, row);
+            *todo++ = done ? DONE : label;
+            if (done)
+                j->statistics->reused++;
+            else if (label == 0)
+                j->statistics->base++;
+            else
+                j->statistics->net++;
+        }
+}
+
+/* ---- The planes that nets read ---- */
+
+static void run_rect(const job *j, uint8_t label, const stdo_rect *r)
+{
+    const stdo_sidecar *s = j->sidecar;
+    const uint32_t planes = net_planes(&s->info);
+    if (label > 0) {
+        stdo_net_run(&j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, s->info.scale, j->v,
+                     j->net_memory);
+        return;
+    }
+    for (uint32_t p = 0; p < planes; p++)
+        for (uint32_t y = r->y0; y < r->y1; y++)
+            stdo_base_row(&s->kernels, &j->plane[p], r, y, s->info.scale, 0, NULL, 0, j->v);
+}
+
+/* Takes the largest rectangle of patches with one label whose upper left patch is given off the list: first as wide as
+   goes, then as high. */
+static stdo_rect take_rect(const job *j, uint32_t column, uint32_t row)
+{
+    const stdo_info *info = &j->sidecar->info;
+    uint8_t *first = j->todo + (size_t)(row - j->row_begin) * info->columns + column;
+    const uint8_t label = *first;
+    uint32_t columns = 1, rows = 1;
+    while (column + columns < info->columns && first[columns] == label) columns++;
+    if (label > 0) { /* in strips of about equal width */
+        const uint32_t limit = j->segment->net[label - 1].strip / info->patch, strips = (columns + limit - 1) / limit;
+        columns = (columns + strips - 1) / strips;
+    }
+    for (; row + rows < j->row_end; rows++) {
+        const uint8_t *next = first + (size_t)rows * info->columns;
+        if (next[0] != label || memcmp(next, first, columns) != 0) break;
+    }
+    for (uint32_t i = 0; i < rows; i++) memset(first + (size_t)i * info->columns, DONE, columns);
+
+    stdo_rect r = patch_rect(info, &j->plane[0], 0, column, columns, row);
+    r.y1 = patch_rect(info, &j->plane[0], 0, column, columns, row + rows - 1).y1;
+    return r;
+}
+
+static void upscale_net_planes(const job *j)
+{
+    const uint32_t columns = j->sidecar->info.columns;
+    for (uint32_t row = j->row_begin; row < j->row_end; row++)
+        for (uint32_t column = 0; column < columns; column++) {
+            const uint8_t label = j->todo[(size_t)(row - j->row_begin) * columns + column];
+            if (label == DONE) continue;
+            const stdo_rect r = take_rect(j, column, row);
+            run_rect(j, label, &r);
+        }
+}
+
+/* ---- Chroma, which only has a base ---- */
+
+static int reuse_chroma(const job *j, int index, uint32_t column, uint32_t row)
+{
+    if (j->previous == NULL) return 0;
+    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[index], 1, column, 1, row);
+    if (!lr_unchanged(&j->plane[index], j->previous, index, &r, STDO_BASE_MARGIN)) return 0;
+    copy_hr(&j->plane[index], j->previous, index, &r, j->sidecar->info.scale);
+    return 1;
+}
+
+static void upscale_chroma_row(const job *j, int index, uint32_t row)
+{
+    const stdo_sidecar *s = j->sidecar;
+    uint32_t column = 0;
+    while (column < s->info.columns) {
+        uint32_t run = 0;
+        while (column + run < s->info.columns && !reuse_chroma(j, index, column + run, row)) run++;
+        if (run > 0) {
+            const stdo_rect r = patch_rect(&s->info, &j->plane[index], 1, column, run, row);
+            for (uint32_t y = r.y0; y < r.y1; y++)
+                stdo_base_row(&s->kernels, &j->plane[index], &r, y, s->info.scale, s->info.chroma != 0, NULL, 0, j->v);
+        }
+        column += run + 1;
+    }
 }
 
 /* ---- Public ---- */
 
 size_t stdo_scratch_size(const stdo_sidecar *sidecar)
 {
-    scratch unused;
-    return sidecar == NULL ? 0 : lay_out(sidecar, NULL, &unused) + ALIGNMENT - 1;
+    return sidecar == NULL ? 0 : lay_out(sidecar, NULL, NULL) + STDO_ALIGNMENT - 1;
+}
+
+static int has_planes(const stdo_const_image *image)
+{
+    return image->plane[0] != NULL && image->plane[1] != NULL && image->plane[2] != NULL;
 }
 
 stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
-                              const stdo_const_image *lr, const stdo_image *hr,
-                              uint32_t row_begin, uint32_t row_end, void *memory)
+                              const stdo_const_image *lr, const stdo_image *hr, const stdo_previous *previous,
+                              uint32_t row_begin, uint32_t row_end, void *scratch, stdo_statistics *statistics)
 {
-    if (sidecar == NULL || labels == NULL || lr == NULL || hr == NULL || memory == NULL) return STDO_ERROR_ARGUMENT;
-    for (int i = 0; i < 3; i++)
-        if (lr->plane[i] == NULL || hr->plane[i] == NULL) return STDO_ERROR_ARGUMENT;
+    if (sidecar == NULL || labels == NULL || lr == NULL || hr == NULL || scratch == NULL) return STDO_ERROR_ARGUMENT;
+    if (!has_planes(lr) || hr->plane[0] == NULL || hr->plane[1] == NULL || hr->plane[2] == NULL)
+        return STDO_ERROR_ARGUMENT;
+    if (previous != NULL && (previous->labels == NULL || !has_planes(&previous->lr) || !has_planes(&previous->hr)))
+        return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &sidecar->info;
     if (segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
     if (row_begin > row_end || row_end > info->rows) return STDO_ERROR_ROW_RANGE;
@@ -154,31 +223,26 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, con
     for (size_t i = (size_t)row_begin * info->columns; i < (size_t)row_end * info->columns; i++)
         if (labels[i] > nets->info.nets) return STDO_ERROR_LABEL_RANGE;
 
-    scratch s;
-    lay_out(sidecar, (uint8_t *)memory + (ALIGNMENT - (uintptr_t)memory % ALIGNMENT) % ALIGNMENT, &s);
-    const stdo_kernels *kernels = &sidecar->kernels;
-    const uint32_t scale = info->scale, patch = info->patch;
-
-    const plane luma = {lr->plane[0], hr->plane[0], lr->stride[0], hr->stride[0],
-                        info->lr_width, info->lr_height, info->hr_width, info->hr_height};
-    for (uint32_t row = row_begin; row < row_end; row++)
-        for (uint32_t column = 0; column < info->columns; column++) {
-            const rect r = {column * patch, row * patch, min_u32((column + 1) * patch, info->lr_width),
-                            min_u32((row + 1) * patch, info->lr_height)};
-            const uint32_t label = labels[(size_t)row * info->columns + column];
-            const int16_t *residual =
-                label == 0 ? NULL : net_residual(kernels, &nets->net[label - 1], &luma, &r, scale, &s);
-            write_rect(kernels, &luma, &r, scale, centre[scale - 1], residual, &s);
-        }
-
-    for (int i = 1; i < 3; i++) {
-        const plane chroma = {lr->plane[i], hr->plane[i], lr->stride[i], hr->stride[i],
-                              half_up(info->lr_width), half_up(info->lr_height),
-                              half_up(info->hr_width), half_up(info->hr_height)};
-        /* An odd patch ends within a chroma row: rounding down at both ends gives each row to exactly one range. */
-        const rect r = {0, row_begin * patch / 2, chroma.lr_width,
-                        row_end == info->rows ? chroma.lr_height : row_end * patch / 2};
-        write_rect(kernels, &chroma, &r, scale, (info->chroma ? left : centre)[scale - 1], NULL, &s);
+    stdo_statistics unused = {0, 0, 0};
+    job j = {.sidecar = sidecar, .segment = nets, .row_begin = row_begin, .row_end = row_end};
+    j.previous = previous != NULL && previous->segment == segment ? previous : NULL;
+    j.statistics = statistics != NULL ? statistics : &unused;
+    const int full_chroma = info->colour == STDO_COLOUR_RGB;
+    for (int i = 0; i < 3; i++) {
+        const int half = i > 0 && !full_chroma;
+        const stdo_plane plane = {lr->plane[i], hr->plane[i], lr->stride[i], hr->stride[i],
+                                  half ? half_up(info->lr_width) : info->lr_width,
+                                  half ? half_up(info->lr_height) : info->lr_height,
+                                  half ? half_up(info->hr_width) : info->hr_width,
+                                  half ? half_up(info->hr_height) : info->hr_height};
+        j.plane[i] = plane;
     }
+    lay_out(sidecar, (uint8_t *)scratch + (STDO_ALIGNMENT - (uintptr_t)scratch % STDO_ALIGNMENT) % STDO_ALIGNMENT, &j);
+
+    list_work(&j, labels);
+    upscale_net_planes(&j);
+    if (!full_chroma)
+        for (uint32_t row = row_begin; row < row_end; row++)
+            for (int i = 1; i < 3; i++) upscale_chroma_row(&j, i, row);
     return STDO_OK;
 }

@@ -97,9 +97,11 @@ def _decode(a: argparse.Namespace) -> None:
     from stdo_min.play import decode, open_video
 
     with _Bars(a.quiet) as bars:
-        count = decode(open_video(a.video, a.sidecar), a.out, crf=a.crf, threads=a.threads, force=a.force,
-                       progress=bars.frames("decode"))
-    print(f"{a.out}: {count} frames")
+        video = open_video(a.video, a.sidecar)
+        count = decode(video, a.out, crf=a.crf, threads=a.threads, force=a.force, progress=bars.frames("decode"))
+    done = video.upscaler.statistics
+    print(f"{a.out}: {count} frames; patches: {done.net:,} by nets, {done.base:,} by the base alone, "
+          f"{done.reused:,} unchanged")
 
 
 def _pipe(a: argparse.Namespace) -> None:

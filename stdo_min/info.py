@@ -10,14 +10,14 @@ from stdo_min.play import open_sidecar
 
 def describe(data: bytes, name: str | Path = "sidecar") -> dict:
     """What a sidecar holds: width, height (of the hr video), scale, patch, frames, segments, nets, net_shape,
-    map_bytes, net_bytes, mode and version.
+    map_bytes, net_bytes, mode, version, and tier: the implementation of the kernels that runs here.
 
     nets counts those stored, in all segments; net_shape is kernel x kernel x channels of each layer, the different
     shapes listed once.
     """
-    upscaler = open_sidecar(data, name)
+    upscaler, parsed = open_sidecar(data, name), sidecar.read(data)
     shapes = {}
-    for segment in sidecar.read(data).segments:
+    for segment in parsed.segments:
         for net in segment.nets:
             shapes["-".join(f"{k}x{k}x{c}" for k, c in zip(net.kernels, net.channels, strict=True))] = None
     return {
@@ -26,5 +26,6 @@ def describe(data: bytes, name: str | Path = "sidecar") -> dict:
         "nets": sum(segment.nets for segment in upscaler.segments), "net_shape": ", ".join(shapes) or "none",
         "map_bytes": sum(segment.map_bytes for segment in upscaler.segments),
         "net_bytes": sum(segment.net_bytes for segment in upscaler.segments),
-        "mode": sidecar.MODES.get(upscaler.mode, "other"), "version": sidecar.VERSION,
+        "mode": sidecar.MODES.get(upscaler.mode, "other"), "version": parsed.version,
+        "tier": upscaler.tier,
     }

@@ -5,10 +5,13 @@ Importing this module needs NumPy and the built extension only.
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,12 +23,14 @@ Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 class StdoError(ValueError):
     """A call of the C library failed; `status` is the name of its stdo_status."""
 
-    def __init__(self, status: int):
-        super().__init__(ffi.string(lib.stdo_status_string(status)).decode())
+    def __init__(self, status: int, about: str = ""):
+        super().__init__(about + ffi.string(lib.stdo_status_string(status)).decode())
         self.status = ffi.typeof("stdo_status").elements.get(status, str(status))
 
 
-def _check(status: int) -> None:
+def _check(status: int, tiers: bytes = b"") -> None:
+    if status == lib.STDO_ERROR_TIER:
+        raise StdoError(status, f"STDO_CPU={tiers.decode()}: ")
     if status != lib.STDO_OK:
         raise StdoError(status)
 
@@ -43,8 +48,19 @@ class SegmentInfo:
     map_bytes: int
 
 
-def plane_shapes(width: int, height: int) -> tuple[tuple[int, int], ...]:
-    """Return the (height, width) of the planes Y, U and V of a 4:2:0 frame."""
+@dataclass
+class Statistics:
+    """Luma patches by what was done for them: a net, the base alone, or copied because nothing had changed."""
+
+    net: int = 0
+    base: int = 0
+    reused: int = 0
+
+
+def plane_shapes(width: int, height: int, colour: int = lib.STDO_COLOUR_YUV420) -> tuple[tuple[int, int], ...]:
+    """Return the (height, width) of the planes Y, U and V of a 4:2:0 frame, or of R, G and B."""
+    if colour == lib.STDO_COLOUR_RGB:
+        return ((height, width),) * 3
     half = ((height + 1) // 2, (width + 1) // 2)
     return (height, width), half, half
 
@@ -55,24 +71,70 @@ def crc32(data: bytes | np.ndarray, crc: int = 0) -> int:
     return lib.stdo_crc32(crc, view, len(view))
 
 
+class Previous(NamedTuple):
+    """What an earlier call of Upscaler.upscale was given."""
+
+    segment: int
+    labels: np.ndarray
+    lr: Planes
+
+
 class Upscaler:
     """Upscales the frames of one video with its sidecar.
 
-    The fields of the header are attributes: scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height,
-    frames, columns and rows (of the patch grid); `segments` is a tuple of SegmentInfo. Any number of threads may use
-    one object.
+    The fields of the header are attributes: scale, mode, patch, chroma, colour, lr_width, lr_height, hr_width,
+    hr_height, frames, columns and rows (of the patch grid). `segments` is a tuple of SegmentInfo, `tier` the name of
+    the implementation that runs; `statistics` counts the patches of all frames. Any number of threads may use one
+    object.
     """
 
-    def __init__(self, data: bytes):
-        """Parse the bytes of a sidecar file; raises StdoError for one that the C library refuses."""
+    def __init__(self, data: bytes, tiers: str | None = None):
+        """Parse the bytes of a sidecar file.
+
+        `tiers` lists the tiers that may run, with commas; by default the environment's STDO_CPU does, or all may.
+        Raises StdoError for a sidecar or a tier that the C library refuses.
+        """
         view = ffi.from_buffer("uint8_t[]", data)
         handle = ffi.new("stdo_sidecar **")
-        _check(lib.stdo_open_memory(view, len(view), handle))
-        self._sidecar = ffi.gc(handle[0], lib.stdo_close)
+        words = _tiers(tiers)
+        _check(lib.stdo_open_memory(view, len(view), words, handle), words)
+        self._take(handle[0])
 
+    @classmethod
+    def of_floats(
+        cls,
+        layers: list[tuple[np.ndarray, np.ndarray]],
+        scale: int,
+        colour: int,
+        lr_size: tuple[int, int],
+        tiers: str | None = None,
+        patch: int = 20,
+    ) -> Upscaler:
+        """Return an upscaler with one float net, whose label is 1, for comparisons.
+
+        layers holds (weight float32 (out, kernel, kernel, in), bias float32 (out,)); the net reads lr samples 0..255
+        and gives the residual in grey levels. lr_size is (width, height). Raises StdoError for shapes beyond limits.
+        """
+        arrays = [tuple(np.ascontiguousarray(array, np.float32) for array in layer) for layer in layers]
+        c_layers = ffi.new("stdo_float_layer[]", len(layers))
+        for c_layer, (weight, bias) in zip(c_layers, arrays, strict=True):
+            c_layer.kernel, c_layer.channels = weight.shape[1], weight.shape[0]
+            c_layer.weight, c_layer.bias = ffi.from_buffer("float[]", weight), ffi.from_buffer("float[]", bias)
+        handle = ffi.new("stdo_sidecar **")
+        words = _tiers(tiers)
+        _check(lib.stdo_open_float(colour, scale, patch, *lr_size, c_layers, len(layers), words, handle), words)
+        upscaler = cls.__new__(cls)
+        upscaler._take(handle[0])
+        return upscaler
+
+    def _take(self, sidecar) -> None:
+        self._sidecar = ffi.gc(sidecar, lib.stdo_close)
+        self.tier = ffi.string(lib.stdo_tier(self._sidecar)).decode()
+        self.statistics = Statistics()
         info = ffi.new("stdo_info *")
         _check(lib.stdo_get_info(self._sidecar, info))
-        self.scale, self.mode, self.patch, self.chroma = info.scale, info.mode, info.patch, info.chroma
+        self.scale, self.mode, self.patch = info.scale, info.mode, info.patch
+        self.chroma, self.colour = info.chroma, info.colour
         self.lr_width, self.lr_height = info.lr_width, info.lr_height
         self.hr_width, self.hr_height = info.hr_width, info.hr_height
         self.frames, self.columns, self.rows = info.frames, info.columns, info.rows
@@ -83,7 +145,7 @@ class Upscaler:
         _check(lib.stdo_map_new(self._sidecar, handle))
         self._map = ffi.gc(handle[0], lib.stdo_map_free)
         self._map_lock = threading.Lock()
-        self._scratch_size = lib.stdo_scratch_size(self._sidecar)
+        self._scratch = threading.local()
 
     def _segment(self, index: int) -> SegmentInfo:
         info = ffi.new("stdo_segment_info *")
@@ -116,41 +178,68 @@ class Upscaler:
         out: Planes | None = None,
         executor: Executor | None = None,
         threads: int = 1,
+        previous: Previous | None = None,
     ) -> Planes:
-        """Return the hr planes (y, u, v) of one frame, uint8, chroma of half the size rounded up.
+        """Return the hr planes of one frame, uint8: y, u and v, chroma of half the size rounded up, or r, g and b.
 
         labels is uint8 (rows, columns) with values 0..nets of the segment; lr holds the planes of the lr frame. `out`
-        takes the result instead of new arrays. With a thread executor the patch rows are split into `threads` tasks.
-        All arrays are C-contiguous; ValueError shows what is wrong and what is wanted.
+        takes the result instead of new arrays. With a thread executor the patch rows are split into `threads` parts,
+        of which the calling thread does the first. `previous` says which frame `out` holds already: patches that did
+        not change since are left as they are, which changes no byte of the result. All arrays are C-contiguous;
+        ValueError shows what is wrong and what is wanted.
         """
         if not 0 <= segment < len(self.segments):
             raise IndexError(f"segment is {segment}; it must be 0..{len(self.segments) - 1}")
         if threads < 1:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
+        if previous is not None and out is None:
+            raise ValueError("previous is given without out; out must hold the previous frame")
         _require_array("labels", labels, (self.rows, self.columns))
-        hr_shapes = plane_shapes(self.hr_width, self.hr_height)
+        hr_shapes = plane_shapes(self.hr_width, self.hr_height, self.colour)
+        lr_shapes = plane_shapes(self.lr_width, self.lr_height, self.colour)
         if out is None:
             out = tuple(np.empty(shape, np.uint8) for shape in hr_shapes)
-        # The structs do not own what they point into; the tasks keep it alive.
-        source, keep = _image("stdo_const_image *", "lr", lr, plane_shapes(self.lr_width, self.lr_height))
-        target, keep_too = _image("stdo_image *", "out", out, hr_shapes)
+        # The structs do not own what they point into; `keep` keeps it alive.
+        source, *keep = _image("stdo_const_image *", "lr", lr, lr_shapes)
+        target, *keep_too = _image("stdo_image *", "out", out, hr_shapes)
         label_view = ffi.from_buffer("uint8_t[]", labels)
+        c_previous, *keep_old = ffi.NULL, None
+        if previous is not None:
+            _require_array("previous labels", previous.labels, (self.rows, self.columns))
+            old, *keep_old = _image("stdo_const_image *", "previous lr", previous.lr, lr_shapes)
+            old_labels = ffi.from_buffer("uint8_t[]", previous.labels)
+            c_previous = ffi.new("stdo_previous *", {"segment": previous.segment, "labels": old_labels, "lr": old[0]})
+            c_previous.hr.plane, c_previous.hr.stride = target.plane, target.stride
+            keep_old.append(old_labels)
 
-        def upscale_rows(begin: int, end: int, _alive=(keep, keep_too)) -> None:
-            scratch = np.empty(self._scratch_size, np.uint8)
-            view = ffi.from_buffer(scratch)
-            _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, begin, end, view))
+        def upscale_rows(begin: int, end: int, _alive=(keep, keep_too, keep_old)):
+            done = ffi.new("stdo_statistics *")
+            _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, c_previous, begin, end,
+                                         self._thread_scratch(), done))
+            return done
 
-        tasks = min(threads, self.rows) if executor else 1
-        cuts = [task * self.rows // tasks for task in range(tasks + 1)]
-        if tasks == 1:
-            upscale_rows(0, self.rows)
-        else:
-            running = [executor.submit(upscale_rows, *rows) for rows in zip(cuts[:-1], cuts[1:], strict=True)]
+        parts = min(threads, self.rows) if executor else 1
+        cuts = [part * self.rows // parts for part in range(parts + 1)]
+        running = [executor.submit(upscale_rows, *rows) for rows in pairwise(cuts[1:])]
+        try:
+            done = [upscale_rows(*cuts[:2])]
+        finally:
             wait(running)  # all of them, before an error of one lets go of the planes
-            for rows in running:
-                rows.result()
+        for part in [*done, *(rows.result() for rows in running)]:
+            self.statistics.net += part.net
+            self.statistics.base += part.base
+            self.statistics.reused += part.reused
         return out
+
+    def _thread_scratch(self):
+        """The scratch of the running thread, kept from frame to frame."""
+        if not hasattr(self._scratch, "block"):
+            self._scratch.block = ffi.new("uint8_t[]", lib.stdo_scratch_size(self._sidecar))
+        return self._scratch.block
+
+
+def _tiers(tiers: str | None) -> bytes:
+    return (os.environ.get("STDO_CPU", "") if tiers is None else tiers).encode()
 
 
 def _require_array(name: str, array: np.ndarray, shape: tuple[int, int]) -> None:

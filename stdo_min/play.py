@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from stdo_min.kernels import StdoError, Upscaler
+from stdo_min.kernels import Previous, StdoError, Upscaler
 from stdo_min.lrvideo import CONTAINERS, read_attachment
 from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr
 from stdo_min.writer import Writer, Y4MWriter, output_file
@@ -68,10 +68,15 @@ def open_video(path: Path, sidecar: Path | None = None) -> Video:
 def open_sidecar(data: bytes, name: str | Path) -> Upscaler:
     """The upscaler of a sidecar's bytes. Raises VideoError, about `name`, for what is no valid sidecar."""
     try:
-        return Upscaler(data)
+        upscaler = Upscaler(data)
     except StdoError as error:
+        if error.status == "STDO_ERROR_TIER":
+            raise VideoError(str(error)) from None
         newer = error.status == "STDO_ERROR_VERSION"
         raise VideoError(f"{name}: {error}; {'update stdo' if newer else 'copy or make it again'}") from None
+    if upscaler.colour:
+        raise VideoError(f"{name}: its nets are for RGB frames, which no video here has; use one that stdo encode made")
+    return upscaler
 
 
 _OTHER = "it belongs to another video: name the right one with --sidecar"
@@ -85,7 +90,7 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     left over.
     """
     info, upscaler, _ = video
-    out, count, whole = None, -1, 0
+    out, previous, count, whole = None, None, -1, 0
     with closing(read_lr(info)) as coded, ThreadPoolExecutor(threads) as executor:
         for count, lr in enumerate(coded):
             if count == upscaler.frames:
@@ -98,7 +103,8 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
                 raise VideoError(f"{info.path}: its pictures up to frame {count} are not those the sidecar was made "
                                  f"for; {_OTHER}")
             labels = upscaler.labels(count)
-            out = upscaler.upscale(number, labels, lr, out=out, executor=executor, threads=threads)
+            out = upscaler.upscale(number, labels, lr, out, executor, threads, previous)
+            previous = Previous(number, labels, lr)
             yield Shown(lr, labels, number, Frame(*out))
     if count + 1 != upscaler.frames:
         raise VideoError(f"{info.path}: ends after {count + 1} of the {upscaler.frames} frames of its sidecar; "

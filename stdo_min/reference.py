@@ -28,41 +28,46 @@ def convolve(layer: Layer, u: np.ndarray) -> np.ndarray:
     return (a * layer.multiplier.astype(np.int32) + 16384) >> 15
 
 
-def net_residual(net: Net, lr_y: np.ndarray, scale: int) -> np.ndarray:
-    """Return a net's residual, int32 (height * scale, width * scale) in 64ths of a grey level.
+def net_residual(net: Net, lr: np.ndarray, scale: int) -> np.ndarray:
+    """Return a net's residual, int32 (planes, height * scale, width * scale) in 64ths of a grey level.
 
-    lr_y is the uint8 (height, width) luma of a whole lr frame.
+    lr is uint8 (planes, height, width): those planes of a whole lr frame that the net reads.
     """
-    height, width = lr_y.shape
-    u = np.pad(lr_y, net.halo, mode="edge").astype(np.int32)[:, :, None]
+    planes, height, width = lr.shape
+    halo = (net.halo, net.halo)
+    u = np.pad(lr, ((0, 0), halo, halo), mode="edge").astype(np.int32).transpose(1, 2, 0)
     for layer in net.layers[:-1]:
         u = np.clip(convolve(layer, u), 0, 255)
-    q = convolve(net.layers[-1], u)
-    return q.reshape(height, width, scale, scale).transpose(0, 2, 1, 3).reshape(height * scale, width * scale)
+    q = convolve(net.layers[-1], u).reshape(height, width, planes, scale, scale)
+    return q.transpose(2, 0, 3, 1, 4).reshape(planes, height * scale, width * scale)
 
 
-def upscale_luma(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, lr_y: np.ndarray) -> np.ndarray:
-    """Return the uint8 luma (lr_height * scale, lr_width * scale) before the crop; labels is (rows, columns)."""
-    height, width = lr_y.shape
+def upscale_planes(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """Return the planes that nets serve, uint8 (planes, lr_height * scale, lr_width * scale), before the crop.
+
+    labels is (rows, columns); lr is uint8 (planes, lr_height, lr_width).
+    """
+    height, width = lr.shape[1:]
     per_pixel = labels.repeat(sidecar.patch, 0).repeat(sidecar.patch, 1)[:height, :width]
     per_pixel = per_pixel.repeat(sidecar.scale, 0).repeat(sidecar.scale, 1)
-    values = base(lr_y, sidecar.scale)
+    values = np.stack([base(plane, sidecar.scale) for plane in lr])
     for label in np.unique(labels[labels > 0]):
         chosen = per_pixel == label
-        values[chosen] += net_residual(nets[label - 1], lr_y, sidecar.scale)[chosen]
+        values[:, chosen] += net_residual(nets[label - 1], lr, sidecar.scale)[:, chosen]
     return to_pixels(values)
 
 
 def upscale_frame(
     sidecar: Sidecar, segment: int, labels: np.ndarray, lr: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the hr planes (y, u, v) of one frame, uint8, chroma of half the size rounded up.
+    """Return the hr planes (y, u, v) or (r, g, b) of one frame, uint8; those of chroma have half the size rounded up.
 
     labels is (rows, columns) for the given segment; lr holds the planes of the lr frame in the same way.
     """
     height, width = sidecar.hr_height, sidecar.hr_width
-    y = upscale_luma(sidecar, sidecar.segments[segment].nets, labels, lr[0])[:height, :width]
-    u, v = (
-        upscale(plane, sidecar.scale, bool(sidecar.chroma))[: (height + 1) // 2, : (width + 1) // 2] for plane in lr[1:]
+    served = upscale_planes(sidecar, sidecar.segments[segment].nets, labels, np.stack(lr[: sidecar.planes]))
+    chroma = (
+        upscale(plane, sidecar.scale, bool(sidecar.chroma))[: (height + 1) // 2, : (width + 1) // 2]
+        for plane in lr[sidecar.planes :]
     )
-    return y, u, v
+    return *served[:, :height, :width], *chroma

@@ -1,4 +1,4 @@
-"""The sidecar file: write and read version 1 of FORMAT.md.
+"""The sidecar file: write and read versions 1 and 2 of FORMAT.md.
 
 `read` and the C library (csrc/sidecar.c) check the same rules in the same order and refuse a file for the same cause.
 """
@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 
 MAGIC = b"\x89STDO\r\n\x1a"
-VERSION = 1
+VERSION = 2  # the newest that is read
+COLOURS = {0: "yuv420", 1: "rgb"}
 MODES = {0: "other", 1: "single", 2: "stdo"}
 MAX_SCALE, MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 4, 63, 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
@@ -105,6 +106,17 @@ class Sidecar:
     hr_width: int
     hr_height: int
     segments: tuple[Segment, ...]
+    colour: int = 0
+
+    @property
+    def version(self) -> int:
+        """The oldest version that can say this."""
+        return 1 if self.colour == 0 else 2
+
+    @property
+    def planes(self) -> int:
+        """Planes that a net reads and writes."""
+        return 3 if self.colour else 1
 
     @cached_property
     def frames(self) -> int:
@@ -156,15 +168,16 @@ def _write_layer(layer: Layer, inputs: int) -> bytes:
     )
 
 
-def _write_net(net: Net, scale: int) -> bytes:
+def _write_net(net: Net, s: Sidecar) -> bytes:
     _limit("layers of a net", len(net.layers), 1, MAX_LAYERS)
-    if net.channels[-1] != scale * scale:
-        raise ValueError(f"the last layer has {net.channels[-1]} channels; at scale {scale} it must be {scale * scale}")
-    inputs = (1, *net.channels)
+    wanted = s.planes * s.scale * s.scale
+    if net.channels[-1] != wanted:
+        raise ValueError(f"the last layer has {net.channels[-1]} channels; at scale {s.scale} it must be {wanted}")
+    inputs = (s.planes, *net.channels)
     return bytes([len(net.layers)]) + b"".join(map(_write_layer, net.layers, inputs))
 
 
-def _write_segment(segment: Segment, scale: int, first_frame: int) -> bytes:
+def _write_segment(segment: Segment, sidecar: Sidecar, first_frame: int) -> bytes:
     _limit("first_frame", segment.first_frame, first_frame, first_frame)
     _limit("frames of a segment", segment.frames, 1, MAX_SEGMENT_FRAMES)
     _limit("lr_first_crc", segment.lr_first_crc, 0, 2**32 - 1)
@@ -172,7 +185,7 @@ def _write_segment(segment: Segment, scale: int, first_frame: int) -> bytes:
     _limit("nets of a segment", len(segment.nets), 0, MAX_NETS)
     if not segment.nets and segment.map_data:
         raise ValueError(f"map_data is {len(segment.map_data)} bytes; without nets it must be empty")
-    nets = b"".join(_write_net(net, scale) for net in segment.nets)
+    nets = b"".join(_write_net(net, sidecar) for net in segment.nets)
     size = _SEGMENT.size + len(nets) + len(segment.map_data) + _CRC.size
     _limit("bytes of a segment", size, 0, 2**32 - 1)
     fields = (size, first_frame, segment.frames, segment.lr_first_crc, segment.lr_crc, len(segment.nets), b"")
@@ -190,18 +203,19 @@ def write(sidecar: Sidecar) -> bytes:
     _limit("mode", s.mode, 0, 255)
     _limit("patch", s.patch, 8, 128)
     _limit("chroma", s.chroma, 0, 1)
+    _limit("colour", s.colour, 0, 1)
     for name, lr, hr in (("width", s.lr_width, s.hr_width), ("height", s.lr_height, s.hr_height)):
         _limit(f"lr_{name}", lr, 8, 8192)
         _limit(f"hr_{name}", hr, (lr - 2) * s.scale + 1, lr * s.scale)
     _limit("frames", s.frames, 1, MAX_FRAMES)
     header = _HEADER.pack(
-        MAGIC, VERSION, s.scale, s.mode, s.patch, s.chroma, 0, s.lr_width, s.lr_height, s.hr_width, s.hr_height,
-        s.frames, len(s.segments), 0,
+        MAGIC, s.version, s.scale, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
+        s.hr_width, s.hr_height, s.frames, len(s.segments), 0,
     )  # fmt: skip
     parts = [header, _CRC.pack(zlib.crc32(header))]
     first_frame = 0
     for segment in s.segments:
-        parts.append(_write_segment(segment, s.scale, first_frame))
+        parts.append(_write_segment(segment, s, first_frame))
         first_frame += segment.frames
     return b"".join(parts)
 
@@ -239,7 +253,7 @@ def _read_layer(fields: _Fields, inputs: int, last_out: int | None) -> Layer:
     _require(1 <= out <= MAX_CHANNELS, "NET", f"a layer has {out} channels; it must be 1..{MAX_CHANNELS}")
     _require(shift <= MAX_SHIFT, "NET", f"a shift is {shift}; it must be 0..{MAX_SHIFT}")
     _require(reserved == 0, "NET", f"a layer's reserved byte is {reserved}; it must be 0")
-    _require(last_out in (None, out), "NET", f"a last layer has {out} channels; it must be {last_out}, scale^2")
+    _require(last_out in (None, out), "NET", f"a last layer has {out} channels; it must be {last_out}")
 
     fields.require(out * (2 + 4 + kernel * kernel * inputs))
     multiplier, bias = fields.array("<u2", out), fields.array("<i4", out)
@@ -251,17 +265,19 @@ def _read_layer(fields: _Fields, inputs: int, last_out: int | None) -> Layer:
     return Layer(kernel, shift, multiplier, bias, weight)
 
 
-def _read_net(fields: _Fields, scale: int) -> Net:
+def _read_net(fields: _Fields, scale: int, planes: int) -> Net:
     (count,) = fields.take(1)
     _require(1 <= count <= MAX_LAYERS, "NET", f"a net has {count} layers; it must be 1..{MAX_LAYERS}")
     layers: list[Layer] = []
     for number in range(count):
-        inputs = layers[-1].out if layers else 1
-        layers.append(_read_layer(fields, inputs, scale * scale if number == count - 1 else None))
+        inputs = layers[-1].out if layers else planes
+        layers.append(_read_layer(fields, inputs, planes * scale * scale if number == count - 1 else None))
     return Net(tuple(layers))
 
 
-def _read_segment(data: bytes, start: int, scale: int, first_frame: int, left: int, last: bool) -> tuple[Segment, int]:
+def _read_segment(
+    data: bytes, start: int, scale: int, planes: int, first_frame: int, left: int, last: bool
+) -> tuple[Segment, int]:
     remain = len(data) - start
     smallest = _SEGMENT.size + _CRC.size
     _require(remain >= smallest, "TRUNCATED", f"the sidecar ends early: a segment needs {smallest} bytes, not {remain}")
@@ -280,7 +296,7 @@ def _read_segment(data: bytes, start: int, scale: int, first_frame: int, left: i
 
     end = start + size - _CRC.size
     fields = _Fields(data, start + _SEGMENT.size, end)
-    found = tuple(_read_net(fields, scale) for _ in range(nets))
+    found = tuple(_read_net(fields, scale, planes) for _ in range(nets))
     rest = end - fields.at
     _require(rest == map_size, "SEGMENT", f"a map is said to be {map_size} bytes where the segment holds {rest}")
     (crc,) = _CRC.unpack_from(data, end)
@@ -297,14 +313,14 @@ def read(data: bytes) -> Sidecar:
     _require(data[: len(MAGIC)] == MAGIC, "MAGIC", f"not a sidecar: it begins with {data[:8]!r}, not {MAGIC!r}")
     header_size = _HEADER.size + _CRC.size
     _require(len(data) >= header_size, "TRUNCATED", f"the sidecar ends early: {len(data)} bytes of {header_size}")
-    (_, version, scale, mode, patch, chroma, reserved, lr_width, lr_height, hr_width, hr_height, frames, segments,
-     reserved2) = _HEADER.unpack_from(data)  # fmt: skip
+    (_, version, scale, mode, patch, chroma, colour, lr_width, lr_height, hr_width, hr_height, frames, segments,
+     reserved) = _HEADER.unpack_from(data)  # fmt: skip
     _require(version <= VERSION, "VERSION", f"the sidecar's version is {version}; this program reads {VERSION}")
-    _require(version == VERSION, "HEADER", f"the sidecar's version is {version}; it must be {VERSION}")
+    _require(version >= 1, "HEADER", f"the sidecar's version is {version}; it must be 1..{VERSION}")
     _require(1 <= scale <= MAX_SCALE, "HEADER", f"scale is {scale}; it must be 1..{MAX_SCALE}")
     _require(8 <= patch <= 128, "HEADER", f"patch is {patch}; it must be 8..128")
     _require(chroma <= 1, "HEADER", f"chroma is {chroma}; it must be 0 or 1")
-    _require(reserved == 0, "HEADER", f"a reserved byte of the header is {reserved}; it must be 0")
+    _require(colour < version, "HEADER", f"colour is {colour}; in version {version} it must be 0..{version - 1}")
     for name, size in (("lr_width", lr_width), ("lr_height", lr_height)):
         _require(8 <= size <= 8192, "HEADER", f"{name} is {size}; it must be 8..8192")
     for name, lr, hr in (("hr_width", lr_width, hr_width), ("hr_height", lr_height, hr_height)):
@@ -312,15 +328,16 @@ def read(data: bytes) -> Sidecar:
         _require(low <= hr <= high, "HEADER", f"{name} is {hr}; it must be {low}..{high}")
     _require(1 <= frames <= MAX_FRAMES, "HEADER", f"frames is {frames}; it must be 1..{MAX_FRAMES}")
     _require(1 <= segments <= frames, "HEADER", f"segments is {segments}; it must be 1..{frames}")
-    _require(reserved2 == 0, "HEADER", f"a reserved field of the header is {reserved2}; it must be 0")
+    _require(reserved == 0, "HEADER", f"a reserved field of the header is {reserved}; it must be 0")
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     _require(crc == zlib.crc32(data[: _HEADER.size]), "HEADER_CRC", "the crc of the sidecar's header is wrong")
 
     found: list[Segment] = []
     first_frame, at = 0, header_size
     for number in range(segments):
-        segment, at = _read_segment(data, at, scale, first_frame, frames - first_frame, number == segments - 1)
+        planes, left, last = 3 if colour else 1, frames - first_frame, number == segments - 1
+        segment, at = _read_segment(data, at, scale, planes, first_frame, left, last)
         found.append(segment)
         first_frame += segment.frames
     _require(at == len(data), "TRAILING", f"{len(data) - at} bytes follow the sidecar's last segment")
-    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found))
+    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour)

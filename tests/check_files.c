@@ -52,7 +52,7 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar)
         while (stdo_get_segment(sidecar, segment, &now) == STDO_OK && now.first_frame + now.frames <= frame) segment++;
         if (stdo_map_read(map, frame, labels) != STDO_OK) abort();
         for (uint32_t row = 0; row < info.rows; row++)
-            if (stdo_upscale_rows(sidecar, segment, labels, &lr, &hr, row, row + 1, scratch) != STDO_OK) abort();
+            if (stdo_upscale_rows(sidecar, segment, labels, &lr, &hr, NULL, row, row + 1, scratch, NULL) != STDO_OK) abort();
         for (int i = 0; i < 3; i++) crc = stdo_crc32(crc, hr.plane[i], hr_size[i]);
     }
     stdo_map_free(map);
@@ -71,7 +71,7 @@ int main(int count, char **paths)
         size_t size;
         uint8_t *data = read_file(paths[i], &size);
         stdo_sidecar *sidecar;
-        const stdo_status status = stdo_open_memory(data, size, &sidecar);
+        const stdo_status status = stdo_open_memory(data, size, getenv("STDO_CPU"), &sidecar);
         free(data);
         printf("%s %08x\n", stdo_status_string(status), status == STDO_OK ? (unsigned)upscale_all(sidecar) : 0);
         stdo_close(sidecar);

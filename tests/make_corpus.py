@@ -64,9 +64,9 @@ def bad_files() -> dict[str, bytes]:
         "trailing.byte": good + b"\0",
     }
     header = {
-        "version.two": (8, 2, 2), "header.version-0": (8, 0, 2), "header.scale-0": (10, 0, 1),
+        "version.three": (8, 3, 2), "header.version-0": (8, 0, 2), "header.scale-0": (10, 0, 1),
         "header.scale-5": (10, 5, 1), "header.patch-7": (12, 7, 2), "header.patch-129": (12, 129, 2),
-        "header.chroma-2": (14, 2, 1), "header.reserved-byte": (15, 1, 1), "header.lr-width-7": (16, 7, 2),
+        "header.chroma-2": (14, 2, 1), "header.colour-1-in-version-1": (15, 1, 1), "header.lr-width-7": (16, 7, 2),
         "header.lr-height-8193": (18, 8193, 2), "header.hr-width-small": (20, 36, 2),
         "header.hr-width-great": (20, 41, 2), "header.hr-height-small": (22, 20, 2),
         "header.hr-height-great": (22, 25, 2), "header.frames-0": (24, 0, 4), "header.frames-many": (24, 2**24 + 1, 4),

@@ -11,10 +11,12 @@ from stdo_min.patchmap import encode
 from stdo_min.sidecar import Layer, Net, Segment, Sidecar, SidecarError, read
 
 
-def random_net(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], last_kernel: int) -> Net:
+def random_net(
+    rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], last_kernel: int, planes: int = 1
+) -> Net:
     """Return a net of random integers; hidden lists (kernel, channels)."""
-    layers, inputs = [], 1
-    for kernel, out in [*hidden, (last_kernel, scale * scale)]:
+    layers, inputs = [], planes
+    for kernel, out in [*hidden, (last_kernel, planes * scale * scale)]:
         weight = rng.integers(-128, 128, (out, kernel, kernel, inputs)).astype(np.int8)
         # A shift and multiplier that bring most sums to 0..255, so that both ends of the clamp are met but not always.
         shift = int(rng.integers(0, 8))
@@ -28,7 +30,7 @@ def random_net(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int
 
 def make_sidecar(
     scale: int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
-    crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2,
+    crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2, colour: int = 0,
 ) -> Sidecar:  # fmt: skip
     """Return a sidecar for lr frames of size (width, height); segments lists (nets, labels (frames, rows, columns))."""
     found, first_frame = [], 0
@@ -37,7 +39,7 @@ def make_sidecar(
         first_frame += len(labels)
     (width, height), (crop_x, crop_y) = size, crop
     hr_width, hr_height = width * scale - crop_x, height * scale - crop_y
-    return Sidecar(scale, mode, patch, chroma, width, height, hr_width, hr_height, tuple(found))
+    return Sidecar(scale, mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour)
 
 
 def random_labels(rng: np.random.Generator, frames: int, size: tuple[int, int], patch: int, nets: int) -> np.ndarray:
@@ -50,10 +52,11 @@ def random_labels(rng: np.random.Generator, frames: int, size: tuple[int, int], 
     return labels
 
 
-def random_frame(rng: np.random.Generator, width: int, height: int) -> tuple[np.ndarray, ...]:
+def random_frame(rng: np.random.Generator, width: int, height: int, colour: int = 0) -> tuple[np.ndarray, ...]:
     """Return planes of noise with stretches of 0 and 255, which drive the clamps."""
     return tuple(
-        np.clip(rng.integers(-100, 356, shape), 0, 255).astype(np.uint8) for shape in plane_shapes(width, height)
+        np.clip(rng.integers(-100, 356, shape), 0, 255).astype(np.uint8)
+        for shape in plane_shapes(width, height, colour)
     )
 
 

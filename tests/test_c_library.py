@@ -13,7 +13,7 @@ from make_corpus import CORPUS
 from stdo_min.kernels import StdoError, Upscaler, plane_shapes
 
 CSRC = Path(__file__).parent.parent / "csrc"
-SOURCES = sorted(CSRC.glob("*.c"))
+SOURCES = sorted(CSRC.rglob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
@@ -41,8 +41,10 @@ def test_no_warnings_and_only_stdo_symbols(tmp_path, compiler):
         target = tmp_path / f"{source.stem}.o"
         run(compiler, "-std=c11", "-O1", *WARNINGS, "-c", source, "-o", target)
         if shutil.which("nm"):
-            names = [line.split()[-1].lstrip("_") for line in run("nm", "-g", "--defined-only", target).splitlines()]
-            assert names and all(name.startswith("stdo_") for name in names), names
+            lines = run("nm", "-g", "--defined-only", target).splitlines()
+            names = [line.split()[-1].lstrip("_") for line in lines if line]
+            assert names or source.parent != CSRC, "files of other architectures alone may be empty"
+            assert all(name.startswith("stdo_") for name in names), names
 
 
 def upscaled_crc(upscaler):
@@ -61,7 +63,7 @@ def upscaled_crc(upscaler):
 def test_corpus_under_the_sanitizers(tmp_path):
     program = tmp_path / "check_files"
     flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-I", CSRC]
-    command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *SOURCES, "-o", program]
+    command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *SOURCES, "-o", program, "-lm"]
     empty = tmp_path / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([COMPILERS[0], *flags[:-2], empty, "-o", program], capture_output=True).returncode != 0:

@@ -9,7 +9,7 @@ import pytest
 from make_corpus import CORPUS
 from samples import make_sidecar, random_frame, random_labels, random_net
 
-from stdo_min.kernels import StdoError, Upscaler, crc32, ffi, lib, plane_shapes
+from stdo_min.kernels import Previous, Statistics, StdoError, Upscaler, crc32, ffi, lib, plane_shapes
 from stdo_min.reference import upscale_frame
 from stdo_min.sidecar import Layer, Net, read, write
 
@@ -23,17 +23,18 @@ SHAPES = [  # scale, hidden layers (kernel, channels), kernel of the last layer
     (3, [(3, 64), (1, 33)], 3),
     (4, [(5, 7), (1, 17), (3, 5)], 1),
 ]
+TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]  # those this CPU lacks: see test_tiers.py
 SIZES = [(8, 8), (9, 31), (33, 16), (40, 24), (47, 29)]  # lr width, height
 
 
-def case(shape, size=(33, 21), patch=16, nets=2, *, seed=0, crop=(0, 0), chroma=0):
+def case(shape, size=(33, 21), patch=16, nets=2, *, seed=0, crop=(0, 0), chroma=0, colour=0):
     """Return a sidecar of one frame with random nets, its labels (all used where they fit), and an lr frame."""
     scale, hidden, last_kernel = shape
     rng = np.random.default_rng(seed)
-    found = tuple(random_net(rng, scale, hidden, last_kernel) for _ in range(nets))
+    found = tuple(random_net(rng, scale, hidden, last_kernel, 3 if colour else 1) for _ in range(nets))
     labels = random_labels(rng, 1, size, patch, nets)
-    sidecar = make_sidecar(scale, size, patch, [(found, labels)], crop=crop, chroma=chroma)
-    return sidecar, labels[0], random_frame(rng, *size)
+    sidecar = make_sidecar(scale, size, patch, [(found, labels)], crop=crop, chroma=chroma, colour=colour)
+    return sidecar, labels[0], random_frame(rng, *size, colour)
 
 
 def assert_same(found, expected):
@@ -42,13 +43,25 @@ def assert_same(found, expected):
 
 
 def assert_c_is_reference(sidecar, labels, lr):
-    assert_same(Upscaler(write(sidecar)).upscale(0, labels, lr), upscale_frame(sidecar, 0, labels, lr))
+    data, expected = write(sidecar), upscale_frame(sidecar, 0, labels, lr)
+    for tier in TIERS:
+        upscaler = Upscaler(data, tier)
+        if upscaler.tier == tier:
+            assert_same(upscaler.upscale(0, labels, lr), expected)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_net_shapes(shape):
     for seed in range(3):
         assert_c_is_reference(*case(shape, seed=seed))
+
+
+PAPER = (4, [(3, 64), (3, 64), (3, 32)], 3)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES[:4], PAPER, (2, [(3, 24), (5, 12)], 1)], ids=str)
+def test_rgb(shape):
+    assert_c_is_reference(*case(shape, colour=1, crop=(1, 0)))
 
 
 @pytest.mark.parametrize("channels", [*range(1, 10), 15, 16, 17, 24, 31, 32, 48, 63, 64])
@@ -124,6 +137,76 @@ def test_the_comparison_can_fail():
         assert_same(Upscaler(write(sidecar)).upscale(0, labels, lr), wrong)
 
 
+def next_frame(rng, lr, labels, nets):
+    """A frame in which a few samples and labels differ from the one given."""
+    planes = [plane.copy() for plane in lr]
+    for plane in planes:
+        y, x = rng.integers(0, plane.shape[0]), rng.integers(0, plane.shape[1])
+        plane[y : y + 2, x : x + 3] ^= 5
+    labels = labels.copy()
+    labels.flat[rng.integers(0, labels.size)] = rng.integers(0, nets + 1)
+    return tuple(planes), labels
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize(("patch", "size"), [(8, (71, 40)), (9, (64, 45)), (13, (40, 66))])
+def test_reuse_changes_no_byte_and_is_counted(patch, size, colour):
+    sidecar, labels, lr = case((2, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
+    data, rng = write(sidecar), np.random.default_rng(patch)
+    upscaler, plain = Upscaler(data), Upscaler(data)
+    out, previous = upscaler.upscale(0, labels, lr), Previous(0, labels, lr)
+    reused = 0
+    with ThreadPoolExecutor(2) as executor:
+        for threads in (1, 2, 1, 2, 1):
+            lr, labels = next_frame(rng, lr, labels, 2)
+            upscaler.statistics = Statistics()
+            upscaler.upscale(0, labels, lr, out, executor, threads, previous)
+            assert_same(out, plain.upscale(0, labels, lr))
+            done = upscaler.statistics
+            assert done.net + done.base + done.reused == labels.size
+            assert done.reused > labels.size // 2
+            reused += done.reused
+            previous = Previous(0, labels, lr)
+    assert reused < 5 * labels.size
+
+
+def test_a_change_of_segment_reuses_nothing():
+    rng = np.random.default_rng(3)
+    labels = np.ones((1, 2, 2), np.uint8)
+    segments = [((random_net(rng, 2, [(3, 4)], 1),), labels) for _ in range(2)]
+    upscaler = Upscaler(write(make_sidecar(2, (16, 16), 8, segments)))
+    lr = random_frame(rng, 16, 16)
+    out = upscaler.upscale(0, labels[0], lr)
+    expected = upscaler.upscale(1, labels[0], lr)
+    upscaler.upscale(1, labels[0], lr, out, previous=Previous(0, labels[0], lr))
+    assert_same(out, expected)
+    assert upscaler.statistics == Statistics(net=12)
+
+
+def test_reuse_reads_the_previous_frame_from_other_planes():
+    sidecar, labels, lr = case((3, [(3, 5)], 3), (40, 40), 8, crop=(4, 2))
+    expected = upscale_frame(sidecar, 0, labels, lr)
+    old_lr, new_lr = Guarded(plane_shapes(40, 40), 1), Guarded(plane_shapes(40, 40), 2, upwards=True)
+    shapes = plane_shapes(sidecar.hr_width, sidecar.hr_height)
+    old_hr, new_hr = Guarded(shapes, 3), Guarded(shapes, 4, upwards=True)
+    for guarded, planes in ((old_lr, lr), (new_lr, lr), (old_hr, expected)):
+        for plane, pixels in zip(guarded.planes, planes, strict=True):
+            plane[:] = pixels
+    handle = ffi.new("stdo_sidecar **")
+    data = write(sidecar)
+    assert lib.stdo_open_memory(data, len(data), ffi.NULL, handle) == lib.STDO_OK
+    c_sidecar = ffi.gc(handle[0], lib.stdo_close)
+    old_labels = ffi.new("uint8_t[]", labels.tobytes())
+    images = [old_lr.image("stdo_const_image *"), old_hr.image("stdo_const_image *")]
+    previous = ffi.new("stdo_previous *", {"segment": 0, "labels": old_labels, "lr": images[0][0], "hr": images[1][0]})
+    done, scratch = ffi.new("stdo_statistics *"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
+    arguments = [labels.tobytes(), new_lr.image("stdo_const_image *"), new_hr.image("stdo_image *"), previous]
+    assert lib.stdo_upscale_rows(c_sidecar, 0, *arguments, 0, sidecar.rows, scratch, done) == lib.STDO_OK
+    assert_same(new_hr.planes, expected)
+    new_hr.assert_guards_untouched()
+    assert (done.net, done.base, done.reused) == (0, 0, labels.size)
+
+
 # ---- The call itself, through cffi ----
 
 
@@ -149,13 +232,14 @@ class Guarded:
 def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
     """Return the statuses of one call for each range of patch rows."""
     handle = ffi.new("stdo_sidecar **")
-    assert lib.stdo_open_memory(data, len(data), handle) == lib.STDO_OK
+    assert lib.stdo_open_memory(data, len(data), b"", handle) == lib.STDO_OK
     sidecar = ffi.gc(handle[0], lib.stdo_close)
     size = lib.stdo_scratch_size(sidecar)
     scratch = ffi.new("uint8_t[]", b"\xa5" * (size + scratch_offset + 16))
     source, target = lr.image("stdo_const_image *"), hr.image("stdo_image *")
     results = [
-        lib.stdo_upscale_rows(sidecar, 0, labels.tobytes(), source, target, *rows, scratch + scratch_offset)
+        lib.stdo_upscale_rows(sidecar, 0, labels.tobytes(), source, target, ffi.NULL, *rows, scratch + scratch_offset,
+                              ffi.NULL)
         for rows in ranges
     ]
     tail = bytes(ffi.buffer(scratch + scratch_offset + size, 16))
@@ -206,8 +290,8 @@ def test_refusals_leave_the_frame_alone():
 def test_null_is_refused():
     sidecar, segment = ffi.new("stdo_sidecar **"), ffi.new("stdo_segment_info *")
     argument = lib.STDO_ERROR_ARGUMENT
-    assert lib.stdo_open_memory(ffi.NULL, 0, sidecar) == argument
-    assert lib.stdo_open_memory(b"", 0, ffi.NULL) == argument
+    assert lib.stdo_open_memory(ffi.NULL, 0, b"", sidecar) == argument
+    assert lib.stdo_open_memory(b"", 0, b"", ffi.NULL) == argument
     assert lib.stdo_get_info(ffi.NULL, ffi.new("stdo_info *")) == argument
     assert lib.stdo_map_new(ffi.NULL, ffi.new("stdo_map **")) == argument
     assert lib.stdo_map_read(ffi.NULL, 0, ffi.new("uint8_t *")) == argument
@@ -215,7 +299,7 @@ def test_null_is_refused():
     lib.stdo_close(ffi.NULL)
     lib.stdo_map_free(ffi.NULL)
     data = write(case(SHAPES[0])[0])
-    assert lib.stdo_open_memory(data, len(data), sidecar) == lib.STDO_OK
+    assert lib.stdo_open_memory(data, len(data), b"", sidecar) == lib.STDO_OK
     assert lib.stdo_get_segment(sidecar[0], 1, segment) == lib.STDO_ERROR_SEGMENT_RANGE
     lib.stdo_close(sidecar[0])
 

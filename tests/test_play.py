@@ -87,7 +87,7 @@ def changed(data, offset, value):
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda d: d[:-7], "ends early"),
     (lambda d: d[:500] + bytes([d[500] ^ 1]) + d[501:], "crc"),
-    (lambda d: changed(d, 8, b"\x02\x00"), "newer.*update stdo"),
+    (lambda d: changed(d, 8, b"\x03\x00"), "newer.*update stdo"),
     (lambda d: b"", "ends early|not a"),
     (lambda d: b"RIFF" * 40, "not a"),
     (lambda d: changed(d, 16, struct.pack("<HHHH", 82, 46, 164, 92)), "made for an lr video of 82x46"),
@@ -167,7 +167,7 @@ def test_info_says_what_is_inside(played):
     data = played.with_suffix(".stdo").read_bytes()
     found = describe(data)
     assert list(found) == ["width", "height", "scale", "patch", "frames", "segments", "nets", "net_shape", "map_bytes",
-                           "net_bytes", "mode", "version"]
+                           "net_bytes", "mode", "version", "tier"]
     read = sidecar.read(data)
     assert found["net_bytes"] == sum(net.nbytes for net in read.segments[0].nets)
     assert found["map_bytes"] == len(read.segments[0].map_data)

@@ -26,7 +26,7 @@ def textured(count, side, seed=0):
 def residuals(net, lr, halo):
     """The integer net's residual in grey levels, as the reference decoder computes it inside a margin."""
     scale = int(round(net.channels[-1] ** 0.5))
-    found = np.stack([reference.net_residual(net, patch, scale) for patch in lr]) / 64
+    found = np.stack([reference.net_residual(net, patch[None], scale)[0] for patch in lr]) / 64
     return found[:, halo * scale:-halo * scale, halo * scale:-halo * scale]
 
 

@@ -1,0 +1,64 @@
+/* The base of any rectangle of a plane, row by row. */
+#include "base.h"
+
+enum { MARGIN = STDO_BASE_MARGIN };
+
+static const stdo_phase phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
+    {
+        /* centre */
+        {{0, {0, 128, 0, 0}}},
+        {{-1, {-4, 34, 112, -14}}, {0, {-14, 112, 34, -4}}},
+        {{-1, {-7, 47, 102, -14}}, {0, {0, 128, 0, 0}}, {0, {-14, 102, 47, -7}}},
+        {{-1, {-8, 55, 95, -14}}, {-1, {-1, 15, 123, -9}}, {0, {-9, 123, 15, -1}}, {0, {-14, 95, 55, -8}}},
+    },
+    {
+        /* left */
+        {{0, {0, 128, 0, 0}}},
+        {{-1, {-1, 15, 123, -9}}, {0, {-14, 95, 55, -8}}},
+        {{-1, {-2, 21, 120, -11}}, {0, {-11, 120, 21, -2}}, {0, {-12, 76, 76, -12}}},
+        {{-1, {-3, 24, 119, -12}}, {0, {-5, 126, 7, 0}}, {0, {-14, 104, 44, -6}}, {0, {-10, 65, 86, -13}}},
+    },
+};
+
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y)
+{
+    const int64_t inside = y < 0 ? 0 : y >= plane->lr_height ? (int64_t)plane->lr_height - 1 : y;
+    return plane->lr + (ptrdiff_t)inside * plane->lr_stride;
+}
+
+size_t stdo_base_room(uint32_t width)
+{
+    return width + 2 * MARGIN + STDO_SLACK + STDO_SLACK_BYTES / sizeof(int16_t);
+}
+
+/* V for the rectangle's columns and the margin, of one of the hr rows of lr row y. */
+static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
+                     const stdo_phase *phase, int16_t *v)
+{
+    const uint32_t left = min_u32(rect->x0, MARGIN), right = min_u32(plane->lr_width - rect->x1, MARGIN);
+    const uint32_t begin = rect->x0 - left, width = rect->x1 + right - begin;
+    const uint8_t *row[4];
+    for (int j = 0; j < 4; j++) row[j] = stdo_lr_row(plane, (int64_t)y + phase->offset - 1 + j) + begin;
+
+    int16_t *inside = v + MARGIN - left;
+    kernels->base_vertical(row, phase, width, inside);
+    /* Clamping the columns before or after the vertical taps is the same, and after is cheaper. */
+    for (uint32_t i = 0; i < MARGIN - left; i++) v[i] = inside[0];
+    for (uint32_t i = 0; i < MARGIN - right; i++) inside[width + i] = inside[width - 1];
+}
+
+void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
+                   uint32_t scale, int left, const int16_t *residual, size_t stride, int16_t *v)
+{
+    const uint32_t hr_x = rect->x0 * scale;
+    if (hr_x >= plane->hr_width) return;
+    const uint32_t visible = min_u32((rect->x1 - rect->x0) * scale, plane->hr_width - hr_x);
+    for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {
+        uint8_t *hr = plane->hr + (ptrdiff_t)(y * scale + r) * plane->hr_stride + hr_x;
+        vertical(kernels, plane, rect, y, &phases[0][scale - 1][r], v);
+        kernels->hr_row(v, phases[left][scale - 1], scale, residual == NULL ? NULL : residual + r * stride, visible,
+                        hr);
+    }
+}

@@ -1,0 +1,88 @@
+/* Which tiers this CPU runs, and the table of kernels for the best of them. Words and masks can only take tiers away. */
+#include "kernels.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define STDO_X86 1
+#include <cpuid.h>
+#elif defined(__aarch64__) && defined(__GNUC__)
+#define STDO_ARM64 1
+#ifdef __linux__
+#include <sys/auxv.h>
+#endif
+#endif
+
+static const char *const names[STDO_TIERS] = {"c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"};
+
+const char *stdo_tier_name(stdo_tier_index tier) { return names[tier]; }
+
+#ifdef STDO_X86
+static uint64_t enabled_by_system(void)
+{
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low | (uint64_t)high << 32;
+}
+
+uint32_t stdo_cpu_tiers(void)
+{
+    enum { OSXSAVE = 1 << 27, FMA = 1 << 12, STATE_AVX = 0x06, STATE_AVX512 = 0xe6 };
+    enum { AVX2 = 1 << 5, AVX512_F_DQ_BW = 1 << 16 | 1 << 17 | 1 << 30, AVX512_VNNI = 1 << 11 };
+    const uint32_t avx512_vl = 1u << 31;
+    uint32_t tiers = 1 << STDO_TIER_C, eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & OSXSAVE) || !(ecx & FMA)) return tiers;
+    const uint64_t state = enabled_by_system();
+    if ((state & STATE_AVX) != STATE_AVX || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return tiers;
+    if (!(ebx & AVX2)) return tiers;
+    tiers |= 1 << STDO_TIER_AVX2;
+    if ((state & STATE_AVX512) == STATE_AVX512 && (ebx & AVX512_F_DQ_BW) == AVX512_F_DQ_BW && (ebx & avx512_vl) &&
+        (ecx & AVX512_VNNI))
+        tiers |= 1 << STDO_TIER_AVX512VNNI;
+    return tiers;
+}
+#elif defined(STDO_ARM64)
+uint32_t stdo_cpu_tiers(void)
+{
+    uint32_t tiers = 1 << STDO_TIER_C | 1 << STDO_TIER_NEON;
+#ifdef __linux__
+    enum { ASIMDDP = 1 << 20, I8MM = 1 << 13 }; /* the kernel's HWCAP_ASIMDDP and HWCAP2_I8MM */
+    if (getauxval(AT_HWCAP) & ASIMDDP) {
+        tiers |= 1 << STDO_TIER_NEON_DOT;
+        if (getauxval(AT_HWCAP2) & I8MM) tiers |= 1 << STDO_TIER_NEON_I8MM;
+    }
+#endif
+    return tiers;
+}
+#else
+uint32_t stdo_cpu_tiers(void) { return 1 << STDO_TIER_C; }
+#endif
+
+uint32_t stdo_tiers_named(const char *words)
+{
+    uint32_t tiers = 1 << STDO_TIER_C;
+    if (words == NULL || *words == '\0') return (1u << STDO_TIERS) - 1;
+    for (;;) {
+        const size_t length = strcspn(words, ",");
+        uint32_t tier = 0;
+        while (tier < STDO_TIERS && (strlen(names[tier]) != length || memcmp(names[tier], words, length) != 0)) tier++;
+        if (tier == STDO_TIERS) return 0;
+        tiers |= 1u << tier;
+        if (words[length] == '\0') return tiers;
+        words += length + 1;
+    }
+}
+
+void stdo_kernels_init(stdo_kernels *kernels, uint32_t tiers)
+{
+    tiers &= stdo_cpu_tiers();
+    stdo_kernels_c(kernels);
+#ifdef STDO_X86
+    if (tiers & 1 << STDO_TIER_AVX2) stdo_kernels_avx2(kernels);
+    if (tiers & 1 << STDO_TIER_AVX512VNNI) stdo_kernels_avx512vnni(kernels);
+#elif defined(STDO_ARM64)
+    if (tiers & 1 << STDO_TIER_NEON) stdo_kernels_neon(kernels);
+    if (tiers & 1 << STDO_TIER_NEON_DOT) stdo_kernels_neon_dot(kernels);
+    if (tiers & 1 << STDO_TIER_NEON_I8MM) stdo_kernels_neon_i8mm(kernels);
+#endif
+}

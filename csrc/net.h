@@ -1,0 +1,27 @@
+/* A net, and how it runs over a rectangle. */
+#ifndef STDO_NET_H
+#define STDO_NET_H
+
+#include "base.h"
+
+enum { STDO_MAX_LAYERS = 8 };
+
+typedef struct stdo_net {
+    uint32_t layers;
+    uint32_t halo;              /* lr pixels read around a patch */
+    uint32_t strip;             /* lr pixels: no rectangle is to be wider, so that the rows between layers stay in cache */
+    const stdo_layer *layer;    /* [layers] */
+} stdo_net;
+
+/* Sets halo and strip from the layers. */
+void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch);
+
+/* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide. */
+size_t stdo_net_room(const stdo_net *net, const stdo_conv *conv, uint32_t planes, uint32_t scale, uint32_t width);
+
+/* Writes the hr pixels of a rectangle of `planes` planes of equal size. `memory` is aligned to STDO_ALIGNMENT; `v` has
+   stdo_base_room values. */
+void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
+                  uint32_t planes, const stdo_rect *rect, uint32_t scale, int16_t *v, uint8_t *memory);
+
+#endif

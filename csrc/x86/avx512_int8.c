@@ -1,0 +1,404 @@
+/* Integer convolutions with AVX-512 VNNI.
+
+   One vector holds the int32 sums of 16 output channels of one pixel. A unit is four bytes of a row of activations: it is
+   broadcast, and vpdpbusd multiplies it with 16 x 4 weights. With 8 or 4 output channels the 16 lanes would stand empty, so
+   each lane takes every second or fourth unit (`split` is 2 or 4) and neighbouring lanes are added at the end.
+
+   Registers, of 32: PIXELS x 2 sums, 2 vectors of weights, one unit. */
+#include "../kernels.h"
+#include "../unroll.h"
+#include "kernels_x86.h"
+
+#include <string.h>
+
+#if defined(__x86_64__)
+#include "begin_avx512vnni.h"
+
+enum { LANES = 16, PIXELS = 12, PIXELS_TAIL = 4, PIXELS_SPLIT = 8 };
+
+typedef __m512i v512;
+
+/* How a layer is cut: the same from `pack` to the last store. */
+typedef struct shape {
+    size_t kernel;
+    size_t pixel;   /* bytes of an input pixel */
+    size_t split;   /* lanes that share an output channel */
+    size_t groups;  /* of `split` units in a row of the window */
+    size_t vectors; /* of output channels */
+} shape;
+
+/* For one or two vectors of output channels: bias, multiplier, then the weights [row][group][vector]. */
+typedef struct block {
+    v512 bias[2], multiplier[2];
+    v512 weight[];
+} block;
+
+static size_t pixel_bytes(uint32_t channels)
+{
+    if (channels == 1) return 1;
+    return channels <= LANES ? (channels + 3) / 4 * 4 : (channels + 15) / 16 * 16;
+}
+
+static shape shape_of(const stdo_layer *layer)
+{
+    shape s;
+    s.kernel = layer->kernel;
+    s.pixel = pixel_bytes(layer->in);
+    s.split = layer->out <= 4 ? 4 : layer->out <= 8 ? 2 : 1;
+    s.groups = (s.kernel * s.pixel + 4 * s.split - 1) / (4 * s.split);
+    s.vectors = s.split > 1 ? 1 : (layer->out + LANES - 1) / LANES;
+    return s;
+}
+
+static size_t block_vectors(const shape *s, size_t first) { return s->vectors - first >= 2 ? 2 : 1; }
+
+static size_t block_bytes(const shape *s, size_t vectors)
+{
+    return sizeof(block) + s->kernel * s->groups * vectors * sizeof(v512);
+}
+
+static size_t packed_bytes(const stdo_layer *layer)
+{
+    const shape s = shape_of(layer);
+    size_t bytes = 0;
+    for (size_t v = 0; v < s.vectors; v += 2) bytes += block_bytes(&s, block_vectors(&s, v));
+    return bytes;
+}
+
+/* The weight of output `o` for byte `at` of row `row` of the window. */
+static int8_t weight_at(const stdo_layer *layer, const shape *s, size_t o, size_t row, size_t at)
+{
+    const size_t column = at / s->pixel, channel = at % s->pixel;
+    if (o >= layer->out || column >= s->kernel || channel >= layer->in) return 0;
+    return ((const int8_t *)layer->weight)[((o * s->kernel + row) * s->kernel + column) * layer->in + channel];
+}
+
+static void pack_block(const stdo_layer *layer, const shape *s, size_t first, size_t vectors, block *b)
+{
+    const size_t outs = LANES / s->split;
+    for (size_t v = 0; v < vectors; v++) {
+        int32_t bias[LANES] = {0};
+        int16_t multiplier[2 * LANES] = {0};
+        for (size_t i = 0; i < outs; i++) {
+            const size_t o = (first + v) * LANES + i;
+            if (o >= layer->out) break;
+            bias[i * s->split] = ((const int32_t *)layer->bias)[o];
+            /* As many outputs as fit in 128 bits of sums lie, after packing, in each 128 bits. */
+            const size_t in_lane = 4 / s->split, lane = i / in_lane;
+            for (size_t j = 0; j < 8; j += in_lane)
+                multiplier[lane * 8 + j + i % in_lane] = (int16_t)layer->multiplier[o];
+        }
+        b->bias[v] = _mm512_loadu_si512(bias);
+        b->multiplier[v] = _mm512_loadu_si512(multiplier);
+    }
+    int8_t *weight = (int8_t *)b->weight;
+    for (size_t row = 0; row < s->kernel; row++)
+        for (size_t g = 0; g < s->groups; g++)
+            for (size_t v = 0; v < vectors; v++)
+                for (size_t lane = 0; lane < LANES; lane++)
+                    for (size_t t = 0; t < 4; t++)
+                        *weight++ = weight_at(layer, s, (first + v) * LANES + lane / s->split, row,
+                                              (g * s->split + lane % s->split) * 4 + t);
+}
+
+static void pack(const stdo_layer *layer, void *packed)
+{
+    const shape s = shape_of(layer);
+    uint8_t *at = packed;
+    for (size_t v = 0; v < s.vectors; v += 2) {
+        const size_t vectors = block_vectors(&s, v);
+        pack_block(layer, &s, v, vectors, (block *)(void *)at);
+        at += block_bytes(&s, vectors);
+    }
+}
+
+static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
+{
+    uint8_t *out = row;
+    if (planes == 1) {
+        memcpy(out, lr[0], width);
+        return;
+    }
+    for (size_t x = 0; x < width; x++, out += 4) {
+        for (size_t p = 0; p < planes; p++) out[p] = lr[p][x];
+        out[3] = 0;
+    }
+}
+
+/* ---- The sums of some pixels ---- */
+
+STDO_INLINE v512 broadcast(const uint8_t *in, size_t split)
+{
+    if (split == 4) return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)in));
+    if (split == 2) return _mm512_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(const void *)in));
+    return _mm512_set1_epi32(_mm_cvtsi128_si32(_mm_loadu_si32(in)));
+}
+
+/* Adds to each lane of `sum` the products of four bytes. The instruction is written out because GCC 12 copies the sums
+   from register to register around its own intrinsic, at half the speed. */
+STDO_INLINE void dot(v512 *sum, v512 unit, v512 weight)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(unit), "v"(weight));
+}
+
+/* sum[p * vectors + v], shifted. `rows` point to the first pixel of the window. */
+STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t offset, const block *b, size_t pixels,
+                          size_t vectors, size_t split, __m128i shift, v512 *sum)
+{
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p++) {
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) sum[p * vectors + v] = b->bias[v];
+    }
+    const v512 *weight = b->weight;
+    const size_t pixel = s->pixel, groups = s->groups;
+    for (size_t row = 0; row < s->kernel; row++) {
+        const uint8_t *in = rows[row] + offset;
+        for (size_t g = 0; g < groups; g++, in += 4 * split, weight += vectors) {
+            STDO_UNROLL
+            for (size_t p = 0; p < pixels; p++) {
+                const v512 unit = broadcast(in + p * pixel, split);
+                STDO_UNROLL
+                for (size_t v = 0; v < vectors; v++) dot(&sum[p * vectors + v], unit, weight[v]);
+            }
+        }
+    }
+    STDO_UNROLL
+    for (size_t i = 0; i < pixels * vectors; i++) sum[i] = _mm512_sra_epi32(sum[i], shift);
+}
+
+/* Requantises two vectors of shifted sums; the 128-bit lanes of both lie side by side. */
+STDO_INLINE v512 requantise(v512 a, v512 b, v512 multiplier)
+{
+    return _mm512_mulhrs_epi16(_mm512_packs_epi32(a, b), multiplier);
+}
+
+/* With two lanes to an output: each 128 bits hold outputs 2l and 2l + 1 of pixel a, then of pixel b. */
+STDO_INLINE v512 add_pairs(v512 a, v512 b)
+{
+    const __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
+    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
+                            _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xdd)));
+}
+
+/* With four: each 128 bits hold output l of four pixels. */
+STDO_INLINE v512 add_fours(const v512 *a)
+{
+    const v512 low = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
+    const v512 high = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
+    return _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+}
+
+/* ---- Hidden layers ---- */
+
+/* Four pixels of 16 channels. Where a pixel is smaller, the next one overwrites what is too much. */
+STDO_INLINE void store_four(v512 four, uint8_t *out, size_t pixel)
+{
+    if (pixel == 16) {
+        _mm512_storeu_si512(out, four);
+        return;
+    }
+    _mm_storeu_si128((__m128i *)(void *)out, _mm512_castsi512_si128(four));
+    _mm_storeu_si128((__m128i *)(void *)(out + pixel), _mm512_extracti32x4_epi32(four, 1));
+    _mm_storeu_si128((__m128i *)(void *)(out + 2 * pixel), _mm512_extracti32x4_epi32(four, 2));
+    _mm_storeu_si128((__m128i *)(void *)(out + 3 * pixel), _mm512_extracti32x4_epi32(four, 3));
+}
+
+STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
+                             size_t vectors, __m128i shift, uint8_t *out, size_t out_pixel)
+{
+    const v512 by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    v512 sum[PIXELS * 2];
+    convolve(s, rows, x * s->pixel, b, pixels, vectors, 1, shift, sum);
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p += 4) {
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const v512 *a = sum + p * vectors + v;
+            const v512 four = _mm512_packus_epi16(requantise(a[0], a[vectors], b->multiplier[v]),
+                                                  requantise(a[2 * vectors], a[3 * vectors], b->multiplier[v]));
+            store_four(_mm512_permutexvar_epi32(by_pixel, four), out + (x + p) * out_pixel + v * LANES, out_pixel);
+        }
+    }
+}
+
+STDO_INLINE void hidden_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
+                              __m128i shift, uint8_t *out, size_t out_pixel)
+{
+    size_t x = 0;
+    for (; x + PIXELS <= width; x += PIXELS)
+        hidden_step(s, rows, x, b, PIXELS, vectors, shift, out, out_pixel);
+    for (; x < width; x += PIXELS_TAIL) hidden_step(s, rows, x, b, PIXELS_TAIL, vectors, shift, out, out_pixel);
+}
+
+static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b, __m128i shift,
+                          uint8_t *out, size_t out_pixel)
+{
+    const v512 by_pixel =
+        _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19, 11, 3, 26, 18, 10, 2, 25, 17,
+                         9, 1, 24, 16, 8, 0);
+    (void)out_pixel; /* 8: five to eight channels */
+    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        v512 sum[PIXELS_SPLIT], pair[4];
+        convolve(s, rows, x * s->pixel, b, PIXELS_SPLIT, 1, 2, _mm_setzero_si128(), sum);
+        STDO_UNROLL
+        for (size_t i = 0; i < 4; i++) pair[i] = _mm512_sra_epi32(add_pairs(sum[2 * i], sum[2 * i + 1]), shift);
+        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], b->multiplier[0]),
+                                               requantise(pair[2], pair[3], b->multiplier[0]));
+        _mm512_storeu_si512(out + x * 8, _mm512_permutexvar_epi16(by_pixel, eight));
+    }
+}
+
+/* Eight pixels' requantised sums, four lanes to an output: each 128 bits hold one output. */
+STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], size_t x, const block *b, __m128i shift)
+{
+    v512 sum[PIXELS_SPLIT];
+    convolve(s, rows, x * s->pixel, b, PIXELS_SPLIT, 1, 4, _mm_setzero_si128(), sum);
+    return requantise(_mm512_sra_epi32(add_fours(sum), shift), _mm512_sra_epi32(add_fours(sum + 4), shift),
+                      b->multiplier[0]);
+}
+
+static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, __m128i shift,
+                          uint8_t *out, size_t out_pixel)
+{
+    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        const v512 outs = convolve_split4(s, rows, x, b, shift);
+        const __m256i bytes = _mm512_cvtusepi16_epi8(_mm512_max_epi16(outs, _mm512_setzero_si512()));
+        const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
+        /* low: outputs 0 and 1 of eight pixels each, high: 2 and 3. */
+        const __m128i a = _mm_unpacklo_epi8(low, _mm_srli_si128(low, 8));
+        const __m128i c = _mm_unpacklo_epi8(high, _mm_srli_si128(high, 8));
+        if (out_pixel == 1) { /* one channel */
+            _mm_storel_epi64((__m128i *)(void *)(out + x), low);
+            continue;
+        }
+        _mm_storeu_si128((__m128i *)(void *)(out + x * 4), _mm_unpacklo_epi16(a, c));
+        _mm_storeu_si128((__m128i *)(void *)(out + x * 4 + 16), _mm_unpackhi_epi16(a, c));
+    }
+}
+
+static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
+{
+    const shape s = shape_of(layer);
+    const size_t out_pixel = pixel_bytes(layer->out);
+    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const uint8_t *in[STDO_MAX_KERNEL];
+    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
+    const uint8_t *at = layer->packed;
+    for (size_t v = 0; v < s.vectors; v += 2) {
+        const size_t vectors = block_vectors(&s, v);
+        const block *b = (const block *)(const void *)at;
+        uint8_t *to = (uint8_t *)out + v * LANES;
+        if (s.split == 4)
+            hidden_split4(&s, in, width, b, shift, to, out_pixel);
+        else if (s.split == 2)
+            hidden_split2(&s, in, width, b, shift, to, out_pixel);
+        else if (vectors == 2)
+            hidden_block(&s, in, width, b, 2, shift, to, out_pixel);
+        else
+            hidden_block(&s, in, width, b, 1, shift, to, out_pixel);
+        at += block_bytes(&s, vectors);
+    }
+}
+
+/* ---- The last layer ---- */
+
+/* Two pixels of one plane at scale 4: each 128 bits are a row of eight hr pixels. */
+STDO_INLINE void store_shuffled4(v512 two, int16_t *residual, size_t stride)
+{
+    _mm_storeu_si128((__m128i *)(void *)residual, _mm512_castsi512_si128(two));
+    _mm_storeu_si128((__m128i *)(void *)(residual + stride), _mm512_extracti32x4_epi32(two, 1));
+    _mm_storeu_si128((__m128i *)(void *)(residual + 2 * stride), _mm512_extracti32x4_epi32(two, 2));
+    _mm_storeu_si128((__m128i *)(void *)(residual + 3 * stride), _mm512_extracti32x4_epi32(two, 3));
+}
+
+STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
+                           size_t vectors, size_t first, size_t outs, __m128i shift, size_t scale, int16_t *residual,
+                           size_t stride)
+{
+    v512 sum[PIXELS * 2];
+    convolve(s, rows, x * s->pixel, b, pixels, vectors, 1, shift, sum);
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p += 2) {
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const v512 two = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], b->multiplier[v]);
+            if (scale == 4) {
+                store_shuffled4(two, residual + (first + v) * 4 * stride + (x + p) * 4, stride);
+                continue;
+            }
+            int16_t value[2 * LANES]; /* [output / 4][pixel][output % 4] */
+            _mm512_storeu_si512(value, two);
+            const size_t begin = (first + v) * LANES, end = begin + LANES < outs ? begin + LANES : outs;
+            for (size_t o = begin; o < end; o++) {
+                int16_t *to = residual + o / scale * stride + (x + p) * scale + o % scale;
+                const int16_t *from = value + (o - begin) / 4 * 8 + (o - begin) % 4;
+                to[0] = from[0];
+                to[scale] = from[4];
+            }
+        }
+    }
+}
+
+STDO_INLINE void last_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
+                            size_t first, size_t outs, __m128i shift, size_t scale, int16_t *residual, size_t stride)
+{
+    size_t x = 0;
+    for (; x + PIXELS <= width; x += PIXELS)
+        last_step(s, rows, x, b, PIXELS, vectors, first, outs, shift, scale, residual, stride);
+    for (; x < width; x += PIXELS_TAIL)
+        last_step(s, rows, x, b, PIXELS_TAIL, vectors, first, outs, shift, scale, residual, stride);
+}
+
+/* Up to four outputs: one plane at scale 2, or one or three at scale 1. */
+static void last_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t outs,
+                        __m128i shift, size_t scale, int16_t *residual, size_t stride)
+{
+    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        const v512 value = convolve_split4(s, rows, x, b, shift);
+        const __m128i out[4] = {_mm512_castsi512_si128(value), _mm512_extracti32x4_epi32(value, 1),
+                                _mm512_extracti32x4_epi32(value, 2), _mm512_extracti32x4_epi32(value, 3)};
+        if (scale == 1) {
+            STDO_UNROLL
+            for (size_t o = 0; o < 4; o++)
+                if (o < outs) _mm_storeu_si128((__m128i *)(void *)(residual + o * stride + x), out[o]);
+            continue;
+        }
+        STDO_UNROLL
+        for (size_t dy = 0; dy < 2; dy++) {
+            int16_t *row = residual + dy * stride + x * 2;
+            _mm_storeu_si128((__m128i *)(void *)row, _mm_unpacklo_epi16(out[2 * dy], out[2 * dy + 1]));
+            _mm_storeu_si128((__m128i *)(void *)(row + 8), _mm_unpackhi_epi16(out[2 * dy], out[2 * dy + 1]));
+        }
+    }
+}
+
+static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
+                 size_t stride)
+{
+    const shape s = shape_of(layer);
+    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const uint8_t *in[STDO_MAX_KERNEL];
+    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
+    const uint8_t *at = layer->packed;
+    for (size_t v = 0; v < s.vectors; v += 2) {
+        const size_t vectors = block_vectors(&s, v);
+        const block *b = (const block *)(const void *)at;
+        if (s.split == 4)
+            last_split4(&s, in, width, b, layer->out, shift, scale, residual, stride);
+        else if (vectors == 2 && scale == 4)
+            last_block(&s, in, width, b, 2, v, layer->out, shift, 4, residual, stride);
+        else if (vectors == 2)
+            last_block(&s, in, width, b, 2, v, layer->out, shift, scale, residual, stride);
+        else if (scale == 4)
+            last_block(&s, in, width, b, 1, v, layer->out, shift, 4, residual, stride);
+        else
+            last_block(&s, in, width, b, 1, v, layer->out, shift, scale, residual, stride);
+        at += block_bytes(&s, vectors);
+    }
+}
+
+const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+
+#include "end_target.h"
+#endif
