@@ -34,11 +34,11 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar)
     stdo_image hr;
     size_t hr_size[3];
     for (int i = 0; i < 3; i++) {
-        const uint32_t lr_width = i ? (info.lr_width + 1) / 2 : info.lr_width;
-        const uint32_t hr_width = i ? (info.hr_width + 1) / 2 : info.hr_width;
-        lr.plane[i] = block((size_t)lr_width * (i ? (info.lr_height + 1) / 2 : info.lr_height));
+        const uint32_t half = i > 0 && info.colour == STDO_COLOUR_YUV420 ? 2 : 1;
+        const uint32_t lr_width = (info.lr_width + half - 1) / half, hr_width = (info.hr_width + half - 1) / half;
+        lr.plane[i] = block((size_t)lr_width * ((info.lr_height + half - 1) / half));
         lr.stride[i] = (ptrdiff_t)lr_width;
-        hr_size[i] = (size_t)hr_width * (i ? (info.hr_height + 1) / 2 : info.hr_height);
+        hr_size[i] = (size_t)hr_width * ((info.hr_height + half - 1) / half);
         hr.plane[i] = block(hr_size[i]);
         hr.stride[i] = (ptrdiff_t)hr_width;
     }

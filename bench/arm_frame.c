@@ -1,0 +1,42 @@
+/* Upscales FRAMES frames of noise with the first net of SIDECAR, in one call each: the work whose instructions
+   `python -m bench arm` counts. Prints the tier and a checksum. */
+#include "stdo.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint8_t *block(size_t size)
+{
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL) abort();
+    for (size_t i = 0; i < size; i++) bytes[i] = (uint8_t)(i * i >> 3);
+    return bytes;
+}
+
+int main(int count, char **arguments)
+{
+    FILE *file = count == 3 ? fopen(arguments[1], "rb") : NULL;
+    if (file == NULL) return 2;
+    uint8_t *data = block(1 << 20);
+    const size_t size = fread(data, 1, 1 << 20, file);
+    stdo_sidecar *sidecar;
+    stdo_info info;
+    if (stdo_open_memory(data, size, getenv("STDO_CPU"), &sidecar) != STDO_OK ||
+        stdo_get_info(sidecar, &info) != STDO_OK)
+        return 1;
+
+    stdo_const_image lr;
+    stdo_image hr;
+    for (int i = 0; i < 3; i++) {
+        lr.stride[i] = i ? (info.lr_width + 1) / 2 : info.lr_width;
+        hr.stride[i] = i ? (info.hr_width + 1) / 2 : info.hr_width;
+        lr.plane[i] = block((size_t)lr.stride[i] * info.lr_height);
+        hr.plane[i] = block((size_t)hr.stride[i] * info.hr_height);
+    }
+    uint8_t *labels = block((size_t)info.columns * info.rows), *scratch = block(stdo_scratch_size(sidecar));
+    for (size_t i = 0; i < (size_t)info.columns * info.rows; i++) labels[i] = 1;
+    for (long frame = 0; frame < strtol(arguments[2], NULL, 10); frame++)
+        if (stdo_upscale_rows(sidecar, 0, labels, &lr, &hr, NULL, 0, info.rows, scratch, NULL) != STDO_OK) return 1;
+    printf("%s %08x\n", stdo_tier(sidecar), (unsigned)stdo_crc32(0, hr.plane[0], (size_t)hr.stride[0] * info.hr_height));
+    return 0;
+}

@@ -1,0 +1,136 @@
+/* What the integer convolutions of all ARM tiers share: the form of activations, and the way from int32 sums to bytes.
+
+   An activation u is kept as the signed byte u - 128 (u ^ 0x80), so that products of signed bytes serve. The 128 times the
+   sum of the weights that this takes off is added to the bias when a layer is packed: there is no padding, so every sum
+   has all its weights. Together they stay far within 32 bits: 2^30 + 128 * 128 * 5184 < 2^31.
+
+   Sums are vectors of four outputs of one pixel. */
+#ifndef STDO_FINISH_H
+#define STDO_FINISH_H
+
+#include "../kernels.h"
+#include "../unroll.h"
+
+#include <arm_neon.h>
+#include <string.h>
+
+enum { LANES = 4 };
+
+/* What the end of a layer needs, for one vector of outputs after the other. */
+typedef struct stdo_finish {
+    int32_t bias[LANES];
+    int16_t multiplier[2 * LANES]; /* twice: for two pixels */
+} stdo_finish;
+
+static inline size_t stdo_arm_pixel_bytes(uint32_t channels)
+{
+    if (channels == 1) return 1;
+    return channels <= 16 ? (channels + 3) / 4 * 4 : (channels + 15) / 16 * 16;
+}
+
+/* The weight of output `o` for byte `at` of row `row` of the window. */
+static inline int8_t stdo_arm_weight(const stdo_layer *layer, size_t o, size_t row, size_t at)
+{
+    const size_t pixel = stdo_arm_pixel_bytes(layer->in), column = at / pixel, channel = at % pixel;
+    if (o >= layer->out || column >= layer->kernel || channel >= layer->in) return 0;
+    return ((const int8_t *)layer->weight)[((o * layer->kernel + row) * layer->kernel + column) * layer->in + channel];
+}
+
+static inline void stdo_arm_pack_finish(const stdo_layer *layer, size_t vector, stdo_finish *finish)
+{
+    const size_t count = (size_t)layer->kernel * layer->kernel * layer->in;
+    memset(finish, 0, sizeof *finish);
+    for (size_t i = 0; i < LANES; i++) {
+        const size_t o = vector * LANES + i;
+        if (o >= layer->out) break;
+        int32_t sum = 0;
+        for (size_t t = 0; t < count; t++) sum += ((const int8_t *)layer->weight)[o * count + t];
+        finish->bias[i] = ((const int32_t *)layer->bias)[o] + 128 * sum;
+        finish->multiplier[i] = finish->multiplier[LANES + i] = (int16_t)layer->multiplier[o];
+    }
+}
+
+static inline void stdo_arm_load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
+{
+    uint8_t *out = row;
+    if (planes == 1) {
+        const uint8_t *in = lr[0];
+        for (size_t x = 0; x < width; x++) out[x] = in[x] ^ 0x80;
+        return;
+    }
+    for (size_t x = 0; x < width; x++, out += 4) {
+        for (size_t p = 0; p < planes; p++) out[p] = lr[p][x] ^ 0x80;
+        out[3] = 0;
+    }
+}
+
+/* q of two pixels: FORMAT.md's shift, clamp to 16 bits, and multiplication, which is sqrdmulh. */
+STDO_INLINE int16x8_t requantise(int32x4_t a, int32x4_t b, int32x4_t shift, const int16_t *multiplier)
+{
+    const int16x8_t clamped = vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, shift)), vshlq_s32(b, shift));
+    return vqrdmulhq_s16(clamped, vld1q_s16(multiplier));
+}
+
+/* Stores `pixels` pixels of `vectors` * 4 channels, clamped to 0..255. Where a pixel is smaller, the next one overwrites
+   what is too much. */
+STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
+                              int32x4_t shift, uint8_t *out, size_t pixel)
+{
+    const uint8x16_t sign = vdupq_n_u8(0x80);
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p += 2) {
+        uint8_t *a = out + p * pixel, *b = a + pixel;
+        int16x8_t q[4];
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++)
+            q[v] = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, finish[v].multiplier);
+        if (vectors == 4) {
+            const uint8x16_t low = vqmovun_high_s16(vqmovun_s16(q[0]), q[1]);
+            const uint8x16_t high = vqmovun_high_s16(vqmovun_s16(q[2]), q[3]);
+            const uint32x4_t x = vreinterpretq_u32_u8(veorq_u8(low, sign)), y = vreinterpretq_u32_u8(veorq_u8(high, sign));
+            vst1q_u8(a, vreinterpretq_u8_u32(vuzp1q_u32(x, y)));
+            vst1q_u8(b, vreinterpretq_u8_u32(vuzp2q_u32(x, y)));
+        } else if (vectors == 2) {
+            const uint8x16_t both = veorq_u8(vqmovun_high_s16(vqmovun_s16(q[0]), q[1]), sign);
+            const uint32x4_t x = vreinterpretq_u32_u8(both);
+            vst1_u8(a, vreinterpret_u8_u32(vget_low_u32(vuzp1q_u32(x, x))));
+            vst1_u8(b, vreinterpret_u8_u32(vget_low_u32(vuzp2q_u32(x, x))));
+        } else {
+            const uint32x2_t x = vreinterpret_u32_u8(veor_u8(vqmovun_s16(q[0]), vget_low_u8(sign)));
+            if (pixel == 1) { /* a layer of one channel */
+                *a = (uint8_t)vget_lane_u32(x, 0);
+                *b = (uint8_t)vget_lane_u32(x, 1);
+            } else {
+                vst1_lane_u32((uint32_t *)(void *)a, x, 0);
+                vst1_lane_u32((uint32_t *)(void *)b, x, 1);
+            }
+        }
+    }
+}
+
+/* Stores residuals; the first vector is number `first` of the layer. */
+STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
+                            int32x4_t shift, size_t first, size_t outs, size_t scale, size_t x, int16_t *residual,
+                            size_t stride)
+{
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p += 2) {
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const int16x8_t q = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, finish[v].multiplier);
+            if (scale == 4) { /* a vector is one row of a pixel's hr pixels */
+                vst1q_s16(residual + (first + v) * stride + (x + p) * 4, q);
+                continue;
+            }
+            int16_t value[2 * LANES];
+            vst1q_s16(value, q);
+            for (size_t i = 0, o = (first + v) * LANES; i < LANES && o < outs; i++, o++) {
+                int16_t *to = residual + o / scale * stride + (x + p) * scale + o % scale;
+                to[0] = value[i];
+                to[scale] = value[LANES + i];
+            }
+        }
+    }
+}
+
+#endif
