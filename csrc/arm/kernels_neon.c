@@ -9,6 +9,14 @@
 
 enum { STEP = 8 }; /* lr pixels at a time: int16 in one vector */
 
+STDO_INLINE void vertical_step(const uint8_t *const row[4], const int16_t *tap, int16x8_t offset, int16_t *v)
+{
+    int16x8_t value = offset;
+    STDO_UNROLL
+    for (int i = 0; i < 4; i++) value = vmlaq_n_s16(value, vreinterpretq_s16_u16(vmovl_u8(vld1_u8(row[i]))), tap[i]);
+    vst1q_s16(v, value);
+}
+
 static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v)
 {
     int16_t tap[4];
@@ -19,54 +27,57 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
     }
     /* The result fits 16 bits, so what lies between may wrap. */
     const int16x8_t offset = vdupq_n_s16((int16_t)(-128 * sum));
-    for (size_t x = 0; x < width; x += STEP) {
-        int16x8_t value = offset;
-        STDO_UNROLL
-        for (int i = 0; i < 4; i++) {
-            uint8_t end[STEP] = {0};
-            const uint8_t *row = lr[i] + x;
-            if (width - x < STEP) row = memcpy(end, row, width - x);
-            value = vmlaq_n_s16(value, vreinterpretq_s16_u16(vmovl_u8(vld1_u8(row))), tap[i]);
-        }
-        vst1q_s16(v + x, value);
+    for (size_t x = 0; x + STEP <= width; x += STEP) {
+        const uint8_t *const row[4] = {lr[0] + x, lr[1] + x, lr[2] + x, lr[3] + x};
+        vertical_step(row, tap, offset, v + x);
     }
+    const size_t rest = width % STEP, x = width - rest;
+    if (rest == 0) return;
+    uint8_t end[4][STEP] = {{0}};
+    for (int i = 0; i < 4; i++) memcpy(end[i], lr[i] + x, rest);
+    const uint8_t *const row[4] = {end[0], end[1], end[2], end[3]};
+    vertical_step(row, tap, offset, v + x);
 }
 
-/* B of 8 lr pixels for one phase, from 11 values of v. */
-STDO_INLINE int16x8_t base_phase(int16x8_t a, int16x8_t b, const stdo_phase *phase, int16x4_t tap)
+/* The taps of a phase for five values of v in a row, of which it reads four: so phases need no branch. */
+STDO_INLINE int16x8_t five_taps(const stdo_phase *phase)
 {
-    /* The rounding of B that the narrowing shift does not do: it adds 128 itself. */
-    int32x4_t low = vdupq_n_s32((128 << 14) + (32 << 8)), high = low;
-    const int32_t begin = 1 + phase->offset;
-    const int16x8_t x0 = begin == 0 ? a : vextq_s16(a, b, 1), x1 = begin == 0 ? vextq_s16(a, b, 1) : vextq_s16(a, b, 2);
-    const int16x8_t x2 = begin == 0 ? vextq_s16(a, b, 2) : vextq_s16(a, b, 3);
-    const int16x8_t x3 = begin == 0 ? vextq_s16(a, b, 3) : vextq_s16(a, b, 4);
-    low = vmlal_lane_s16(low, vget_low_s16(x0), tap, 0);
-    high = vmlal_high_lane_s16(high, x0, tap, 0);
-    low = vmlal_lane_s16(low, vget_low_s16(x1), tap, 1);
-    high = vmlal_high_lane_s16(high, x1, tap, 1);
-    low = vmlal_lane_s16(low, vget_low_s16(x2), tap, 2);
-    high = vmlal_high_lane_s16(high, x2, tap, 2);
-    low = vmlal_lane_s16(low, vget_low_s16(x3), tap, 3);
-    high = vmlal_high_lane_s16(high, x3, tap, 3);
-    return vrshrn_high_n_s32(vrshrn_n_s32(low, 8), high, 8);
+    int16_t tap[8] = {0};
+    for (int i = 0; i < 4; i++) tap[1 + phase->offset + i] = (int16_t)phase->tap[i];
+    return vld1q_s16(tap);
 }
 
-STDO_INLINE uint8x8_t to_pixels(int16x8_t value) { return vqmovun_s16(vshrq_n_s16(value, 6)); }
+#define ADD_TAP(i) \
+    STDO_UNROLL \
+    for (size_t r = 0; r < scale; r++) { \
+        low[r] = vmlal_laneq_s16(low[r], vget_low_s16(x[i]), tap[r], i); \
+        high[r] = vmlal_high_laneq_s16(high[r], x[i], tap[r], i); \
+    }
+
+/* B of 8 lr pixels for each phase. All phases go forward together, so that none waits for its own sums. */
+STDO_INLINE void base_phases(const int16_t *v, const int16x8_t *tap, size_t scale, int16x8_t *base)
+{
+    const int16x8_t a = vld1q_s16(v), b = vld1q_s16(v + STEP);
+    const int16x8_t x[5] = {a, vextq_s16(a, b, 1), vextq_s16(a, b, 2), vextq_s16(a, b, 3), vextq_s16(a, b, 4)};
+    int32x4_t low[4], high[4];
+    STDO_UNROLL
+    for (size_t r = 0; r < scale; r++) low[r] = high[r] = vdupq_n_s32((128 << 14) + (32 << 8));
+    ADD_TAP(0) ADD_TAP(1) ADD_TAP(2) ADD_TAP(3) ADD_TAP(4)
+    /* The narrowing shift adds the 128 itself. */
+    STDO_UNROLL
+    for (size_t r = 0; r < scale; r++) base[r] = vrshrn_high_n_s32(vrshrn_n_s32(low[r], 8), high[r], 8);
+}
+
+STDO_INLINE uint8x8_t to_pixels(int16x8_t value) { return vqshrun_n_s16(value, 6); }
 
 STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size_t scale, const int16_t *residual,
                                  size_t width, uint8_t *hr)
 {
-    int16x4_t tap[4];
-    for (size_t r = 0; r < scale; r++) {
-        const int32x4_t wide = vld1q_s32(phase[r].tap);
-        tap[r] = vmovn_s32(wide);
-    }
+    int16x8_t tap[4];
+    for (size_t r = 0; r < scale; r++) tap[r] = five_taps(&phase[r]);
     for (size_t x = 0; x < width; x += STEP * scale, v += STEP) {
-        const int16x8_t a = vld1q_s16(v), b = vld1q_s16(v + STEP);
         int16x8_t base[4];
-        STDO_UNROLL
-        for (size_t r = 0; r < scale; r++) base[r] = base_phase(a, b, &phase[r], tap[r]);
+        base_phases(v, tap, scale, base);
         uint8_t end[4 * STEP], *to = hr + x;
         const size_t count = width - x < STEP * scale ? width - x : STEP * scale;
         if (count < STEP * scale) to = end;

@@ -20,20 +20,36 @@ typedef struct header {
     int64_t careful, unused;
 } header;
 
-/* How a row of the window is cut: groups of 16 bytes, and one of 8 or none. */
+/* How the window is cut: `rows` rows of groups of 16 bytes and at most one of 8. With one channel a row would fill less
+   than a register, so the window is gathered into one row first, HALF bytes or twice that for each of its rows. */
 typedef struct shape {
-    size_t kernel, pixel, wholes, halves;
+    size_t rows, pixel, wholes, halves;
+    size_t gathered; /* bytes of the window that each of its rows takes, or 0 */
 } shape;
 
 static shape shape_of(const stdo_layer *layer)
 {
-    const size_t pixel = stdo_arm_pixel_bytes(layer->in), run = layer->kernel * pixel, rest = run % WHOLE;
-    const shape s = {layer->kernel, pixel, run / WHOLE + (rest > HALF), rest > 0 && rest <= HALF};
+    shape s = {layer->kernel, stdo_arm_pixel_bytes(layer->in), 0, 0, 0};
+    size_t run = layer->kernel * s.pixel;
+    if (s.pixel == 1) {
+        s.gathered = layer->kernel <= HALF ? HALF : 2 * HALF;
+        run = s.pixel = s.gathered * layer->kernel;
+        s.rows = 1;
+    }
+    s.wholes = run / WHOLE + (run % WHOLE > HALF);
+    s.halves = run % WHOLE > 0 && run % WHOLE <= HALF;
     return s;
 }
 
+/* The weight of output `o` for byte `at` of row `row` as the shape has it. */
+static int8_t weight_at(const stdo_layer *layer, const shape *s, size_t o, size_t row, size_t at)
+{
+    if (s->gathered == 0) return stdo_arm_weight(layer, o, row, at);
+    return at / s->gathered < layer->kernel ? stdo_arm_weight(layer, o, at / s->gathered, at % s->gathered) : 0;
+}
+
 static size_t row_bytes(const shape *s) { return (s->wholes * WHOLE + s->halves * HALF) * LANES; }
-static size_t vector_bytes(const shape *s) { return sizeof(stdo_finish) + s->kernel * row_bytes(s); }
+static size_t vector_bytes(const shape *s) { return sizeof(stdo_finish) + s->rows * row_bytes(s); }
 static size_t vectors_of(const stdo_layer *layer) { return (layer->out + LANES - 1) / LANES; }
 
 static size_t packed_bytes(const stdo_layer *layer)
@@ -52,72 +68,84 @@ static void pack(const stdo_layer *layer, void *packed)
     for (size_t v = 0; v < vectors_of(layer); v++) {
         stdo_arm_pack_finish(layer, v, (stdo_finish *)(void *)at);
         int8_t *weight = (int8_t *)at + sizeof(stdo_finish);
-        for (size_t row = 0; row < s.kernel; row++)
+        for (size_t row = 0; row < s.rows; row++)
             for (size_t g = 0; g < s.wholes + s.halves; g++)
                 for (size_t o = v * LANES; o < (v + 1) * LANES; o++)
                     for (size_t t = 0; t < (g < s.wholes ? WHOLE : HALF); t++)
-                        *weight++ = stdo_arm_weight(layer, o, row, g * WHOLE + t);
+                        *weight++ = weight_at(layer, &s, o, row, g * WHOLE + t);
         at += vector_bytes(&s);
     }
+}
+
+/* The products of four pixels with two outputs. They are written out in the order in which a core that never looks ahead
+   does not wait: eight results are on their way before the first is used. Compilers reorder intrinsics, and spill. */
+#define EIGHT(op) \
+    op("24", "w0", "0", "0") op("25", "w0", "1", "1") op("26", "w0", "2", "2") op("27", "w0", "3", "3") \
+    op("28", "w1", "0", "4") op("29", "w1", "1", "5") op("30", "w1", "2", "6") op("31", "w1", "3", "7")
+#define MULTIPLY(t, w, p, s) "smull v" t ".8h, %[" w "].8b, %[a" p "].8b\n\t"
+#define MULTIPLY_HIGH(t, w, p, s) "smlal2 v" t ".8h, %[" w "].16b, %[a" p "].16b\n\t"
+#define ADD(t, w, p, s) "sadalp %[s" s "].4s, v" t ".8h\n\t"
+#define SUM(i) "+w"(sum[(i) % PIXELS * LANES + (i) / PIXELS])
+#define SUMS [s0] SUM(0), [s1] SUM(1), [s2] SUM(2), [s3] SUM(3), [s4] SUM(4), [s5] SUM(5), [s6] SUM(6), [s7] SUM(7)
+#define OPERANDS [a0] "w"(a[0]), [a1] "w"(a[1]), [a2] "w"(a[2]), [a3] "w"(a[3]), [w0] "w"(w[0]), [w1] "w"(w[1])
+#define MEMORY(p) [m##p] "Q"(*(const int8_t(*)[WHOLE])(in + (p) * pixel))
+#define PRODUCTS "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31"
+
+/* The first two outputs; meanwhile loads the weights of the other two. */
+STDO_INLINE void add_first16(const int8x16_t *a, int8x16_t *w, const int8_t *weight, int32x4_t *sum)
+{
+    __asm__(EIGHT(MULTIPLY) "ldp %q[w2], %q[w3], [%[weight], #32]\n\t" EIGHT(MULTIPLY_HIGH) EIGHT(ADD)
+            : SUMS, [w2] "=&w"(w[2]), [w3] "=&w"(w[3])
+            : OPERANDS, [weight] "r"(weight), "m"(*(const int8_t(*)[LANES * WHOLE])weight)
+            : PRODUCTS);
+}
+
+STDO_INLINE void add_outputs16(const int8x16_t *a, const int8x16_t *w, int32x4_t *sum)
+{
+    __asm__(EIGHT(MULTIPLY) EIGHT(MULTIPLY_HIGH) EIGHT(ADD) : SUMS : OPERANDS : PRODUCTS);
+}
+
+STDO_INLINE void add_outputs8(const int8x8_t *a, const int8x8_t *w, int32x4_t *sum)
+{
+    __asm__(EIGHT(MULTIPLY) EIGHT(ADD) : SUMS : OPERANDS : PRODUCTS);
 }
 
 /* Sixteen bytes of each pixel with each output: sum[p * LANES + o]. */
 STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight, int careful, int32x4_t *sum)
 {
-    int8x16_t a[PIXELS];
+    int8x16_t a[PIXELS], w[LANES];
+    if (!careful) {
+        __asm__("ldp %q[w0], %q[w1], [%[weight]]\n\tldr %q[a0], %[m0]\n\tldr %q[a1], %[m1]\n\t"
+                "ldr %q[a2], %[m2]\n\tldr %q[a3], %[m3]"
+                : [w0] "=&w"(w[0]), [w1] "=&w"(w[1]), [a0] "=&w"(a[0]), [a1] "=&w"(a[1]), [a2] "=&w"(a[2]),
+                  [a3] "=&w"(a[3])
+                : [weight] "r"(weight), "m"(*(const int8_t(*)[LANES * WHOLE])weight), MEMORY(0), MEMORY(1), MEMORY(2),
+                  MEMORY(3));
+        add_first16(a, w, weight, sum);
+        add_outputs16(a, w + 2, sum + 2);
+        return;
+    }
+    STDO_UNROLL
+    for (size_t o = 0; o < LANES; o++) w[o] = vld1q_s8(weight + o * WHOLE);
     STDO_UNROLL
     for (size_t p = 0; p < PIXELS; p++) a[p] = vld1q_s8(in + p * pixel);
     STDO_UNROLL
-    for (size_t o = 0; o < LANES; o++) {
-        const int8x16_t w = vld1q_s8(weight + o * WHOLE);
-        int16x8_t product[PIXELS];
-        STDO_UNROLL
-        for (size_t p = 0; p < PIXELS; p++) product[p] = vmull_s8(vget_low_s8(a[p]), vget_low_s8(w));
-        STDO_UNROLL
-        for (size_t p = 0; p < PIXELS; p++) {
-            if (careful) {
-                sum[p * LANES + o] = vpadalq_s16(sum[p * LANES + o], product[p]);
-                product[p] = vmull_high_s8(a[p], w);
-            } else {
-                product[p] = vmlal_high_s8(product[p], a[p], w);
-            }
-        }
-        STDO_UNROLL
-        for (size_t p = 0; p < PIXELS; p++) sum[p * LANES + o] = vpadalq_s16(sum[p * LANES + o], product[p]);
+    for (size_t i = 0; i < PIXELS * LANES; i++) {
+        const int16x8_t low = vmull_s8(vget_low_s8(a[i / LANES]), vget_low_s8(w[i % LANES]));
+        sum[i] = vpadalq_s16(vpadalq_s16(sum[i], low), vmull_high_s8(a[i / LANES], w[i % LANES]));
     }
 }
 
-/* Eight bytes of each pixel from one row, or from two: `second` may be NULL. */
-STDO_INLINE void add_half(const int8_t *in, const int8_t *second, size_t pixel, const int8_t *weight,
-                          const int8_t *second_weight, int careful, int32x4_t *sum)
+/* Eight bytes of each pixel. */
+STDO_INLINE void add_half(const int8_t *in, size_t pixel, const int8_t *weight, int32x4_t *sum)
 {
-    int8x8_t a[PIXELS], b[PIXELS];
+    int8x8_t a[PIXELS], w[LANES];
     STDO_UNROLL
-    for (size_t p = 0; p < PIXELS; p++) {
-        a[p] = vld1_s8(in + p * pixel);
-        if (second != NULL) b[p] = vld1_s8(second + p * pixel);
-    }
+    for (size_t o = 0; o < LANES; o++) w[o] = vld1_s8(weight + o * HALF);
     STDO_UNROLL
-    for (size_t o = 0; o < LANES; o++) {
-        const int8x8_t w = vld1_s8(weight + o * HALF);
-        int16x8_t product[PIXELS];
-        STDO_UNROLL
-        for (size_t p = 0; p < PIXELS; p++) product[p] = vmull_s8(a[p], w);
-        if (second != NULL) {
-            const int8x8_t u = vld1_s8(second_weight + o * HALF);
-            STDO_UNROLL
-            for (size_t p = 0; p < PIXELS; p++) {
-                if (careful) {
-                    sum[p * LANES + o] = vpadalq_s16(sum[p * LANES + o], product[p]);
-                    product[p] = vmull_s8(b[p], u);
-                } else {
-                    product[p] = vmlal_s8(product[p], b[p], u);
-                }
-            }
-        }
-        STDO_UNROLL
-        for (size_t p = 0; p < PIXELS; p++) sum[p * LANES + o] = vpadalq_s16(sum[p * LANES + o], product[p]);
-    }
+    for (size_t p = 0; p < PIXELS; p++) a[p] = vld1_s8(in + p * pixel);
+    add_outputs8(a, w, sum);
+    add_outputs8(a, w + 2, sum + 2);
 }
 
 /* The sums of four pixels and four outputs. */
@@ -129,21 +157,13 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t of
     int32x4_t sum[PIXELS * LANES];
     STDO_UNROLL
     for (size_t i = 0; i < PIXELS * LANES; i++) sum[i] = vdupq_n_s32(0);
-    if (s->wholes == 0) { /* one channel: two rows together fill the 16-bit lanes */
-        size_t row = 0;
-        for (; row + 1 < s->kernel; row += 2, weight += 2 * LANES * HALF)
-            add_half((const int8_t *)rows[row] + offset, (const int8_t *)rows[row + 1] + offset, pixel, weight,
-                     weight + LANES * HALF, careful, sum);
-        add_half((const int8_t *)rows[row] + offset, NULL, pixel, weight, NULL, careful, sum);
-    } else {
-        for (size_t row = 0; row < s->kernel; row++) {
-            const int8_t *in = (const int8_t *)rows[row] + offset;
-            for (size_t g = 0; g < s->wholes; g++, in += WHOLE, weight += LANES * WHOLE)
-                add_whole(in, pixel, weight, careful, sum);
-            if (s->halves == 0) continue;
-            add_half(in, NULL, pixel, weight, NULL, careful, sum);
-            weight += LANES * HALF;
-        }
+    for (size_t row = 0; row < s->rows; row++) {
+        const int8_t *in = (const int8_t *)rows[row] + offset;
+        for (size_t g = 0; g < s->wholes; g++, in += WHOLE, weight += LANES * WHOLE)
+            add_whole(in, pixel, weight, careful, sum);
+        if (s->halves == 0) continue;
+        add_half(in, pixel, weight, sum);
+        weight += LANES * HALF;
     }
     const int32x4_t bias = vld1q_s32(finish->bias);
     STDO_UNROLL
@@ -153,59 +173,78 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t of
     }
 }
 
-STDO_INLINE void hidden_vector(const shape *s, const uint8_t *const rows[], size_t width, const stdo_finish *finish,
-                               int careful, int32x4_t shift, uint8_t *out, size_t out_pixel)
+/* The windows of four pixels, one after the other. */
+static void gather(const stdo_layer *layer, const shape *s, const void *const rows[], size_t x, uint8_t *window)
 {
-    for (size_t x = 0; x < width; x += PIXELS) {
-        int32x4_t sum[PIXELS];
-        convolve(s, rows, x * s->pixel, finish, careful, sum);
-        store_hidden(sum, PIXELS, 1, finish, shift, out + x * out_pixel, out_pixel);
+    for (size_t p = 0; p < PIXELS; p++)
+        for (size_t row = 0; row < layer->kernel; row++, window += s->gathered) {
+            const uint8_t *in = (const uint8_t *)rows[row] + x + p;
+            vst1_u8(window, vld1_u8(in));
+            if (s->gathered > HALF) vst1_u8(window + HALF, vld1_u8(in + HALF));
+        }
+}
+
+/* Where the finished sums of four pixels go. */
+typedef struct target {
+    uint8_t *hidden;
+    size_t hidden_pixel;
+    int16_t *residual;
+    size_t stride, scale;
+} target;
+
+STDO_INLINE void layer_vector(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t offset,
+                              size_t x, size_t v, int careful, const target *to)
+{
+    const stdo_finish *finish =
+        (const stdo_finish *)(const void *)((const uint8_t *)layer->packed + sizeof(header) + v * vector_bytes(s));
+    const int32x4_t shift = vdupq_n_s32(-(int32_t)layer->shift);
+    int32x4_t sum[PIXELS];
+    convolve(s, rows, offset, finish, careful, sum);
+    if (to->hidden != NULL)
+        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel + v * LANES, to->hidden_pixel);
+    else
+        store_last(sum, PIXELS, 1, finish, shift, v, layer->out, to->scale, x, to->residual, to->stride);
+}
+
+STDO_INLINE void layer_row(const stdo_layer *layer, const void *const rows[], size_t width, int careful,
+                           const target *to)
+{
+    const shape s = shape_of(layer);
+    const size_t vectors = vectors_of(layer);
+    if (s.gathered > 0) {
+        uint8_t window[PIXELS * STDO_MAX_KERNEL * 2 * HALF + WHOLE];
+        const uint8_t *const gathered[1] = {window};
+        for (size_t x = 0; x < width; x += PIXELS) {
+            gather(layer, &s, rows, x, window);
+            for (size_t v = 0; v < vectors; v++) layer_vector(layer, &s, gathered, 0, x, v, careful, to);
+        }
+        return;
     }
+    const uint8_t *in[STDO_MAX_KERNEL];
+    for (size_t i = 0; i < s.rows; i++) in[i] = rows[i];
+    for (size_t v = 0; v < vectors; v++)
+        for (size_t x = 0; x < width; x += PIXELS) layer_vector(layer, &s, in, x * s.pixel, x, v, careful, to);
+}
+
+static void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, const target *to)
+{
+    if (((const header *)layer->packed)->careful)
+        layer_row(layer, rows, width, 1, to);
+    else
+        layer_row(layer, rows, width, 0, to);
 }
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const shape s = shape_of(layer);
-    const header *head = layer->packed;
-    const uint8_t *in[STDO_MAX_KERNEL], *at = (const uint8_t *)(head + 1);
-    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const int32x4_t shift = vdupq_n_s32(-(int32_t)layer->shift);
-    for (size_t v = 0; v < vectors_of(layer); v++, at += vector_bytes(&s)) {
-        const stdo_finish *finish = (const stdo_finish *)(const void *)at;
-        uint8_t *to = (uint8_t *)out + v * LANES;
-        if (head->careful)
-            hidden_vector(&s, in, width, finish, 1, shift, to, stdo_arm_pixel_bytes(layer->out));
-        else
-            hidden_vector(&s, in, width, finish, 0, shift, to, stdo_arm_pixel_bytes(layer->out));
-    }
-}
-
-STDO_INLINE void last_vector(const shape *s, const uint8_t *const rows[], size_t width, const stdo_finish *finish,
-                             int careful, int32x4_t shift, size_t first, size_t outs, size_t scale, int16_t *residual,
-                             size_t stride)
-{
-    for (size_t x = 0; x < width; x += PIXELS) {
-        int32x4_t sum[PIXELS];
-        convolve(s, rows, x * s->pixel, finish, careful, sum);
-        store_last(sum, PIXELS, 1, finish, shift, first, outs, scale, x, residual, stride);
-    }
+    const target to = {out, stdo_arm_pixel_bytes(layer->out), NULL, 0, 0};
+    any_layer(layer, rows, width, &to);
 }
 
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
-    const shape s = shape_of(layer);
-    const header *head = layer->packed;
-    const uint8_t *in[STDO_MAX_KERNEL], *at = (const uint8_t *)(head + 1);
-    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const int32x4_t shift = vdupq_n_s32(-(int32_t)layer->shift);
-    for (size_t v = 0; v < vectors_of(layer); v++, at += vector_bytes(&s)) {
-        const stdo_finish *finish = (const stdo_finish *)(const void *)at;
-        if (head->careful)
-            last_vector(&s, in, width, finish, 1, shift, v, layer->out, scale, residual, stride);
-        else
-            last_vector(&s, in, width, finish, 0, shift, v, layer->out, scale, residual, stride);
-    }
+    const target to = {NULL, 0, residual, stride, scale};
+    any_layer(layer, rows, width, &to);
 }
 
 const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last};
