@@ -150,7 +150,7 @@ STDO_INLINE void add_half(const int8_t *in, size_t pixel, const int8_t *weight, 
 
 /* The sums of four pixels and four outputs. */
 STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t offset, const stdo_finish *finish,
-                          int careful, int32x4_t *result)
+                          int careful, int halves, int32x4_t *result)
 {
     const int8_t *weight = (const int8_t *)(finish + 1);
     const size_t pixel = s->pixel;
@@ -161,9 +161,10 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t of
         const int8_t *in = (const int8_t *)rows[row] + offset;
         for (size_t g = 0; g < s->wholes; g++, in += WHOLE, weight += LANES * WHOLE)
             add_whole(in, pixel, weight, careful, sum);
-        if (s->halves == 0) continue;
-        add_half(in, pixel, weight, sum);
-        weight += LANES * HALF;
+        if (halves) {
+            add_half(in, pixel, weight, sum);
+            weight += LANES * HALF;
+        }
     }
     const int32x4_t bias = vld1q_s32(finish->bias);
     STDO_UNROLL
@@ -184,7 +185,7 @@ static void gather(const stdo_layer *layer, const shape *s, const void *const ro
         }
 }
 
-/* Where the finished sums of four pixels go. */
+/* Where the finished sums of a row go: `hidden`, or where that is NULL `residual`. */
 typedef struct target {
     uint8_t *hidden;
     size_t hidden_pixel;
@@ -192,59 +193,65 @@ typedef struct target {
     size_t stride, scale;
 } target;
 
-STDO_INLINE void layer_vector(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t offset,
-                              size_t x, size_t v, int careful, const target *to)
+STDO_INLINE void finish_pixels(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t offset,
+                               size_t x, size_t v, int careful, int halves, int is_last, const target *to)
 {
     const stdo_finish *finish =
         (const stdo_finish *)(const void *)((const uint8_t *)layer->packed + sizeof(header) + v * vector_bytes(s));
     const int32x4_t shift = vdupq_n_s32(-(int32_t)layer->shift);
     int32x4_t sum[PIXELS];
-    convolve(s, rows, offset, finish, careful, sum);
-    if (to->hidden != NULL)
-        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel + v * LANES, to->hidden_pixel);
-    else
+    convolve(s, rows, offset, finish, careful, halves, sum);
+    if (is_last)
         store_last(sum, PIXELS, 1, finish, shift, v, layer->out, to->scale, x, to->residual, to->stride);
+    else
+        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel + v * LANES, to->hidden_pixel);
 }
 
-STDO_INLINE void layer_row(const stdo_layer *layer, const void *const rows[], size_t width, int careful,
-                           const target *to)
+/* One row of a layer; the last three but one are constants, for a loop without branches. */
+STDO_INLINE void layer_row(const stdo_layer *layer, const shape *shape_in, const void *const rows[], size_t width,
+                           int careful, int halves, int is_last, const target *to)
 {
-    const shape s = shape_of(layer);
+    const shape s = *shape_in;
     const size_t vectors = vectors_of(layer);
     if (s.gathered > 0) {
         uint8_t window[PIXELS * STDO_MAX_KERNEL * 2 * HALF + WHOLE];
         const uint8_t *const gathered[1] = {window};
         for (size_t x = 0; x < width; x += PIXELS) {
             gather(layer, &s, rows, x, window);
-            for (size_t v = 0; v < vectors; v++) layer_vector(layer, &s, gathered, 0, x, v, careful, to);
+            for (size_t v = 0; v < vectors; v++)
+                finish_pixels(layer, &s, gathered, 0, x, v, careful, halves, is_last, to);
         }
         return;
     }
     const uint8_t *in[STDO_MAX_KERNEL];
     for (size_t i = 0; i < s.rows; i++) in[i] = rows[i];
     for (size_t v = 0; v < vectors; v++)
-        for (size_t x = 0; x < width; x += PIXELS) layer_vector(layer, &s, in, x * s.pixel, x, v, careful, to);
+        for (size_t x = 0; x < width; x += PIXELS)
+            finish_pixels(layer, &s, in, x * s.pixel, x, v, careful, halves, is_last, to);
 }
 
-static void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, const target *to)
+STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, int is_last, const target *to)
 {
+    const shape s = shape_of(layer);
     if (((const header *)layer->packed)->careful)
-        layer_row(layer, rows, width, 1, to);
+        layer_row(layer, &s, rows, width, 1, s.halves > 0, is_last, to);
+    else if (s.halves > 0)
+        layer_row(layer, &s, rows, width, 0, 1, is_last, to);
     else
-        layer_row(layer, rows, width, 0, to);
+        layer_row(layer, &s, rows, width, 0, 0, is_last, to);
 }
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
     const target to = {out, stdo_arm_pixel_bytes(layer->out), NULL, 0, 0};
-    any_layer(layer, rows, width, &to);
+    any_layer(layer, rows, width, 0, &to);
 }
 
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
     const target to = {NULL, 0, residual, stride, scale};
-    any_layer(layer, rows, width, &to);
+    any_layer(layer, rows, width, 1, &to);
 }
 
 const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last};
