@@ -1,8 +1,8 @@
 """What a frame costs on ARM cores that are not here: an estimate by llvm-mca from the instructions that really run.
 
-    python -m bench arm [--net D16 8-8] [--json FILE]
+    python -m bench arm [--net D16 8-8] [--tier neon] [--compiler gcc clang] [--json FILE]
 
-The library is cross-built with gcc, one frame of 480x270 is upscaled by 4 under qemu, and a plugin counts how often
+The library is cross-built, one frame of 480x270 is upscaled by 4 under qemu, and a plugin counts how often
 each straight run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a
 core; times the count, summed over a function, that is the function's cost. It leaves out cache misses, mispredicted branches,
 the cost of getting from one run to the next, memory bandwidth, and heat.
@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,12 +61,14 @@ def _tool(package: str, *names: str) -> str:
     return found
 
 
-def build(folder: Path) -> tuple[Path, Path]:
-    """Build the program and qemu's plugin, and return their paths."""
+def build(folder: Path, compiler: str) -> tuple[Path, Path]:
+    """Build the program with a compiler, gcc or clang, and qemu's plugin, and return their paths."""
     program, plugin = folder / "arm_frame", folder / "plugin.so"
     sources = sorted((ROOT / "csrc").rglob("*.c"))
-    cross = _tool("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc")
-    _call(cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc", ROOT / "bench" / "arm_frame.c",
+    cross = [_tool("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc")]
+    if compiler == "clang":
+        cross = [_tool("clang", "clang"), "--target=aarch64-linux-gnu"]
+    _call(*cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc", ROOT / "bench" / "arm_frame.c",
           *sources, "-lm", "-o", program)
     _call("cc", "-O2", "-shared", "-fPIC", ROOT / "bench" / "arm_plugin.c", "-o", plugin)
     return program, plugin
@@ -171,7 +174,7 @@ def measure(program: Path, plugin: Path, sidecar: Path, tier: str) -> list[dict]
 def show(net: str, result: dict) -> None:
     """Print one estimate."""
     r = result
-    print(f"\n{net} x{SCALE}, tier {r['tier']} on {r['cores']} x {r['cpu']} at {r['clock_ghz']} GHz: "
+    print(f"\n{net} x{SCALE}, {r['compiler']}, tier {r['tier']} on {r['cores']} x {r['cpu']} at {r['clock_ghz']} GHz: "
           f"{r['cycles_per_lr_pixel']:.0f} cycles per lr pixel, {r['instructions_per_frame'] / 1e6:.1f} M instructions "
           f"a frame; estimate {r['fps']:.0f} fps (without cache misses, bandwidth, heat)")
     for name, taken in r["stages"].items():
@@ -190,18 +193,19 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench arm", description=__doc__.splitlines()[0])
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--tier", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--compiler", nargs="+", choices=("gcc", "clang"), default=["gcc"])
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        program, plugin = build(Path(folder))
-        for net in a.net:
+        for compiler, net, tier in product(a.compiler, a.net, a.tier):
+            program, plugin = build(Path(folder), compiler)
             path = Path(folder) / f"{net}.stdo"
             path.write_bytes(random_sidecar(NETS[net], SCALE, LR_WIDTH, LR_HEIGHT))
-            for tier in a.tier:
-                for result in measure(program, plugin, path, tier):
-                    show(net, result)
-                    rows.append({"net": net} | result)
+            for result in measure(program, plugin, path, tier):
+                result = {"net": net, "compiler": compiler} | result
+                show(net, result)
+                rows.append(result)
     if a.json:
         a.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

@@ -3,7 +3,7 @@
 
 enum { MARGIN = STDO_BASE_MARGIN };
 
-static const stdo_phase phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
+const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
     {
         /* centre */
         {{0, {0, 128, 0, 0}}},
@@ -57,8 +57,8 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
     const uint32_t visible = min_u32((rect->x1 - rect->x0) * scale, plane->hr_width - hr_x);
     for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {
         uint8_t *hr = plane->hr + (ptrdiff_t)(y * scale + r) * plane->hr_stride + hr_x;
-        vertical(kernels, plane, rect, y, &phases[0][scale - 1][r], v);
-        kernels->hr_row(v, phases[left][scale - 1], scale, residual == NULL ? NULL : residual + r * stride, visible,
+        vertical(kernels, plane, rect, y, &stdo_phases[0][scale - 1][r], v);
+        kernels->hr_row(v, stdo_phases[left][scale - 1], scale, residual == NULL ? NULL : residual + r * stride, visible,
                         hr);
     }
 }

@@ -19,6 +19,9 @@ typedef struct stdo_rect {
     uint32_t x0, y0, x1, y1;
 } stdo_rect;
 
+/* FORMAT.md's table of taps: [centre, left][scale - 1][r]. */
+extern const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE];
+
 /* Row y of a plane, or for rows outside the nearest there is. */
 const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y);
 
