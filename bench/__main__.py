@@ -6,7 +6,8 @@ import sys
 
 import bench
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(bench.__path__) if not module.name.startswith("_"))
+NAMES = sorted(module.name for module in pkgutil.iter_modules(bench.__path__)
+               if not module.ispkg and not module.name.startswith("_"))
 
 if len(sys.argv) < 2 or sys.argv[1] not in NAMES:
     print(f"usage: python -m bench {{{','.join(NAMES)}}} ...", file=sys.stderr)

@@ -2,10 +2,10 @@
 
     python -m bench arm [--net D16 8-8] [--tier neon] [--compiler gcc clang] [--json FILE]
 
-The library is cross-built, one frame of 480x270 is upscaled by 4 under qemu, and a plugin counts how often
-each straight run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a
-core; times the count, summed over a function, that is the function's cost. It leaves out cache misses, mispredicted branches,
-the cost of getting from one run to the next, memory bandwidth, and heat.
+The library is cross-built, one frame of 480x270 is upscaled by 4 under qemu, and a plugin counts how often each
+straight run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a core;
+times the count, summed over a function, that is the function's cost. It leaves out cache misses, mispredicted
+branches, the cost of getting from one run to the next, memory bandwidth, and heat.
 
 Needs qemu-user, gcc-aarch64-linux-gnu and llvm-19 (or newer).
 """
@@ -68,8 +68,8 @@ def build(folder: Path, compiler: str) -> tuple[Path, Path]:
     cross = [_tool("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc")]
     if compiler == "clang":
         cross = [_tool("clang", "clang"), "--target=aarch64-linux-gnu"]
-    _call(*cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc", ROOT / "bench" / "arm_frame.c",
-          *sources, "-lm", "-o", program)
+    _call(*cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc",
+          ROOT / "bench" / "arm_frame.c", *sources, "-lm", "-o", program)
     _call("cc", "-O2", "-shared", "-fPIC", ROOT / "bench" / "arm_plugin.c", "-o", plugin)
     return program, plugin
 
@@ -193,7 +193,7 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench arm", description=__doc__.splitlines()[0])
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--tier", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--compiler", nargs="+", choices=("gcc", "clang"), default=["gcc"])
+    parser.add_argument("--compiler", nargs="+", choices=("gcc", "clang"), default=["gcc", "clang"])
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
     rows = []

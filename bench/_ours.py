@@ -1,0 +1,99 @@
+"""Our rows: the whole job by the C library, with the integer net made from the float one, and with the float net."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from bench._jobs import Job
+from bench.peers import WHOLE, Ready, Variant
+from stdo_min import patchmap, reference, sidecar
+from stdo_min.kernels import Upscaler
+
+PATCH = 20  # what `stdo encode` takes by default
+WHO = "stdo"
+
+
+def variants(job: Job, threads: int) -> list[Variant]:
+    """int8, proven against NumPy first, and fp32."""
+    return [Variant(WHO, "int8", WHOLE, f"patch {PATCH}", lambda: _integer(job, threads)),
+            Variant(WHO, "fp32", WHOLE, f"patch {PATCH}", lambda: _float(job, threads))]
+
+
+def _integer(job: Job, threads: int) -> Ready:
+    header = _header(job)
+    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), 1)
+    header = replace(header, segments=(sidecar.Segment(0, 1, 0, 0, (integer_net(job),), blank),))
+    ready = _ready(job, Upscaler(sidecar.write(header)), threads)
+    ready.run()
+    _require_reference(header, job, ready.planes())
+    return ready
+
+
+def _float(job: Job, threads: int) -> Ready:
+    layers = [(weight.transpose(0, 2, 3, 1), bias) for weight, bias in zip(job.weights, job.biases, strict=True)]
+    colour = 1 if job.chroma is None else 0
+    return _ready(job, Upscaler.of_floats(layers, job.scale, colour, (job.width, job.height), patch=PATCH), threads)
+
+
+def _header(job: Job) -> sidecar.Sidecar:
+    hr = (job.width * job.scale, job.height * job.scale)
+    return sidecar.Sidecar(job.scale, 0, PATCH, 0, job.width, job.height, *hr, (), colour=int(job.chroma is None))
+
+
+def _ready(job: Job, upscaler: Upscaler, threads: int) -> Ready:
+    lr = tuple(job.lr) if job.chroma is None else (*job.lr, *job.chroma)
+    out = tuple(np.empty(tuple(job.scale * side for side in plane.shape), np.uint8) for plane in lr)
+    labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
+    executor = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+
+    def run():
+        upscaler.upscale(0, labels, lr, out=out, executor=executor, threads=threads)
+
+    return Ready(run, lambda: list(out), f"tier {upscaler.tier}")
+
+
+def integer_net(job: Job) -> sidecar.Net:
+    """The integer net with the steps that the peers' int8 nets have: one for the activations of a layer."""
+    layers, in_step = [], 1.0
+    for index, (weight, bias, largest) in enumerate(zip(job.weights, job.biases, job.ranges, strict=True)):
+        last = index == len(job.weights) - 1
+        out_step = 1 / 64 if last else largest / 255
+        steps = np.abs(weight).max(axis=(1, 2, 3)) / 127
+        whole = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
+        # Each sum must reach its largest value before it is cut off at 16 bits.
+        least = 1.25 * largest / out_step if last else 256
+        ratio = steps * in_step / out_step
+        shift = max(0, int(np.ceil(np.log2(least / ratio.min()))) - 15)
+        multiplier = np.rint(ratio * 2.0 ** (15 + shift))
+        if not 1 <= multiplier.min() <= multiplier.max() <= sidecar.MAX_MULTIPLIER:
+            raise ValueError(f"a layer's multipliers are {multiplier.min()}..{multiplier.max()}: its channels differ")
+        whole_bias = np.rint(bias / (steps * in_step)) + ((1 << shift) >> 1)  # the shift rounds down
+        layers.append(sidecar.Layer(weight.shape[2], shift, multiplier.astype(np.uint16), whole_bias.astype(np.int32),
+                                    np.ascontiguousarray(whole.transpose(0, 2, 3, 1))))
+        in_step = out_step
+    return sidecar.Net(tuple(layers))
+
+
+def _require_reference(header: sidecar.Sidecar, job: Job, hr: list[np.ndarray]) -> None:
+    """Raise ValueError unless two corners of the hr planes are, byte for byte, what NumPy makes of FORMAT.md."""
+    side, scale = 64, job.scale
+    unsure = header.segments[0].nets[0].halo + 4  # lr pixels next to a cut, which read what lies beyond it
+    small = replace(header, lr_width=side, lr_height=side, hr_width=side * scale, hr_height=side * scale)
+    labels = np.ones((small.rows, small.columns), np.uint8)
+    lr = [*job.lr, *([] if job.chroma is None else job.chroma)]
+    for end in (False, True):
+        crops = []
+        for plane in lr:
+            size = side * plane.shape[1] // job.width
+            crops.append(np.ascontiguousarray(plane[-size:, -size:] if end else plane[:size, :size]))
+        wanted = reference.upscale_frame(small, 0, labels, tuple(crops))
+        for name, crop, expected, plane in zip("012", crops, wanted, hr, strict=True):
+            sure = (len(crop) - unsure) * scale
+            found = plane[-sure:, -sure:] if end else plane[:sure, :sure]
+            expected = expected[-sure:, -sure:] if end else expected[:sure, :sure]
+            if not np.array_equal(found, expected):
+                wrong = int((found != expected).sum())
+                raise ValueError(f"plane {name} differs from the reference in {wrong} of {found.size} pixels")
