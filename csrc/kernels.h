@@ -59,7 +59,7 @@ typedef struct stdo_kernels {
     /* V of FORMAT.md for one hr row, from its four lr rows. */
     void (*base_vertical)(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v);
     /* The first `width` pixels of one hr row: B of FORMAT.md, plus the residual where it is not NULL. `v` begins two lr
-       pixels to the left; `phase` has `scale` entries. */
+       pixels to the left; `phase` has `scale` entries, one row of stdo_phases: tiers rely on its offsets. */
     void (*hr_row)(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
                    uint8_t *hr);
 } stdo_kernels;

@@ -1,8 +1,4 @@
-/* Integer convolutions with AVX-512 VNNI.
-
-   One vector holds the int32 sums of 16 output channels of one pixel. A unit is four bytes of a row of activations: it is
-   broadcast, and vpdpbusd multiplies it with 16 x 4 weights. With 8 or 4 output channels the 16 lanes would stand empty, so
-   each lane takes every second or fourth unit (`split` is 2 or 4) and neighbouring lanes are added at the end.
+/* Integer convolutions with AVX-512 VNNI. avx512_layer.h says how layers are cut and packed; here they are run.
 
    Registers, of 32: PIXELS x 2 sums, 2 vectors of weights, one unit. */
 #include "../kernels.h"
@@ -14,103 +10,9 @@
 #if defined(__x86_64__)
 #include "begin_avx512vnni.h"
 
-enum { LANES = 16, PIXELS = 12, PIXELS_TAIL = 4, PIXELS_SPLIT = 8 };
+#include "avx512_layer.h"
 
-typedef __m512i v512;
-
-/* How a layer is cut: the same from `pack` to the last store. */
-typedef struct shape {
-    size_t kernel;
-    size_t pixel;   /* bytes of an input pixel */
-    size_t split;   /* lanes that share an output channel */
-    size_t groups;  /* of `split` units in a row of the window */
-    size_t vectors; /* of output channels */
-} shape;
-
-/* For one or two vectors of output channels: bias, multiplier, then the weights [row][group][vector]. */
-typedef struct block {
-    v512 bias[2], multiplier[2];
-    v512 weight[];
-} block;
-
-static size_t pixel_bytes(uint32_t channels)
-{
-    if (channels == 1) return 1;
-    return channels <= LANES ? (channels + 3) / 4 * 4 : (channels + 15) / 16 * 16;
-}
-
-static shape shape_of(const stdo_layer *layer)
-{
-    shape s;
-    s.kernel = layer->kernel;
-    s.pixel = pixel_bytes(layer->in);
-    s.split = layer->out <= 4 ? 4 : layer->out <= 8 ? 2 : 1;
-    s.groups = (s.kernel * s.pixel + 4 * s.split - 1) / (4 * s.split);
-    s.vectors = s.split > 1 ? 1 : (layer->out + LANES - 1) / LANES;
-    return s;
-}
-
-static size_t block_vectors(const shape *s, size_t first) { return s->vectors - first >= 2 ? 2 : 1; }
-
-static size_t block_bytes(const shape *s, size_t vectors)
-{
-    return sizeof(block) + s->kernel * s->groups * vectors * sizeof(v512);
-}
-
-static size_t packed_bytes(const stdo_layer *layer)
-{
-    const shape s = shape_of(layer);
-    size_t bytes = 0;
-    for (size_t v = 0; v < s.vectors; v += 2) bytes += block_bytes(&s, block_vectors(&s, v));
-    return bytes;
-}
-
-/* The weight of output `o` for byte `at` of row `row` of the window. */
-static int8_t weight_at(const stdo_layer *layer, const shape *s, size_t o, size_t row, size_t at)
-{
-    const size_t column = at / s->pixel, channel = at % s->pixel;
-    if (o >= layer->out || column >= s->kernel || channel >= layer->in) return 0;
-    return ((const int8_t *)layer->weight)[((o * s->kernel + row) * s->kernel + column) * layer->in + channel];
-}
-
-static void pack_block(const stdo_layer *layer, const shape *s, size_t first, size_t vectors, block *b)
-{
-    const size_t outs = LANES / s->split;
-    for (size_t v = 0; v < vectors; v++) {
-        int32_t bias[LANES] = {0};
-        int16_t multiplier[2 * LANES] = {0};
-        for (size_t i = 0; i < outs; i++) {
-            const size_t o = (first + v) * LANES + i;
-            if (o >= layer->out) break;
-            bias[i * s->split] = ((const int32_t *)layer->bias)[o];
-            /* As many outputs as fit in 128 bits of sums lie, after packing, in each 128 bits. */
-            const size_t in_lane = 4 / s->split, lane = i / in_lane;
-            for (size_t j = 0; j < 8; j += in_lane)
-                multiplier[lane * 8 + j + i % in_lane] = (int16_t)layer->multiplier[o];
-        }
-        b->bias[v] = _mm512_loadu_si512(bias);
-        b->multiplier[v] = _mm512_loadu_si512(multiplier);
-    }
-    int8_t *weight = (int8_t *)b->weight;
-    for (size_t row = 0; row < s->kernel; row++)
-        for (size_t g = 0; g < s->groups; g++)
-            for (size_t v = 0; v < vectors; v++)
-                for (size_t lane = 0; lane < LANES; lane++)
-                    for (size_t t = 0; t < 4; t++)
-                        *weight++ = weight_at(layer, s, (first + v) * LANES + lane / s->split, row,
-                                              (g * s->split + lane % s->split) * 4 + t);
-}
-
-static void pack(const stdo_layer *layer, void *packed)
-{
-    const shape s = shape_of(layer);
-    uint8_t *at = packed;
-    for (size_t v = 0; v < s.vectors; v += 2) {
-        const size_t vectors = block_vectors(&s, v);
-        pack_block(layer, &s, v, vectors, (block *)(void *)at);
-        at += block_bytes(&s, vectors);
-    }
-}
+enum { PIXELS = 12, PIXELS_TAIL = 4, PIXELS_SPLIT = 8, TALL_STEP = 192 };
 
 static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
 {
@@ -142,8 +44,24 @@ STDO_INLINE v512 dot(v512 sum, v512 unit, v512 weight)
     return sum;
 }
 
-/* sum[p * vectors + v], shifted. `rows` point to the first pixel of the window. */
-STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t offset, const block *b, size_t pixels,
+/* Adds one row of the window; returns the weights of the next. */
+STDO_INLINE const v512 *add_row(const uint8_t *in, size_t pixel, size_t groups, const v512 *weight, size_t pixels,
+                                size_t vectors, size_t split, v512 *sum)
+{
+    for (size_t g = 0; g < groups; g++, in += 4 * split, weight += vectors) {
+        STDO_UNROLL
+        for (size_t p = 0; p < pixels; p++) {
+            const v512 unit = broadcast(in + p * pixel, split);
+            STDO_UNROLL
+            for (size_t v = 0; v < vectors; v++) sum[p * vectors + v] = dot(sum[p * vectors + v], unit, weight[v]);
+        }
+    }
+    return weight;
+}
+
+/* sum[p * vectors + v], shifted, of the pixels from x on. Where the shape is tall, rows[TALL - 1] are the four side by
+   side. */
+STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
                           size_t vectors, size_t split, __m128i shift, v512 *sum)
 {
     STDO_UNROLL
@@ -152,19 +70,13 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t of
         for (size_t v = 0; v < vectors; v++) sum[p * vectors + v] = b->bias[v];
     }
     const v512 *weight = b->weight;
-    const size_t pixel = s->pixel, groups = s->groups;
-    for (size_t row = 0; row < s->kernel; row++) {
-        const uint8_t *in = rows[row] + offset;
-        for (size_t g = 0; g < groups; g++, in += 4 * split, weight += vectors) {
-            STDO_UNROLL
-            for (size_t p = 0; p < pixels; p++) {
-                const v512 unit = broadcast(in + p * pixel, split);
-                STDO_UNROLL
-                for (size_t v = 0; v < vectors; v++)
-                    sum[p * vectors + v] = dot(sum[p * vectors + v], unit, weight[v]);
-            }
-        }
+    size_t row = 0;
+    if (s->tall > 0) {
+        weight = add_row(rows[TALL - 1] + x * TALL, TALL, s->tall, weight, pixels, vectors, split, sum);
+        row = TALL;
     }
+    for (; row < s->kernel; row++)
+        weight = add_row(rows[row] + x * s->pixel, s->pixel, s->groups, weight, pixels, vectors, split, sum);
     STDO_UNROLL
     for (size_t i = 0; i < pixels * vectors; i++) sum[i] = _mm512_sra_epi32(sum[i], shift);
 }
@@ -211,7 +123,7 @@ STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t
 {
     const v512 by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     v512 sum[PIXELS * 2];
-    convolve(s, rows, x * s->pixel, b, pixels, vectors, 1, shift, sum);
+    convolve(s, rows, x, b, pixels, vectors, 1, shift, sum);
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 4) {
         STDO_UNROLL
@@ -242,7 +154,7 @@ static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t wi
     (void)out_pixel; /* 8: five to eight channels */
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
         v512 sum[PIXELS_SPLIT], pair[4];
-        convolve(s, rows, x * s->pixel, b, PIXELS_SPLIT, 1, 2, _mm_setzero_si128(), sum);
+        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, _mm_setzero_si128(), sum);
         STDO_UNROLL
         for (size_t i = 0; i < 4; i++) pair[i] = _mm512_sra_epi32(add_pairs(sum[2 * i], sum[2 * i + 1]), shift);
         const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], b->multiplier[0]),
@@ -255,7 +167,7 @@ static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t wi
 STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], size_t x, const block *b, __m128i shift)
 {
     v512 sum[PIXELS_SPLIT];
-    convolve(s, rows, x * s->pixel, b, PIXELS_SPLIT, 1, 4, _mm_setzero_si128(), sum);
+    convolve(s, rows, x, b, PIXELS_SPLIT, 1, 4, _mm_setzero_si128(), sum);
     return requantise(_mm512_sra_epi32(add_fours(sum), shift), _mm512_sra_epi32(add_fours(sum + 4), shift),
                       b->multiplier[0]);
 }
@@ -279,27 +191,65 @@ static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t wi
     }
 }
 
+static void hidden_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, uint8_t *out)
+{
+    const size_t out_pixel = pixel_bytes(layer->out);
+    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const uint8_t *at = layer->packed;
+    for (size_t v = 0; v < s->vectors; v += 2) {
+        const size_t vectors = block_vectors(s, v);
+        const block *b = (const block *)(const void *)at;
+        if (s->split == 4)
+            hidden_split4(s, rows, width, b, shift, out, out_pixel);
+        else if (s->split == 2)
+            hidden_split2(s, rows, width, b, shift, out, out_pixel);
+        else if (vectors == 2)
+            hidden_block(s, rows, width, b, 2, shift, out + v * LANES, out_pixel);
+        else
+            hidden_block(s, rows, width, b, 1, shift, out + v * LANES, out_pixel);
+        at += block_bytes(s, vectors);
+    }
+}
+
+/* Four rows of one channel side by side: byte 4x + i is rows[i][x]. */
+static void lay_tall(const uint8_t *const rows[], size_t width, uint8_t *tall)
+{
+    for (size_t x = 0; x < width; x += 16) {
+        __m128i r[TALL];
+        STDO_UNROLL
+        for (size_t i = 0; i < TALL; i++) r[i] = _mm_loadu_si128((const __m128i *)(const void *)(rows[i] + x));
+        const __m128i low01 = _mm_unpacklo_epi8(r[0], r[1]), high01 = _mm_unpackhi_epi8(r[0], r[1]);
+        const __m128i low23 = _mm_unpacklo_epi8(r[2], r[3]), high23 = _mm_unpackhi_epi8(r[2], r[3]);
+        __m128i *to = (__m128i *)(void *)(tall + x * TALL);
+        _mm_storeu_si128(to, _mm_unpacklo_epi16(low01, low23));
+        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(low01, low23));
+        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(high01, high23));
+        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(high01, high23));
+    }
+}
+
+/* The part of a row from x on, TALL_STEP pixels at most: its width, the rows, and where they are tall, those laid out. */
+static size_t next_rows(const shape *s, const void *const rows[], size_t width, size_t x, const uint8_t *in[],
+                        uint8_t *tall)
+{
+    for (size_t i = 0; i < s->kernel; i++) in[i] = (const uint8_t *)rows[i] + x * s->pixel;
+    if (s->tall == 0) return width;
+    const size_t part = width - x < TALL_STEP ? width - x : TALL_STEP;
+    lay_tall(in, part + s->kernel + PIXELS, tall);
+    in[TALL - 1] = tall;
+    return part;
+}
+
+enum { TALL_BYTES = (TALL_STEP + STDO_MAX_KERNEL + PIXELS + 16) * TALL + 16 };
+
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
     const shape s = shape_of(layer);
-    const size_t out_pixel = pixel_bytes(layer->out);
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
     const uint8_t *in[STDO_MAX_KERNEL];
-    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const uint8_t *at = layer->packed;
-    for (size_t v = 0; v < s.vectors; v += 2) {
-        const size_t vectors = block_vectors(&s, v);
-        const block *b = (const block *)(const void *)at;
-        uint8_t *to = (uint8_t *)out + v * LANES;
-        if (s.split == 4)
-            hidden_split4(&s, in, width, b, shift, to, out_pixel);
-        else if (s.split == 2)
-            hidden_split2(&s, in, width, b, shift, to, out_pixel);
-        else if (vectors == 2)
-            hidden_block(&s, in, width, b, 2, shift, to, out_pixel);
-        else
-            hidden_block(&s, in, width, b, 1, shift, to, out_pixel);
-        at += block_bytes(&s, vectors);
+    uint8_t tall[TALL_BYTES];
+    for (size_t x = 0, part; x < width; x += part) {
+        part = next_rows(&s, rows, width, x, in, tall);
+        hidden_rows(layer, &s, in, part, (uint8_t *)out + x * pixel_bytes(layer->out));
     }
 }
 
@@ -319,7 +269,7 @@ STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x
                            size_t stride)
 {
     v512 sum[PIXELS * 2];
-    convolve(s, rows, x * s->pixel, b, pixels, vectors, 1, shift, sum);
+    convolve(s, rows, x, b, pixels, vectors, 1, shift, sum);
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 2) {
         STDO_UNROLL
@@ -375,28 +325,37 @@ static void last_split4(const shape *s, const uint8_t *const rows[], size_t widt
     }
 }
 
+static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, size_t scale,
+                      int16_t *residual, size_t stride)
+{
+    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const uint8_t *at = layer->packed;
+    for (size_t v = 0; v < s->vectors; v += 2) {
+        const size_t vectors = block_vectors(s, v);
+        const block *b = (const block *)(const void *)at;
+        if (s->split == 4)
+            last_split4(s, rows, width, b, layer->out, shift, scale, residual, stride);
+        else if (vectors == 2 && scale == 4)
+            last_block(s, rows, width, b, 2, v, layer->out, shift, 4, residual, stride);
+        else if (vectors == 2)
+            last_block(s, rows, width, b, 2, v, layer->out, shift, scale, residual, stride);
+        else if (scale == 4)
+            last_block(s, rows, width, b, 1, v, layer->out, shift, 4, residual, stride);
+        else
+            last_block(s, rows, width, b, 1, v, layer->out, shift, scale, residual, stride);
+        at += block_bytes(s, vectors);
+    }
+}
+
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
     const shape s = shape_of(layer);
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
     const uint8_t *in[STDO_MAX_KERNEL];
-    for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const uint8_t *at = layer->packed;
-    for (size_t v = 0; v < s.vectors; v += 2) {
-        const size_t vectors = block_vectors(&s, v);
-        const block *b = (const block *)(const void *)at;
-        if (s.split == 4)
-            last_split4(&s, in, width, b, layer->out, shift, scale, residual, stride);
-        else if (vectors == 2 && scale == 4)
-            last_block(&s, in, width, b, 2, v, layer->out, shift, 4, residual, stride);
-        else if (vectors == 2)
-            last_block(&s, in, width, b, 2, v, layer->out, shift, scale, residual, stride);
-        else if (scale == 4)
-            last_block(&s, in, width, b, 1, v, layer->out, shift, 4, residual, stride);
-        else
-            last_block(&s, in, width, b, 1, v, layer->out, shift, scale, residual, stride);
-        at += block_bytes(&s, vectors);
+    uint8_t tall[TALL_BYTES];
+    for (size_t x = 0, part; x < width; x += part) {
+        part = next_rows(&s, rows, width, x, in, tall);
+        last_rows(layer, &s, in, part, scale, residual + x * scale, stride);
     }
 }
 

@@ -34,17 +34,15 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
     }
 }
 
-/* B of 32 lr pixels for one phase. Sums of even and odd pixels are made apart: they are 32 bits wide. */
-STDO_INLINE v512 base_phase(const int16_t *v, const stdo_phase *phase)
+/* B of 32 lr pixels for one phase, from its four vectors of v, each one sample on. Sums of even and odd pixels are made
+   apart: they are 32 bits wide. */
+STDO_INLINE v512 base_phase(const v512 *f, const stdo_phase *phase)
 {
     const v512 rounding = _mm512_set1_epi32((128 << 14) + 128 + (32 << 8));
-    const int16_t *f = v + 1 + phase->offset;
     const v512 tap01 = _mm512_set1_epi32((int32_t)((uint32_t)phase->tap[1] << 16 | (uint16_t)phase->tap[0]));
     const v512 tap23 = _mm512_set1_epi32((int32_t)((uint32_t)phase->tap[3] << 16 | (uint16_t)phase->tap[2]));
-    v512 even = _mm512_dpwssd_epi32(rounding, _mm512_loadu_si512(f), tap01);
-    v512 odd = _mm512_dpwssd_epi32(rounding, _mm512_loadu_si512(f + 1), tap01);
-    even = _mm512_dpwssd_epi32(even, _mm512_loadu_si512(f + 2), tap23);
-    odd = _mm512_dpwssd_epi32(odd, _mm512_loadu_si512(f + 3), tap23);
+    const v512 even = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(rounding, f[0], tap01), f[2], tap23);
+    const v512 odd = _mm512_dpwssd_epi32(_mm512_dpwssd_epi32(rounding, f[1], tap01), f[3], tap23);
     return _mm512_mask_blend_epi16(0xaaaaaaaa, _mm512_srli_epi32(even, 8), _mm512_slli_epi32(odd, 8));
 }
 
@@ -88,13 +86,16 @@ STDO_INLINE void interleave(v512 *base, size_t scale)
     }
 }
 
-STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size_t scale, const int16_t *residual,
-                                 size_t width, uint8_t *hr)
+/* The first `early` phases have the offset -1, the others 0: constants, so that all phases share five loads. */
+STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size_t scale, size_t early,
+                                 const int16_t *residual, size_t width, uint8_t *hr)
 {
     for (size_t x = 0; x < width; x += STEP * scale, v += STEP) {
-        v512 base[4];
+        v512 f[5], base[4];
         STDO_UNROLL
-        for (size_t r = 0; r < scale; r++) base[r] = base_phase(v, &phase[r]);
+        for (size_t i = 0; i < 5; i++) f[i] = _mm512_loadu_si512(v + i);
+        STDO_UNROLL
+        for (size_t r = 0; r < scale; r++) base[r] = base_phase(r < early ? f : f + 1, &phase[r]);
         interleave(base, scale);
         STDO_UNROLL
         for (size_t r = 0; r < scale; r++) {
@@ -108,10 +109,15 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
                    uint8_t *hr)
 {
     switch (scale) {
-    case 1: hr_row_at_scale(v, phase, 1, residual, width, hr); break;
-    case 2: hr_row_at_scale(v, phase, 2, residual, width, hr); break;
-    case 3: hr_row_at_scale(v, phase, 3, residual, width, hr); break;
-    default: hr_row_at_scale(v, phase, 4, residual, width, hr); break;
+    case 1: hr_row_at_scale(v, phase, 1, 0, residual, width, hr); break;
+    case 2: hr_row_at_scale(v, phase, 2, 1, residual, width, hr); break;
+    case 3: hr_row_at_scale(v, phase, 3, 1, residual, width, hr); break;
+    default:
+        if (phase[1].offset < 0)
+            hr_row_at_scale(v, phase, 4, 2, residual, width, hr);
+        else
+            hr_row_at_scale(v, phase, 4, 1, residual, width, hr);
+        break;
     }
 }
 
