@@ -1,11 +1,12 @@
 # make demo: the whole road once, on a clip that is drawn here. make test: everything the tests need, and all of them.
+# make test-arm: the ARM kernels under qemu (apt install qemu-user gcc-aarch64-linux-gnu clang).
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-arm lint clean
 
-$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.c csrc/*.h)
+$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.[ch] csrc/*/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@
@@ -18,7 +19,10 @@ demo: $(VENV)/installed
 	@echo "demo.mkv plays anywhere; demo-hr.mp4 is it upscaled; demo.png shows bicubic, stdo and source side by side"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -rs
+
+test-arm: $(VENV)/installed
+	STDO_TEST_ARM=1 $(BIN)/python -m pytest tests/test_arm.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

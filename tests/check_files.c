@@ -1,10 +1,13 @@
-/* Opens each file named on the command line, upscales all its frames from planes of noise, and prints one line: the
-   status and the crc of what came out. Every buffer is a block of its own of the exact size, so that a sanitizer sees the
-   first byte beyond it. */
+/* Opens each sidecar named on the command line, upscales all its frames from planes of noise, and prints one line: the
+   status and the crc of what came out. With --vectors first, the frames come from the .lr file beside each sidecar (see
+   make_vectors.py), each call is given the frame before, and a line for each hr plane says name, frame, plane and crc.
+   Every buffer is a block of its own of the exact size, so that a sanitizer sees the first byte beyond it. The
+   environment's STDO_CPU says which tiers may run. */
 #include "stdo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static uint8_t *block(size_t size)
 {
@@ -17,7 +20,10 @@ static uint8_t *block(size_t size)
 static uint8_t *read_file(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0) abort();
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+        fprintf(stderr, "%s: cannot be read\n", path);
+        exit(2);
+    }
     *size = (size_t)ftell(file);
     uint8_t *data = block(*size);
     rewind(file);
@@ -26,54 +32,130 @@ static uint8_t *read_file(const char *path, size_t *size)
     return data;
 }
 
-static uint32_t upscale_all(const stdo_sidecar *sidecar)
+typedef struct frame {
+    uint8_t *plane[3];
+    size_t size[3];
+    ptrdiff_t stride[3];
+} frame;
+
+static frame new_frame(uint32_t width, uint32_t height, uint32_t colour)
+{
+    frame f;
+    for (uint32_t i = 0; i < 3; i++) {
+        const uint32_t half = i > 0 && colour == STDO_COLOUR_YUV420 ? 2 : 1;
+        f.stride[i] = (ptrdiff_t)((width + half - 1) / half);
+        f.size[i] = (size_t)f.stride[i] * ((height + half - 1) / half);
+        f.plane[i] = block(f.size[i]);
+    }
+    return f;
+}
+
+static stdo_const_image readable(const frame *f)
+{
+    stdo_const_image image;
+    for (int i = 0; i < 3; i++) {
+        image.plane[i] = f->plane[i];
+        image.stride[i] = f->stride[i];
+    }
+    return image;
+}
+
+static void free_frame(frame *f)
+{
+    for (int i = 0; i < 3; i++) free(f->plane[i]);
+}
+
+/* Upscales all frames; from `name` and `frames`, where they are not NULL. Returns the crc of all that came out. */
+static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const uint8_t *frames)
 {
     stdo_info info;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
-    stdo_const_image lr;
-    stdo_image hr;
-    size_t hr_size[3];
-    for (int i = 0; i < 3; i++) {
-        const uint32_t half = i > 0 && info.colour == STDO_COLOUR_YUV420 ? 2 : 1;
-        const uint32_t lr_width = (info.lr_width + half - 1) / half, hr_width = (info.hr_width + half - 1) / half;
-        lr.plane[i] = block((size_t)lr_width * ((info.lr_height + half - 1) / half));
-        lr.stride[i] = (ptrdiff_t)lr_width;
-        hr_size[i] = (size_t)hr_width * ((info.hr_height + half - 1) / half);
-        hr.plane[i] = block(hr_size[i]);
-        hr.stride[i] = (ptrdiff_t)hr_width;
+    frame lr[2], hr = new_frame(info.hr_width, info.hr_height, info.colour);
+    uint8_t *labels[2], *scratch = block(stdo_scratch_size(sidecar));
+    for (int i = 0; i < 2; i++) {
+        lr[i] = new_frame(info.lr_width, info.lr_height, info.colour);
+        labels[i] = block((size_t)info.columns * info.rows);
     }
-    uint8_t *labels = block((size_t)info.columns * info.rows), *scratch = block(stdo_scratch_size(sidecar));
+    stdo_image target;
+    for (int i = 0; i < 3; i++) {
+        target.plane[i] = hr.plane[i];
+        target.stride[i] = hr.stride[i];
+    }
     stdo_map *map;
     if (stdo_map_new(sidecar, &map) != STDO_OK) abort();
 
     uint32_t crc = 0, segment = 0;
-    for (uint32_t frame = 0; frame < info.frames; frame++) {
-        stdo_segment_info now;
-        while (stdo_get_segment(sidecar, segment, &now) == STDO_OK && now.first_frame + now.frames <= frame) segment++;
-        if (stdo_map_read(map, frame, labels) != STDO_OK) abort();
-        for (uint32_t row = 0; row < info.rows; row++)
-            if (stdo_upscale_rows(sidecar, segment, labels, &lr, &hr, NULL, row, row + 1, scratch, NULL) != STDO_OK) abort();
-        for (int i = 0; i < 3; i++) crc = stdo_crc32(crc, hr.plane[i], hr_size[i]);
+    stdo_previous previous;
+    for (uint32_t number = 0; number < info.frames; number++) {
+        const int now = (int)(number % 2);
+        stdo_segment_info at;
+        while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= number) segment++;
+        if (stdo_map_read(map, number, labels[now]) != STDO_OK) abort();
+        for (int i = 0; frames != NULL && i < 3; i++) {
+            memcpy(lr[now].plane[i], frames, lr[now].size[i]);
+            frames += lr[now].size[i];
+        }
+        const stdo_const_image source = readable(&lr[now]);
+        const uint32_t step = frames != NULL ? info.rows : 1;
+        for (uint32_t row = 0; row < info.rows; row += step)
+            if (stdo_upscale_rows(sidecar, segment, labels[now], &source, &target,
+                                  frames != NULL && number > 0 ? &previous : NULL, row, row + step, scratch,
+                                  NULL) != STDO_OK)
+                abort();
+        previous = (stdo_previous){segment, labels[now], source, readable(&hr)};
+        for (int i = 0; i < 3; i++) {
+            crc = stdo_crc32(crc, hr.plane[i], hr.size[i]);
+            if (name != NULL)
+                printf("%s %u %d %08x\n", name, (unsigned)number, i, (unsigned)stdo_crc32(0, hr.plane[i], hr.size[i]));
+        }
     }
     stdo_map_free(map);
     free(scratch);
-    free(labels);
-    for (int i = 0; i < 3; i++) {
-        free((void *)lr.plane[i]);
-        free(hr.plane[i]);
+    free_frame(&hr);
+    for (int i = 0; i < 2; i++) {
+        free(labels[i]);
+        free_frame(&lr[i]);
     }
     return crc;
 }
 
+static int print_vector(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    char text[4096], *dot;
+    size_t size, lr_size;
+    if (strlen(path) >= sizeof text) return 0;
+    uint8_t *data = read_file(path, &size);
+    stdo_sidecar *sidecar;
+    if (stdo_open_memory(data, size, getenv("STDO_CPU"), &sidecar) != STDO_OK) return 0;
+    strcpy(text, path);
+    if ((dot = strrchr(text, '.')) == NULL) return 0;
+    strcpy(dot, ".lr");
+    uint8_t *frames = read_file(text, &lr_size);
+    strcpy(text, name);
+    *strrchr(text, '.') = '\0';
+    upscale_all(sidecar, text, frames);
+    stdo_close(sidecar);
+    free(frames);
+    free(data);
+    return 1;
+}
+
 int main(int count, char **paths)
 {
-    for (int i = 1; i < count; i++) {
+    const int vectors = count > 1 && strcmp(paths[1], "--vectors") == 0;
+    for (int i = 1 + vectors; i < count; i++) {
+        if (vectors) {
+            if (!print_vector(paths[i])) return 1;
+            continue;
+        }
         size_t size;
         uint8_t *data = read_file(paths[i], &size);
         stdo_sidecar *sidecar;
         const stdo_status status = stdo_open_memory(data, size, getenv("STDO_CPU"), &sidecar);
         free(data);
-        printf("%s %08x\n", stdo_status_string(status), status == STDO_OK ? (unsigned)upscale_all(sidecar) : 0);
+        printf("%s %08x\n", stdo_status_string(status),
+               status == STDO_OK ? (unsigned)upscale_all(sidecar, NULL, NULL) : 0);
         stdo_close(sidecar);
     }
     return 0;

@@ -1,0 +1,55 @@
+/* The parts of check_kernels.c: blocks of memory with guards, and one function for each kernel. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "kernels.h"
+
+#include <stdio.h>
+
+/* Checks a table of kernels against the plain one; returns where they agree, and calls `fail` where they do not. */
+typedef void check_function(const stdo_kernels *kernels, int quick);
+
+check_function check_int8_load, check_int8_hidden, check_int8_last;
+check_function check_float32_load, check_float32_hidden, check_float32_last;
+check_function check_base_vertical, check_hr_row, check_int8_frame, check_float32_frame;
+
+/* Runs a check from a seed. Returns 1, or 0 with what went wrong in `report`, a fault among it. */
+int passes(check_function *check, const stdo_kernels *kernels, uint64_t seed, int quick, char *report, size_t size);
+
+/* Applies checks to kernels that are wrong on purpose. Returns 1 if each is caught. */
+int self_test(int quick);
+
+/* ---- For the checks ---- */
+
+/* What is being run, for the report. */
+void describe(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Ends the check. */
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint32_t random_bits(void);
+uint32_t random_below(uint32_t limit);
+int32_t random_between(int32_t low, int32_t high); /* both included */
+double random_unit(void);                          /* 0 <= value < 1 */
+
+/* A block of `size` bytes of garbage. Whatever the kernels write just before or after it is noticed when it is released; a
+   little further on, and for alignment 1 from the first byte after it, there is no memory at all. */
+void *block(const char *name, size_t size, size_t alignment);
+
+/* Takes part of a block back: it must keep its content. */
+void guard(void *bytes, size_t size);
+
+/* Blocks are released in the reverse order of their making: all since `blocks_in_use` gave `mark`. */
+size_t blocks_in_use(void);
+void release_blocks(size_t mark);
+
+/* ---- Rows and layers, in conv.c ---- */
+
+typedef enum number { INT8, FLOAT32 } number;
+
+/* The convolutions of one kind in a table, and a layer with random weights whose outputs are seldom clamped. */
+const stdo_conv *conv_of(const stdo_kernels *kernels, number kind);
+stdo_layer natural_layer(number kind, uint32_t kernel, uint32_t in, uint32_t out, int is_last);
+void pack_layer(const stdo_conv *conv, stdo_layer *layer);
+
+#endif

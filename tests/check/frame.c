@@ -1,0 +1,111 @@
+/* Whole nets: a frame in rectangles by one table against the whole frame by the plain one. */
+#include "check.h"
+#include "net.h"
+
+#include <string.h>
+
+/* Nets whose rows meet every kind of layer in real surroundings: halos past all four edges, rows that slide. */
+static stdo_net random_net(number kind, const stdo_conv *conv, uint32_t planes, uint32_t scale, stdo_layer *layer)
+{
+    stdo_net net = {.layers = 1 + random_below(4), .layer = layer};
+    uint32_t in = planes;
+    if (random_below(8) == 0) net.layers = STDO_MAX_LAYERS;
+    for (uint32_t l = 0; l < net.layers; l++) {
+        const int is_last = l + 1 == net.layers;
+        const uint32_t channels = 1 + random_below(kind == INT8 && net.layers < 4 ? 36 : 6);
+        const uint32_t kernel = 1 + 2 * random_below(l == 0 ? 5 : net.layers == STDO_MAX_LAYERS ? 2 : 3);
+        layer[l] = natural_layer(kind, kernel, in, is_last ? planes * scale * scale : channels, is_last);
+        in = layer[l].out;
+    }
+    stdo_net_measure(&net, conv, 8);
+    return net;
+}
+
+static void run_rect(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
+                     uint32_t planes, uint32_t scale, const stdo_rect *rect)
+{
+    const size_t mark = blocks_in_use();
+    const uint32_t width = rect->x1 - rect->x0;
+    uint8_t *memory = block("net memory", stdo_net_room(net, conv, planes, scale, width), STDO_ALIGNMENT);
+    int16_t *v = block("v", stdo_base_room(width) * sizeof(int16_t), STDO_ALIGNMENT);
+    stdo_net_run(net, kernels, conv, plane, planes, rect, scale, v, memory);
+    release_blocks(mark);
+}
+
+static void run_tiled(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
+                      uint32_t planes, uint32_t scale)
+{
+    stdo_rect r = {0, 0, 0, 0};
+    for (; r.y0 < plane->lr_height; r.y0 = r.y1) {
+        r.y1 = r.y0 + 1 + random_below(plane->lr_height - r.y0);
+        for (r.x0 = 0; r.x0 < plane->lr_width; r.x0 = r.x1) {
+            r.x1 = r.x0 + 1 + random_below(plane->lr_width - r.x0);
+            run_rect(net, kernels, conv, plane, planes, scale, &r);
+        }
+    }
+}
+
+/* A plane with rows `gap` bytes apart, from top to bottom or the other way, in a block of exact size. */
+static uint8_t *plane_block(const char *name, uint32_t width, uint32_t height, int guarded, ptrdiff_t *stride)
+{
+    const size_t step = width + random_below(20);
+    uint8_t *bytes = block(name, step * (height - 1) + width, 1);
+    for (size_t y = 0; guarded && y + 1 < height; y++) guard(bytes + y * step + width, step - width);
+    *stride = (ptrdiff_t)step;
+    if (random_below(4) != 0) return bytes;
+    *stride = -*stride;
+    return bytes + step * (height - 1);
+}
+
+static void check_frame(const stdo_kernels *kernels, number kind, int quick)
+{
+    stdo_kernels plain;
+    stdo_kernels_c(&plain);
+    for (int i = 0; i < (quick ? 8 : 24); i++) {
+        const uint32_t planes = random_below(2) ? 3 : 1, scale = 1 + random_below(4), most = kind == INT8 ? 48 : 20;
+        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2)};
+        shared.hr_width = shared.lr_width * scale - random_below(2 * scale);
+        shared.hr_height = shared.lr_height * scale - random_below(2 * scale);
+        stdo_layer layer[2][STDO_MAX_LAYERS];
+        stdo_net net[2];
+        net[0] = random_net(kind, conv_of(&plain, kind), planes, scale, layer[0]);
+        describe("case %d: %u x %u, scale %u, planes %u, layers %u, halo %u, first kernel %u", i, shared.lr_width,
+                 shared.lr_height, scale, planes, net[0].layers, net[0].halo, layer[0]->kernel);
+        net[1] = net[0];
+        net[1].layer = memcpy(layer[1], layer[0], sizeof layer[0]);
+        stdo_plane plane[2][STDO_MAX_PLANES];
+        for (uint32_t p = 0; p < planes; p++) {
+            ptrdiff_t stride;
+            const uint8_t *lr = plane_block("lr", shared.lr_width, shared.lr_height, 0, &stride);
+            for (int t = 0; t < 2; t++) {
+                plane[t][p] = shared;
+                plane[t][p].lr = lr;
+                plane[t][p].lr_stride = stride;
+                plane[t][p].hr = plane_block("hr", shared.hr_width, shared.hr_height, 1, &plane[t][p].hr_stride);
+            }
+        }
+        for (int t = 0; t < 2; t++) {
+            const stdo_kernels *table = t ? kernels : &plain;
+            const stdo_conv *conv = conv_of(table, kind);
+            for (uint32_t l = 0; l < net[t].layers; l++) pack_layer(conv, &layer[t][l]);
+            stdo_net_measure(&net[t], conv, 8);
+            const stdo_rect whole = {0, 0, shared.lr_width, shared.lr_height};
+            if (t == 0)
+                run_rect(&net[t], table, conv, plane[t], planes, scale, &whole);
+            else
+                run_tiled(&net[t], table, conv, plane[t], planes, scale);
+        }
+        for (uint32_t p = 0; p < planes; p++)
+            for (uint32_t y = 0; y < shared.hr_height; y++)
+                for (uint32_t x = 0; x < shared.hr_width; x++) {
+                    const int expected = plane[0][p].hr[(ptrdiff_t)y * plane[0][p].hr_stride + (ptrdiff_t)x];
+                    const int found = plane[1][p].hr[(ptrdiff_t)y * plane[1][p].hr_stride + (ptrdiff_t)x];
+                    if (expected != found)
+                        fail("plane %u, hr pixel %u, %u: expected %d, found %d", p, x, y, expected, found);
+                }
+        release_blocks(0);
+    }
+}
+
+void check_int8_frame(const stdo_kernels *kernels, int quick) { check_frame(kernels, INT8, quick); }
+void check_float32_frame(const stdo_kernels *kernels, int quick) { check_frame(kernels, FLOAT32, quick); }

@@ -1,0 +1,94 @@
+"""Writes tests/vectors: `python tests/make_vectors.py`.
+
+NAME.stdo is a sidecar, NAME.lr the planes of its lr frames one after the other, and hashes.txt has a line for each hr
+plane: name, frame, plane, and the crc32 of its bytes, as NumPy (stdo_min/reference.py) upscales it. Every tier, here
+and under qemu, must give the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+from samples import make_sidecar, random_labels, random_net
+
+from stdo_min import patchmap
+from stdo_min.kernels import plane_shapes
+from stdo_min.reference import upscale_frame
+from stdo_min.sidecar import Sidecar, read, write
+
+VECTORS = Path(__file__).parent / "vectors"
+CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames of each segment, nets, more fields
+    "d16-x4": (4, (53, 37), 20, [(5, 16), (3, 16)], 3, [2], 2, {"crop": (2, 5), "chroma": 1}),
+    "8-8-x2": (2, (61, 34), 11, [(5, 8), (3, 8)], 3, [3], 1, {}),
+    "odd-x3": (3, (29, 23), 9, [(9, 5), (1, 17), (3, 12)], 5, [2], 2, {"crop": (1, 3)}),
+    "segments-x4": (4, (40, 24), 8, [(3, 12)], 3, [2, 1, 2], 3, {"chroma": 1}),
+    "rgb-x2": (2, (24, 19), 8, [(3, 32)], 3, [2], 2, {"colour": 1}),
+    "restore-x1": (1, (45, 32), 16, [(5, 16), (3, 4)], 7, [2], 2, {}),
+}
+
+
+def lr_frames(rng: np.random.Generator, sidecar: Sidecar) -> list[tuple[np.ndarray, ...]]:
+    """Planes with waves, edges and noise; from one frame to the next only a part moves."""
+    frames = []
+    shapes = plane_shapes(sidecar.lr_width, sidecar.lr_height, sidecar.colour)
+    still = [rng.integers(-20, 21, shape) for shape in shapes]
+    for frame in range(sidecar.frames):
+        planes = []
+        for shape, noise in zip(shapes, still, strict=True):
+            y, x = np.mgrid[: shape[0], : shape[1]]
+            wave = 128 + 90 * np.sin(x / 5) * np.cos(y / 4) + 200 * (x + y > 40 + 3 * frame) - 100 * (x % 11 == 3)
+            planes.append(np.clip(wave + noise, 0, 255).astype(np.uint8))
+        frames.append(tuple(planes))
+    return frames
+
+
+def hashes(sidecar: Sidecar, frames: list[tuple[np.ndarray, ...]], upscale) -> list[tuple[int, int, int]]:
+    """Return (frame, plane, crc32) of every hr plane; upscale gets (segment, labels, lr planes)."""
+    found, number = [], 0
+    for index, segment in enumerate(sidecar.segments):
+        grid = (segment.frames, sidecar.rows, sidecar.columns)
+        for labels in patchmap.decode(segment.map_data, *grid, len(segment.nets)):
+            hr = upscale(index, labels, frames[number])
+            found += [(number, plane, zlib.crc32(np.ascontiguousarray(pixels))) for plane, pixels in enumerate(hr)]
+            number += 1
+    return found
+
+
+def read_frames(sidecar: Sidecar, data: bytes) -> list[tuple[np.ndarray, ...]]:
+    """Return the frames that a .lr file holds."""
+    shapes = plane_shapes(sidecar.lr_width, sidecar.lr_height, sidecar.colour)
+    frames, at = [], 0
+    for _ in range(sidecar.frames):
+        planes = []
+        for shape in shapes:
+            planes.append(np.frombuffer(data, np.uint8, shape[0] * shape[1], at).reshape(shape))
+            at += shape[0] * shape[1]
+        frames.append(tuple(planes))
+    return frames
+
+
+def reference_hashes(sidecar: Sidecar, frames: list[tuple[np.ndarray, ...]]) -> list[tuple[int, int, int]]:
+    """Return what NumPy gives."""
+    return hashes(sidecar, frames, lambda index, labels, lr: upscale_frame(sidecar, index, labels, lr))
+
+
+if __name__ == "__main__":
+    VECTORS.mkdir(exist_ok=True)
+    lines = []
+    for seed, (name, (scale, size, patch, hidden, last, lengths, nets, more)) in enumerate(CASES.items()):
+        rng = np.random.default_rng(seed)
+        planes = 3 if more.get("colour") else 1
+        segments = [
+            (tuple(random_net(rng, scale, hidden, last, planes) for _ in range(nets)),
+             random_labels(rng, frames, size, patch, nets))
+            for frames in lengths
+        ]  # fmt: skip
+        data = write(make_sidecar(scale, size, patch, segments, **more))
+        sidecar = read(data)
+        frames = lr_frames(rng, sidecar)
+        (VECTORS / f"{name}.stdo").write_bytes(data)
+        (VECTORS / f"{name}.lr").write_bytes(b"".join(plane.tobytes() for frame in frames for plane in frame))
+        lines += [f"{name} {frame} {plane} {crc:08x}" for frame, plane, crc in reference_hashes(sidecar, frames)]
+    (VECTORS / "hashes.txt").write_text("\n".join(lines) + "\n")

@@ -1,0 +1,199 @@
+"""Every tier: its kernels against the plain ones (check_kernels.c), conformance vectors, and how a tier is chosen."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
+from samples import random_frame
+
+from stdo_min.kernels import StdoError, Upscaler
+from stdo_min.resample import base
+from stdo_min.sidecar import read
+
+CSRC = Path(__file__).parent.parent / "csrc"
+SOURCES = sorted(CSRC.rglob("*.c"))
+CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).parent / "check").glob("*.c"))]
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+FLAGS = ["-std=c11", "-ffp-contract=off", "-I", CSRC]
+TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]
+KERNELS = ["int8_load", "int8_hidden", "int8_last", "float32_load", "float32_hidden", "float32_last", "base_vertical",
+           "hr_row", "int8_frame", "float32_frame"]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def check_kernels(tmp_path_factory):
+    """The program, built as the extension is."""
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    program = tmp_path_factory.mktemp("check") / "check_kernels"
+    subprocess.run([COMPILERS[0], "-O3", *FLAGS, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    return program
+
+
+def said(program, *arguments, **more):
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, **more)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel(check_kernels, kernel, tier):
+    done = subprocess.run([check_kernels, kernel, tier], capture_output=True, text=True)
+    if done.returncode == 2 and done.stdout.startswith("skip: "):
+        pytest.skip(f"{tier}: {done.stdout.strip().removeprefix('skip: ')}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].split() == [kernel, tier, "ok"]
+
+
+def test_the_list_is_complete(check_kernels):
+    listed = {tuple(line.split()[:2]) for line in said(check_kernels, "--list")}
+    assert listed == {(kernel, tier) for kernel in KERNELS for tier in TIERS}
+
+
+def test_wrong_kernels_are_found(check_kernels):
+    lines = said(check_kernels, "--self-test")
+    assert len(lines) > 20 and all(line.startswith("caught ") for line in lines)
+
+
+@pytest.mark.skipif("clang" not in COMPILERS, reason="no clang")
+def test_kernels_by_clang(tmp_path):
+    program = tmp_path / "check_kernels"
+    subprocess.run(["clang", "-O3", *FLAGS, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    assert not [line for line in said(program, "--quick") if not line.endswith("ok") and "skip" not in line]
+
+
+def test_kernels_under_the_sanitizers(tmp_path):
+    if not COMPILERS:
+        pytest.skip("no C compiler")
+    program = tmp_path / "check_kernels"
+    command = [COMPILERS[0], "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", *FLAGS]
+    empty = tmp_path / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+    if subprocess.run([*command, empty, "-o", program], capture_output=True).returncode != 0:
+        pytest.skip(f"{COMPILERS[0]} has no sanitizers")
+    subprocess.run([*command, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    # Leak checking needs ptrace, which sandboxes forbid.
+    said(program, "--quick", env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+
+
+# ---- Conformance vectors ----
+
+
+def vector(name):
+    data = (VECTORS / f"{name}.stdo").read_bytes()
+    sidecar = read(data)
+    lines = (VECTORS / "hashes.txt").read_text().split("\n")
+    expected = [line.split()[1:] for line in lines if line.startswith(f"{name} ")]
+    return data, sidecar, read_frames(sidecar, (VECTORS / f"{name}.lr").read_bytes()), expected
+
+
+def as_text(found):
+    return [[str(frame), str(plane), f"{crc:08x}"] for frame, plane, crc in found]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numpy_gives_the_hashes(name):
+    _, sidecar, frames, expected = vector(name)
+    assert as_text(reference_hashes(sidecar, frames)) == expected
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("name", CASES)
+def test_tier_gives_the_hashes(name, tier):
+    data, sidecar, frames, expected = vector(name)
+    upscaler = Upscaler(data, tier)
+    if upscaler.tier != tier:
+        pytest.skip(f"this CPU or build has no {tier}")
+    assert as_text(hashes(sidecar, frames, upscaler.upscale)) == expected
+
+
+# ---- Which tier runs ----
+
+
+def test_the_best_tier_is_chosen_and_words_only_take_away(check_kernels, monkeypatch):
+    data = (VECTORS / "8-8-x2.stdo").read_bytes()
+    listed = [line.split() for line in said(check_kernels, "--list")]
+    runs = [tier for kernel, tier, *result in listed if kernel == "hr_row" and result == ["run"]]
+    monkeypatch.delenv("STDO_CPU", raising=False)
+    assert Upscaler(data).tier == runs[-1]
+    for allowed in TIERS:
+        assert Upscaler(data, allowed).tier == (allowed if allowed in runs else "c")
+    assert Upscaler(data, ",".join(TIERS)).tier == runs[-1]
+    monkeypatch.setenv("STDO_CPU", "c")
+    assert Upscaler(data).tier == "c"
+    assert Upscaler(data, "").tier == runs[-1]
+
+
+@pytest.mark.parametrize("words", ["sse", "AVX2", "c,", ",c", "avx2 ", "avx", "c,x"])
+def test_unknown_tiers_are_refused(monkeypatch, words):
+    monkeypatch.setenv("STDO_CPU", words)
+    with pytest.raises(StdoError, match=f"STDO_CPU={words}: unknown tier: use c, avx2") as caught:
+        Upscaler((VECTORS / "8-8-x2.stdo").read_bytes())
+    assert caught.value.status == "STDO_ERROR_TIER"
+
+
+# ---- Float nets ----
+
+
+def float_net(rng, planes, scale, hidden):
+    layers, inputs = [], planes
+    for kernel, out in [*hidden, (3, planes * scale * scale)]:
+        weight = rng.normal(0, 1 / np.sqrt(kernel * kernel * inputs), (out, kernel, kernel, inputs))
+        layers.append((weight.astype(np.float32), rng.normal(0, 1, out).astype(np.float32)))
+        inputs = out
+    layers[-1] = tuple(array * np.float32(0.3) for array in layers[-1])
+    return layers
+
+
+def float64_planes(layers, scale, lr):
+    """The net and the base in float64, before rounding to pixels."""
+    halo = sum(weight.shape[1] // 2 for weight, _ in layers)
+    u = np.pad(np.stack(lr), ((0, 0), (halo, halo), (halo, halo)), "edge").transpose(1, 2, 0).astype(np.float64)
+    for number, (weight, bias) in enumerate(layers):
+        kernel = weight.shape[1]
+        windows = np.lib.stride_tricks.sliding_window_view(u, (kernel, kernel), (0, 1))
+        u = np.einsum("yxiab,oabi->yxo", windows, weight) + bias
+        if number + 1 < len(layers):
+            u = np.maximum(u, 0)
+    height, width, planes = *lr[0].shape, len(lr)
+    shuffled = u.reshape(height, width, planes, scale, scale).transpose(2, 0, 3, 1, 4)
+    residual = shuffled.reshape(planes, height * scale, width * scale)
+    return np.clip((np.stack([base(plane, scale) for plane in lr]) - 32) / 64 + residual, 0, 255)
+
+
+@pytest.mark.parametrize(("colour", "scale", "hidden"), [
+    (0, 4, [(5, 16), (3, 16)]), (1, 2, [(3, 20), (3, 7)]), (1, 4, [(3, 33)]), (0, 1, []), (0, 3, [(1, 1), (9, 40)]),
+])  # fmt: skip
+def test_float_tiers_agree_and_are_near_float64(colour, scale, hidden):
+    rng = np.random.default_rng(scale)
+    layers = float_net(rng, 3 if colour else 1, scale, hidden)
+    lr = random_frame(rng, 41, 26, colour)
+    found = {}
+    for tier in TIERS:
+        upscaler = Upscaler.of_floats(layers, scale, colour, (41, 26), tier)
+        if upscaler.tier == tier:
+            labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
+            found[tier] = upscaler.upscale(0, labels, lr)
+    for planes in found.values():
+        for plane, plain in zip(planes, found["c"], strict=True):
+            np.testing.assert_array_equal(plane, plain)
+    served = 3 if colour else 1
+    exact = float64_planes(layers, scale, lr[:served])
+    # Rounding to pixels is half a level; the residual's 64ths and float32 add a little.
+    assert np.abs(np.stack(found["c"][:served]) - exact).max() < 0.5 + 1 / 64
+
+
+def test_float_net_refuses_bad_shapes():
+    weight, bias = np.zeros((4, 3, 3, 1), np.float32), np.zeros(4, np.float32)
+    for layers, scale in ([(weight, bias)], 3), ([], 2), ([(weight[:, :2, :2], bias)], 2), ([(weight, bias)] * 9, 2):
+        with pytest.raises(StdoError) as caught:
+            Upscaler.of_floats(layers, scale, 0, (16, 16))
+        assert caught.value.status == "STDO_ERROR_NET"
+    with pytest.raises(StdoError) as caught:
+        Upscaler.of_floats([(weight, bias)], 2, 0, (7, 16))
+    assert caught.value.status == "STDO_ERROR_HEADER"
