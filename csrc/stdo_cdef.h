@@ -52,8 +52,9 @@ typedef struct stdo_segment_info {
 } stdo_segment_info;
 
 /* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB planes
-   R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row to the row below, which may be negative. Nothing is
-   asked of alignment or padding: only samples inside the planes are touched. */
+   R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row to the
+   row below, which may be negative. Nothing is asked of alignment or padding: only samples inside the planes are
+   touched. */
 typedef struct stdo_image {
     uint8_t *plane[3];
     ptrdiff_t stride[3];
@@ -80,7 +81,8 @@ typedef struct stdo_statistics {
 
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may free
    them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon, neon_dot,
-   neon_i8mm; c may always), of which the best that this CPU has is taken; NULL or "" allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
+   neon_i8mm; c always may, and neon with the two after it), of which the best that this CPU has is taken; NULL or ""
+   allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
 stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
 
 /* One layer of a float net: a square kernel of odd side 1..9, 1..64 channels, `weight` as [channels][row][column][in]. */

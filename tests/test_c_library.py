@@ -62,7 +62,7 @@ def upscaled_crc(upscaler):
 
 def test_corpus_under_the_sanitizers(tmp_path):
     program = tmp_path / "check_files"
-    flags = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-I", CSRC]
+    flags = ["-std=c11", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-I", CSRC]
     command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *SOURCES, "-o", program, "-lm"]
     empty = tmp_path / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")

@@ -71,7 +71,7 @@ def test_kernels_under_the_sanitizers(tmp_path):
     if not COMPILERS:
         pytest.skip("no C compiler")
     program = tmp_path / "check_kernels"
-    command = [COMPILERS[0], "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", *FLAGS]
+    command = [COMPILERS[0], "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", *FLAGS]
     empty = tmp_path / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([*command, empty, "-o", program], capture_output=True).returncode != 0:

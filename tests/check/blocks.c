@@ -73,6 +73,10 @@ void describe(const char *format, ...)
     va_end(arguments);
 }
 
+#ifdef SANITIZED
+void __asan_on_error(void) { fprintf(stderr, "%s\n", shape); }
+#endif
+
 _Noreturn void fail(const char *format, ...)
 {
     const int length = snprintf(report_to, report_size, "%s: ", shape);
