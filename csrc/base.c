@@ -58,7 +58,7 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
     for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {
         uint8_t *hr = plane->hr + (ptrdiff_t)(y * scale + r) * plane->hr_stride + hr_x;
         vertical(kernels, plane, rect, y, &stdo_phases[0][scale - 1][r], v);
-        kernels->hr_row(v, stdo_phases[left][scale - 1], scale, residual == NULL ? NULL : residual + r * stride, visible,
-                        hr);
+        const int16_t *more = residual == NULL ? NULL : residual + r * stride;
+        kernels->hr_row(v, stdo_phases[left][scale - 1], scale, more, visible, hr);
     }
 }

@@ -28,8 +28,8 @@ const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y);
 /* int16 values that `v` below must have room for, for rectangles `width` wide. */
 size_t stdo_base_room(uint32_t width);
 
-/* Writes the `scale` hr rows of lr row y for the columns of a rectangle: the base, plus `residual` where it is not NULL,
-   whose rows lie `stride` apart. `left` says that the samples lie at the left, as chroma may. */
+/* Writes the `scale` hr rows of lr row y for the columns of a rectangle: the base, plus `residual` where it is not
+   NULL, whose rows lie `stride` apart. `left` says that the samples lie at the left, as chroma may. */
 void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
                    uint32_t scale, int left, const int16_t *residual, size_t stride, int16_t *v);
 

@@ -1,4 +1,4 @@
-/* Which tiers this CPU runs, and the table of kernels for the best of them. Words and masks can only take tiers away. */
+/* Which tiers this CPU runs, and the table of kernels for the best of them. Words can only take tiers away. */
 #include "kernels.h"
 
 #include <string.h>

@@ -1,10 +1,10 @@
-/* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives its
-   bytes.
+/* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives
+   its bytes.
 
-   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; how a
-   byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes has
-   room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write that
-   far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
+   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; how
+   a byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes
+   has room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write
+   that far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
 #ifndef STDO_KERNELS_H
 #define STDO_KERNELS_H
 
@@ -81,7 +81,8 @@ typedef enum stdo_tier_index {
 const char *stdo_tier_name(stdo_tier_index tier);
 uint32_t stdo_cpu_tiers(void);
 
-/* The tiers that `words` names, separated by commas; NULL or "" is all; 0 for an unknown word. C is always among them. */
+/* The tiers that `words` names, separated by commas; NULL or "" is all; 0 for an unknown word. c is always among
+   them. */
 uint32_t stdo_tiers_named(const char *words);
 
 /* Fills the table from the plain kernels up to the best of these tiers that the CPU runs. */

@@ -78,8 +78,8 @@ static void int8_hidden(const stdo_layer *layer, const void *const rows[], size_
     }
 }
 
-static void int8_last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
-                      size_t stride)
+static void int8_last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale,
+                      int16_t *residual, size_t stride)
 {
     const size_t count = taps(layer);
     int16_t window[MAX_TAPS], q[STDO_MAX_CHANNELS];

@@ -9,7 +9,7 @@ enum { STDO_MAX_LAYERS = 8 };
 typedef struct stdo_net {
     uint32_t layers;
     uint32_t halo;              /* lr pixels read around a patch */
-    uint32_t strip;             /* lr pixels: no rectangle is to be wider, so that the rows between layers stay in cache */
+    uint32_t strip;             /* lr pixels: no rectangle is to be wider, or the rows between layers leave the cache */
     const stdo_layer *layer;    /* [layers] */
 } stdo_net;
 

@@ -1,5 +1,5 @@
-/* Checks and parses a sidecar. Two passes: the first checks every field in the order of FORMAT.md and adds up the memory
-   that the second fills, so nothing is allocated for a file that is refused, and the second needs no checks. */
+/* Checks and parses a sidecar. Two passes: the first checks every field in the order of FORMAT.md and adds up the
+   memory that the second fills, so nothing is allocated for a file that is refused, and the second needs no checks. */
 #include "sidecar.h"
 
 #include <stdlib.h>
@@ -82,7 +82,8 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_
         if (end - p < LAYER_FIELDS) return STDO_ERROR_SEGMENT;
         const uint32_t kernel = p[0], out = p[1], shift = p[2], reserved = p[3];
         p += LAYER_FIELDS;
-        if (kernel % 2 == 0 || kernel > STDO_MAX_KERNEL || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 || reserved != 0)
+        if (kernel % 2 == 0 || kernel > STDO_MAX_KERNEL || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 ||
+            reserved != 0)
             return STDO_ERROR_NET;
         if (l == layers - 1 && out != net_planes(info) * info->scale * info->scale) return STDO_ERROR_NET;
 

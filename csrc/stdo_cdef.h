@@ -51,9 +51,9 @@ typedef struct stdo_segment_info {
     uint32_t net_bytes, map_bytes;
 } stdo_segment_info;
 
-/* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB planes
-   R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row to the
-   row below, which may be negative. Nothing is asked of alignment or padding: only samples inside the planes are
+/* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB
+   planes R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row
+   to the row below, which may be negative. Nothing is asked of alignment or padding: only samples inside the planes are
    touched. */
 typedef struct stdo_image {
     uint8_t *plane[3];
@@ -66,8 +66,8 @@ typedef struct stdo_const_image {
     ptrdiff_t stride[3];
 } stdo_const_image;
 
-/* What lets stdo_upscale_rows copy patches that did not change: the frame upscaled before, in the segment it was in. Where
-   `hr` is the very image that is written, what did not change is left alone. */
+/* What lets stdo_upscale_rows copy patches that did not change: the frame upscaled before, in the segment it was in.
+   Where `hr` is the very image that is written, what did not change is left alone. */
 typedef struct stdo_previous {
     uint32_t segment;
     const uint8_t *labels;
@@ -79,13 +79,14 @@ typedef struct stdo_statistics {
     uint64_t net, base, reused;
 } stdo_statistics;
 
-/* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may free
-   them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon, neon_dot,
-   neon_i8mm; c always may, and neon with the two after it), of which the best that this CPU has is taken; NULL or ""
-   allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
+/* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may
+   free them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon,
+   neon_dot, neon_i8mm; c always may, and neon with the two after it), of which the best that this CPU has is taken;
+   NULL or "" allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
 stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
 
-/* One layer of a float net: a square kernel of odd side 1..9, 1..64 channels, `weight` as [channels][row][column][in]. */
+/* One layer of a float net: a square kernel of odd side 1..9, 1..64 channels, `weight` as
+   [channels][row][column][in]. */
 typedef struct stdo_float_layer {
     uint32_t kernel, channels;
     const float *weight, *bias;
@@ -93,8 +94,8 @@ typedef struct stdo_float_layer {
 
 /* A float net in place of a sidecar, for comparisons: one segment with one net and no map. The net reads lr samples as
    0..255 and gives the residual in grey levels, which is rounded to 64ths and clamped to +-512; what is left of the
-   pixel's arithmetic is FORMAT.md's. All layers but the last end with ReLU; the last has planes * scale^2 channels. Every
-   tier gives the same bytes. Copies the weights; frees like stdo_open_memory. */
+   pixel's arithmetic is FORMAT.md's. All layers but the last end with ReLU; the last has planes * scale^2 channels.
+   Every tier gives the same bytes. Copies the weights; frees like stdo_open_memory. */
 stdo_status stdo_open_float(uint32_t colour, uint32_t scale, uint32_t patch, uint32_t lr_width, uint32_t lr_height,
                             const stdo_float_layer *layers, uint32_t count, const char *tiers, stdo_sidecar **out);
 
@@ -113,18 +114,19 @@ stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out);
 /* NULL is allowed; the sidecar may be closed already. */
 void stdo_map_free(stdo_map *map);
 
-/* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes only
-   the frames between; going back, or into another segment, decodes from the start of the segment. Allocates nothing. */
+/* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes
+   only the frames between; going back, or into another segment, decodes from the start of the segment. Allocates
+   nothing. */
 stdo_status stdo_map_read(stdo_map *map, uint32_t frame, uint8_t *labels);
 
 /* Bytes of scratch memory that one call of stdo_upscale_rows needs; the same for the life of the sidecar. */
 size_t stdo_scratch_size(const stdo_sidecar *sidecar);
 
-/* Upscales the patch rows row_begin..row_end-1 of one frame of a segment. `labels` are those of the whole frame, `lr` and
-   `hr` whole frames of lr_width x lr_height and hr_width x hr_height. Ranges that partition the rows partition the hr
-   samples too, so threads may share a frame, each with a range and scratch of its own. `scratch` may have any alignment
-   and content. Allocates nothing; where it fails, `hr` is untouched. `lr` and `hr` must not overlap. `previous` may be
-   NULL, and changes no pixel; `statistics` may be NULL. */
+/* Upscales the patch rows row_begin..row_end-1 of one frame of a segment. `labels` are those of the whole frame, `lr`
+   and `hr` whole frames of lr_width x lr_height and hr_width x hr_height. Ranges that partition the rows partition the
+   hr samples too, so threads may share a frame, each with a range and scratch of its own. `scratch` may have any
+   alignment and content. Allocates nothing; where it fails, `hr` is untouched. `lr` and `hr` must not overlap.
+   `previous` may be NULL, and changes no pixel; `statistics` may be NULL. */
 stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
                               const stdo_const_image *lr, const stdo_image *hr, const stdo_previous *previous,
                               uint32_t row_begin, uint32_t row_end, void *scratch, stdo_statistics *statistics);

@@ -43,8 +43,8 @@ static size_t lay_out(const stdo_sidecar *sidecar, uint8_t *memory, job *j)
     return used;
 }
 
-/* The part of a plane that belongs to the patches of some columns and one row. An odd patch ends within a chroma sample:
-   rounding down at both ends gives each sample to exactly one patch. */
+/* The part of a plane that belongs to the patches of some columns and one row. An odd patch ends within a chroma
+   sample: rounding down at both ends gives each sample to exactly one patch. */
 static stdo_rect patch_rect(const stdo_info *info, const stdo_plane *plane, int is_chroma, uint32_t column,
                             uint32_t columns, uint32_t row)
 {

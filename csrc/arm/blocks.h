@@ -1,6 +1,6 @@
-/* The rows of a layer with SDOT or SMMLA, which define `convolve`: sums of `pixels` pixels and `vectors` vectors of outputs
-   from packed weights, and weight_bytes(layer, vectors). A layer's vectors are cut into blocks of four, and at the end
-   two or one: fewer vectors go with more pixels, so that the registers hold the same number of sums. */
+/* The rows of a layer with SDOT or SMMLA, which define `convolve`: sums of `pixels` pixels and `vectors` vectors of
+   outputs from packed weights, and weight_bytes(layer, vectors). A layer's vectors are cut into blocks of four, and at
+   the end two or one: fewer vectors go with more pixels, so that the registers hold the same number of sums. */
 
 /* A block: `vectors` stdo_finish, then weights as `pack_weights` lays them. */
 static size_t vectors_of(const stdo_layer *layer) { return (layer->out + LANES - 1) / LANES; }

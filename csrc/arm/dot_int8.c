@@ -1,10 +1,10 @@
 /* Integer convolutions with SDOT (ARMv8.2 dot product, cortex-a55, a75 and later).
 
-   A unit is four bytes of a row of activations. SDOT by element multiplies one unit out of a register that holds four of
-   them with 4 outputs x 4 weights, so activations are loaded 16 bytes at a time and never spread.
+   A unit is four bytes of a row of activations. SDOT by element multiplies one unit out of a register that holds four
+   of them with 4 outputs x 4 weights, so activations are loaded 16 bytes at a time and never spread.
 
-   Registers, of 32: 16 sums (4 pixels x 4 vectors of outputs, or 8 x 2, or 8 x 1), the activations of each pixel, and the
-   weights of a unit. */
+   Registers, of 32: 16 sums (4 pixels x 4 vectors of outputs, or 8 x 2, or 8 x 1), the activations of each pixel, and
+   the weights of a unit. */
 #include "kernels_arm.h"
 
 #if defined(__aarch64__)

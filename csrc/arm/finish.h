@@ -1,8 +1,8 @@
 /* What the integer convolutions of all ARM tiers share: the form of activations, and the way from int32 sums to bytes.
 
-   An activation u is kept as the signed byte u - 128 (u ^ 0x80), so that products of signed bytes serve. The 128 times the
-   sum of the weights that this takes off is added to the bias when a layer is packed: there is no padding, so every sum
-   has all its weights. Together they stay far within 32 bits: 2^30 + 128 * 128 * 5184 < 2^31.
+   An activation u is kept as the signed byte u - 128 (u ^ 0x80), so that products of signed bytes serve. The 128 times
+   the sum of the weights that this takes off is added to the bias when a layer is packed: there is no padding, so every
+   sum has all its weights. Together they stay far within 32 bits: 2^30 + 128 * 128 * 5184 < 2^31.
 
    Sums are vectors of four outputs of one pixel. */
 #ifndef STDO_FINISH_H
@@ -71,8 +71,8 @@ STDO_INLINE int16x8_t requantise(int32x4_t a, int32x4_t b, int32x4_t shift, cons
     return vqrdmulhq_s16(clamped, vld1q_s16(multiplier));
 }
 
-/* Stores `pixels` pixels of `vectors` * 4 channels, clamped to 0..255. Where a pixel is smaller, the next one overwrites
-   what is too much. */
+/* Stores `pixels` pixels of `vectors` * 4 channels, clamped to 0..255. Where a pixel is smaller, the next one
+   overwrites what is too much. */
 STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
                               int32x4_t shift, uint8_t *out, size_t pixel)
 {
@@ -87,7 +87,8 @@ STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vector
         if (vectors == 4) {
             const uint8x16_t low = vqmovun_high_s16(vqmovun_s16(q[0]), q[1]);
             const uint8x16_t high = vqmovun_high_s16(vqmovun_s16(q[2]), q[3]);
-            const uint32x4_t x = vreinterpretq_u32_u8(veorq_u8(low, sign)), y = vreinterpretq_u32_u8(veorq_u8(high, sign));
+            const uint32x4_t x = vreinterpretq_u32_u8(veorq_u8(low, sign));
+            const uint32x4_t y = vreinterpretq_u32_u8(veorq_u8(high, sign));
             vst1q_u8(a, vreinterpretq_u8_u32(vuzp1q_u32(x, y)));
             vst1q_u8(b, vreinterpretq_u8_u32(vuzp2q_u32(x, y)));
         } else if (vectors == 2) {
@@ -117,7 +118,8 @@ STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors,
     for (size_t p = 0; p < pixels; p += 2) {
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            const int16x8_t q = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, finish[v].multiplier);
+            const int32x4_t *a = sum + p * vectors + v, *b = a + vectors;
+            const int16x8_t q = requantise(*a, *b, shift, finish[v].multiplier);
             if (scale == 4) { /* a vector is one row of a pixel's hr pixels */
                 vst1q_s16(residual + (first + v) * stride + (x + p) * 4, q);
                 continue;

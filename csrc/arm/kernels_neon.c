@@ -109,7 +109,8 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
                 base[2] = vqaddq_s16(base[2], more.val[2]);
                 base[3] = vqaddq_s16(base[3], more.val[3]);
             }
-            const uint8x8x4_t pixel = {{to_pixels(base[0]), to_pixels(base[1]), to_pixels(base[2]), to_pixels(base[3])}};
+            const uint8x8x4_t pixel = {
+                {to_pixels(base[0]), to_pixels(base[1]), to_pixels(base[2]), to_pixels(base[3])}};
             vst4_u8(to, pixel);
         }
         if (to == end) memcpy(hr + x, end, count);

@@ -1,13 +1,14 @@
 /* Integer convolutions with ARMv8.0 NEON, for cores without dot products (cortex-a53, a57, a72, a73).
 
-   Sixteen bytes of a row of the window lie in one register, those of the weights of one output in another. SMULL and SMLAL2
-   put two products into each of eight 16-bit lanes, and SADALP adds neighbouring lanes into four int32 sums, which are
-   added up at the end: 16 products in three instructions.
+   Sixteen bytes of a row of the window lie in one register, those of the weights of one output in another. SMULL and
+   SMLAL2 put two products into each of eight 16-bit lanes, and SADALP adds neighbouring lanes into four int32 sums,
+   which are added up at the end: 16 products in three instructions.
 
    Two products fit 16 bits as long as no weight is -128: quantize never makes one, but the format allows it, so a layer
    that has one is `careful` and adds after every product.
 
-   Registers, of 32: 16 sums (4 pixels x 4 outputs), the activations of each pixel, the weights of each output, products. */
+   Registers, of 32: 16 sums (4 pixels x 4 outputs), the activations of each pixel, the weights of each output,
+   products. */
 #include "kernels_arm.h"
 
 #if defined(__aarch64__)
@@ -77,8 +78,9 @@ static void pack(const stdo_layer *layer, void *packed)
     }
 }
 
-/* The products of four pixels with two outputs. They are written out in the order in which a core that never looks ahead
-   does not wait: eight results are on their way before the first is used. Compilers reorder intrinsics, and spill. */
+/* The products of four pixels with two outputs. They are written out in the order in which a core that never looks
+   ahead does not wait: eight results are on their way before the first is used. Compilers reorder intrinsics, and
+   spill. */
 #define EIGHT(op) \
     op("24", "w0", "0", "0") op("25", "w0", "1", "1") op("26", "w0", "2", "2") op("27", "w0", "3", "3") \
     op("28", "w1", "0", "4") op("29", "w1", "1", "5") op("30", "w1", "2", "6") op("31", "w1", "3", "7")
@@ -230,7 +232,8 @@ STDO_INLINE void layer_row(const stdo_layer *layer, const shape *shape_in, const
             finish_pixels(layer, &s, in, x * s.pixel, x, v, careful, halves, is_last, to);
 }
 
-STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, int is_last, const target *to)
+STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, int is_last,
+                           const target *to)
 {
     const shape s = shape_of(layer);
     if (((const header *)layer->packed)->careful)

@@ -1,6 +1,6 @@
-/* Integer convolutions with AVX2, which has no exact product of bytes: activations and weights are widened to 16 bits, and
-   vpmaddwd adds two products into each of eight int32 sums, one for each output channel. A unit, two activations, is
-   broadcast to all of them.
+/* Integer convolutions with AVX2, which has no exact product of bytes: activations and weights are widened to 16 bits,
+   and vpmaddwd adds two products into each of eight int32 sums, one for each output channel. A unit, two activations,
+   is broadcast to all of them.
 
    Registers, of 16: PIXELS x 2 sums, 2 vectors of weights, one unit, one product. */
 #include "../kernels.h"
@@ -217,7 +217,8 @@ STDO_INLINE void last_block(const shape *s, const int16_t *const rows[], size_t 
             int16_t value[2 * LANES];
             _mm256_storeu_si256((v256 *)(void *)value, q);
             for (size_t i = 0; i < 2 * LANES; i++) {
-                const size_t o = first * LANES + (vectors == 2 ? i : i % LANES), pixel = p + (vectors == 2 ? 0 : i / LANES);
+                const size_t o = first * LANES + (vectors == 2 ? i : i % LANES);
+                const size_t pixel = p + (vectors == 2 ? 0 : i / LANES);
                 if (o < outs) residual[o / scale * stride + (x + pixel) * scale + o % scale] = value[i];
             }
         }

@@ -36,8 +36,8 @@ STDO_INLINE v512 broadcast(const uint8_t *in, size_t split)
     return _mm512_set1_epi32(_mm_cvtsi128_si32(_mm_loadu_si32(in)));
 }
 
-/* `sum` with the products of four bytes added to each lane. The instruction is written out because GCC 12 copies the sums
-   from register to register around its own intrinsic, at half the speed. */
+/* `sum` with the products of four bytes added to each lane. The instruction is written out because GCC 12 copies the
+   sums from register to register around its own intrinsic, at half the speed. */
 STDO_INLINE v512 dot(v512 sum, v512 unit, v512 weight)
 {
     __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(unit), "v"(weight));
@@ -149,8 +149,8 @@ static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t wi
                           uint8_t *out, size_t out_pixel)
 {
     const v512 by_pixel =
-        _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4, 27, 19, 11, 3, 26, 18, 10, 2, 25, 17,
-                         9, 1, 24, 16, 8, 0);
+        _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
+                         27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
     (void)out_pixel; /* 8: five to eight channels */
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
         v512 sum[PIXELS_SPLIT], pair[4];
@@ -191,7 +191,8 @@ static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t wi
     }
 }
 
-static void hidden_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, uint8_t *out)
+static void hidden_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width,
+                        uint8_t *out)
 {
     const size_t out_pixel = pixel_bytes(layer->out);
     const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
@@ -228,7 +229,7 @@ static void lay_tall(const uint8_t *const rows[], size_t width, uint8_t *tall)
     }
 }
 
-/* The part of a row from x on, TALL_STEP pixels at most: its width, the rows, and where they are tall, those laid out. */
+/* The part of a row from x on, where rows are tall TALL_STEP pixels at most: returns its width, and makes its rows. */
 static size_t next_rows(const shape *s, const void *const rows[], size_t width, size_t x, const uint8_t *in[],
                         uint8_t *tall)
 {

@@ -1,11 +1,12 @@
 /* How AVX-512 cuts an integer layer, and how it packs one. Included once, between begin_avx512vnni.h and end_target.h.
 
-   One vector holds the int32 sums of 16 output channels of one pixel. A unit is four bytes of a row of activations: it is
-   broadcast, and vpdpbusd multiplies it with 16 x 4 weights. With 8 or 4 output channels the 16 lanes would stand empty, so
-   each lane takes every second or fourth unit (`split` is 2 or 4) and neighbouring lanes are added at the end.
+   One vector holds the int32 sums of 16 output channels of one pixel. A unit is four bytes of a row of activations: it
+   is broadcast, and vpdpbusd multiplies it with 16 x 4 weights. With 8 or 4 output channels the 16 lanes would stand
+   empty, so each lane takes every second or fourth unit (`split` is 2 or 4) and neighbouring lanes are added at the
+   end.
 
-   With one channel a row of the window fills its units badly: 5 bytes take 2. There the first four rows are laid side by
-   side, four bytes to a pixel, so that each column of them is one unit (`tall`), and only the other rows lie flat. */
+   With one channel a row of the window fills its units badly: 5 bytes take 2. There the first four rows are laid side
+   by side, four bytes to a pixel, so that each column of them is one unit (`tall`); the other rows lie flat. */
 
 enum { LANES = 16, TALL = 4 };
 

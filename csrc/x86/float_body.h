@@ -1,8 +1,8 @@
-/* Float convolutions for both x86 tiers, which define VECTOR of LANES floats, SET1, FMADD, MUL, MIN, MAX, store_first (the
-   first `count` lanes) and store_rounded (as int16), and PIXELS and PIXELS_TAIL.
+/* Float convolutions for both x86 tiers, which define VECTOR of LANES floats, SET1, FMADD, MUL, MIN, MAX, store_first
+   (the first `count` lanes) and store_rounded (as int16), and PIXELS and PIXELS_TAIL.
 
-   One vector holds LANES output channels of a pixel; each sum is one chain of fused multiply-adds in the order of the plain
-   kernel. Registers: PIXELS x 2 sums, 2 vectors of weights, one input. */
+   One vector holds LANES output channels of a pixel; each sum is one chain of fused multiply-adds in the order of the
+   plain kernel. Registers: PIXELS x 2 sums, 2 vectors of weights, one input. */
 
 /* For one or two vectors of output channels: bias, then the weights [row][column][in][vector]. */
 static size_t vectors_of(const stdo_layer *layer) { return (layer->out + LANES - 1) / LANES; }
