@@ -16,6 +16,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -114,11 +115,10 @@ def choose(job: Job, variants: list[Variant]) -> tuple[list[Row], dict[int, Read
 
 
 def _probe(ready: Ready) -> float:
-    """The least seconds of a few runs."""
+    """The least seconds of a few runs, of one where it is long."""
     _settle()
-    ready.run()
-    times, end = [], perf_counter() + 0.1
-    while len(times) < 2 or (perf_counter() < end and len(times) < 20):
+    times, end = [], perf_counter() + 0.05
+    while not times or max(times) < LONG and (len(times) < 3 or perf_counter() < end):
         begun = perf_counter()
         ready.run()
         times.append(perf_counter() - begun)
@@ -231,13 +231,21 @@ def machine() -> dict:
 
 def keep_pages() -> None:
     """Let glibc keep freed memory: frameworks that allocate per run would fault in every page each time."""
-    try:
-        libc = ctypes.CDLL(None)
-        trim_threshold, mmap_max = -1, -4
-        libc.mallopt(trim_threshold, 2**31 - 1)
-        libc.mallopt(mmap_max, 0)
-    except (OSError, AttributeError):
-        pass  # another C library; then its own rules hold
+    trim_threshold, mmap_max = -1, -4
+    _libc("mallopt", trim_threshold, 2**31 - 1)
+    _libc("mallopt", mmap_max, 0)
+
+
+def _give_back() -> None:
+    """Free what the contenders of a net have left: that of the largest is gigabytes, and in pieces."""
+    gc.collect()
+    _libc("malloc_trim", 0)
+
+
+def _libc(function: str, *arguments: int) -> None:
+    """Call a function of glibc; where there is another C library, its own rules hold."""
+    with suppress(OSError, AttributeError):
+        getattr(ctypes.CDLL(None), function)(*arguments)
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -245,7 +253,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--only", default="", metavar="SUBSTRING", help='nets to time, as in "D16 x4"')
     parser.add_argument("--rows", default="", metavar="SUBSTRING", help='contenders to time, as in "OpenVINO int8 net"')
-    parser.add_argument("--seconds", type=float, default=12.0, help="of timing for each net and number of threads")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of timing for each net and number of threads")
     parser.add_argument("--threads", type=lambda text: tuple(map(int, text.split(","))), default=(1, 2))
     return parser.parse_args(argv)
 
@@ -280,6 +288,8 @@ def main(argv: list[str]) -> int:
                                    "threads": threads, "rows": [asdict(row) for row in rows]})
             if a.json:  # after each net, so that a run cut short leaves what it has
                 a.json.write_text(json.dumps(record, indent=1) + "\n")
+            ready.clear()
+            _give_back()
     if not record["nets"]:
         print(f"no net is called {a.only!r}", file=sys.stderr)
         return 2

@@ -6,7 +6,7 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #define STDO_X86 1
 #include <cpuid.h>
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__AARCH64EL__) && defined(__GNUC__)
 #define STDO_ARM64 1
 #ifdef __linux__
 #include <sys/auxv.h>

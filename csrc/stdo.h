@@ -3,7 +3,7 @@
    In order: stdo_open_memory, stdo_map_new and one block of stdo_scratch_size bytes per thread; then for each frame
    stdo_map_read and stdo_upscale_rows; at the end stdo_map_free and stdo_close.
 
-   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts
+   Only stdo_open_memory, stdo_open_float and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts
    no threads, and gives the same bytes on every machine. Pointers must not be NULL except where it says so: a NULL is
    STDO_ERROR_ARGUMENT in every function that returns a status. */
 #ifndef STDO_H

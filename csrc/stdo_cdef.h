@@ -66,8 +66,10 @@ typedef struct stdo_const_image {
     ptrdiff_t stride[3];
 } stdo_const_image;
 
-/* What lets stdo_upscale_rows copy patches that did not change: the frame upscaled before, in the segment it was in.
-   Where `hr` is the very image that is written, what did not change is left alone. */
+/* What lets stdo_upscale_rows copy patches that did not change: a frame upscaled before by this sidecar, in the segment
+   it was in. `hr` must be what those labels and `lr` gave. `lr` must be other memory than the lr frame of the call: a
+   decoder that writes every frame to the same place needs a copy. `hr` is either the very image that is written, and
+   what did not change is left alone, or does not overlap it. */
 typedef struct stdo_previous {
     uint32_t segment;
     const uint8_t *labels;
@@ -93,9 +95,10 @@ typedef struct stdo_float_layer {
 } stdo_float_layer;
 
 /* A float net in place of a sidecar, for comparisons: one segment with one net and no map. The net reads lr samples as
-   0..255 and gives the residual in grey levels, which is rounded to 64ths and clamped to +-512; what is left of the
+   0..255 and gives the residual in grey levels, which is rounded to 64ths and clamped to -512..511.98; what is left of the
    pixel's arithmetic is FORMAT.md's. All layers but the last end with ReLU; the last has planes * scale^2 channels.
-   Every tier gives the same bytes. Copies the weights; frees like stdo_open_memory. */
+   Every tier gives the same bytes, if the thread rounds to nearest and keeps denormals, as threads do by default. Copies
+   the weights; stdo_close ends it. */
 stdo_status stdo_open_float(uint32_t colour, uint32_t scale, uint32_t patch, uint32_t lr_width, uint32_t lr_height,
                             const stdo_float_layer *layers, uint32_t count, const char *tiers, stdo_sidecar **out);
 

@@ -45,6 +45,10 @@ def main(argv: list[str] | None = None) -> int:
             if number and signal.getsignal(number) != signal.SIG_IGN:  # what nohup ignores stays ignored
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
+        if os.environ.get("STDO_CPU"):
+            from stdo_min.kernels import check_tiers
+
+            check_tiers()
         arguments.run(arguments)
         if sys.stdout:  # there is none where the shell closed it
             sys.stdout.flush()

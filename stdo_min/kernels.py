@@ -30,7 +30,7 @@ class StdoError(ValueError):
 
 def _check(status: int, tiers: bytes = b"") -> None:
     if status == lib.STDO_ERROR_TIER:
-        raise StdoError(status, f"STDO_CPU={tiers.decode()}: ")
+        raise StdoError(status, f"STDO_CPU={os.fsdecode(tiers)}: ")
     if status != lib.STDO_OK:
         raise StdoError(status)
 
@@ -113,9 +113,17 @@ class Upscaler:
         """Return an upscaler with one float net, whose label is 1, for comparisons.
 
         layers holds (weight float32 (out, kernel, kernel, in), bias float32 (out,)); the net reads lr samples 0..255
-        and gives the residual in grey levels. lr_size is (width, height). Raises StdoError for shapes beyond limits.
+        and gives the residual in grey levels. lr_size is (width, height). Raises ValueError for arrays that do not fit
+        together, and StdoError for what is beyond the limits.
         """
         arrays = [tuple(np.ascontiguousarray(array, np.float32) for array in layer) for layer in layers]
+        inputs = 3 if colour == lib.STDO_COLOUR_RGB else 1
+        for number, (weight, bias) in enumerate(arrays):
+            out, kernel = weight.shape[0], weight.shape[1] if weight.ndim > 1 else 0
+            if weight.shape != (out, kernel, kernel, inputs) or bias.shape != (out,):
+                raise ValueError(f"layer {number} has weight {weight.shape} and bias {bias.shape}; they must be "
+                                 f"(out, kernel, kernel, {inputs}) and (out,)")
+            inputs = out
         c_layers = ffi.new("stdo_float_layer[]", len(layers))
         for c_layer, (weight, bias) in zip(c_layers, arrays, strict=True):
             c_layer.kernel, c_layer.channels = weight.shape[1], weight.shape[0]
@@ -130,7 +138,7 @@ class Upscaler:
     def _take(self, sidecar) -> None:
         self._sidecar = ffi.gc(sidecar, lib.stdo_close)
         self.tier = ffi.string(lib.stdo_tier(self._sidecar)).decode()
-        self.statistics = Statistics()
+        self.statistics, self._statistics_lock = Statistics(), threading.Lock()
         info = ffi.new("stdo_info *")
         _check(lib.stdo_get_info(self._sidecar, info))
         self.scale, self.mode, self.patch = info.scale, info.mode, info.patch
@@ -225,10 +233,12 @@ class Upscaler:
             done = [upscale_rows(*cuts[:2])]
         finally:
             wait(running)  # all of them, before an error of one lets go of the planes
-        for part in [*done, *(rows.result() for rows in running)]:
-            self.statistics.net += part.net
-            self.statistics.base += part.base
-            self.statistics.reused += part.reused
+        done += [rows.result() for rows in running]
+        with self._statistics_lock:
+            for part in done:
+                self.statistics.net += part.net
+                self.statistics.base += part.base
+                self.statistics.reused += part.reused
         return out
 
     def _thread_scratch(self):
@@ -239,7 +249,15 @@ class Upscaler:
 
 
 def _tiers(tiers: str | None) -> bytes:
-    return (os.environ.get("STDO_CPU", "") if tiers is None else tiers).encode()
+    return os.fsencode(os.environ.get("STDO_CPU", "") if tiers is None else tiers)
+
+
+def check_tiers() -> None:
+    """Raise StdoError if the environment's STDO_CPU has an unknown word: before long work, not after it."""
+    words = _tiers(None)
+    status = lib.stdo_open_memory(b"", 0, words, ffi.new("stdo_sidecar **"))
+    if status == lib.STDO_ERROR_TIER:
+        _check(status, words)
 
 
 def _require_array(name: str, array: np.ndarray, shape: tuple[int, int]) -> None:

@@ -85,7 +85,8 @@ _OTHER = "it belongs to another video: name the right one with --sidecar"
 def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     """The frames of a video upscaled one after the other by `threads` threads.
 
-    The hr planes of a frame are written over by the next one. Raises VideoError as soon as the lr frames prove not to
+    The hr planes of a frame are written over by the next one, which keeps what did not change: read them, and the lr
+    planes and labels, but do not change them. Raises VideoError as soon as the lr frames prove not to
     be those the sidecar was made for: at the first frame of a segment, at its end, or where frames are missing or
     left over.
     """

@@ -236,3 +236,9 @@ def test_ctrl_c_leaves_nothing_behind(clip, tmp_path, number, code):
     assert time.monotonic() - began < 10
     assert b"Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_tier_is_said_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STDO_CPU", "sse")
+    assert main(["encode", str(tmp_path / "missing.mp4"), str(tmp_path / "out.mkv")]) == 1
+    assert "STDO_CPU=sse: unknown tier: use c, avx2" in capsys.readouterr().err

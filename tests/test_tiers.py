@@ -190,10 +190,15 @@ def test_float_tiers_agree_and_are_near_float64(colour, scale, hidden):
 
 def test_float_net_refuses_bad_shapes():
     weight, bias = np.zeros((4, 3, 3, 1), np.float32), np.zeros(4, np.float32)
-    for layers, scale in ([(weight, bias)], 3), ([], 2), ([(weight[:, :2, :2], bias)], 2), ([(weight, bias)] * 9, 2):
+    one = np.zeros((1, 1, 1, 1), np.float32)
+    for layers, scale in ([(weight, bias)], 3), ([], 2), ([(weight[:, :2, :2], bias)], 2), ([(one, bias[:1])] * 9, 1):
         with pytest.raises(StdoError) as caught:
             Upscaler.of_floats(layers, scale, 0, (16, 16))
         assert caught.value.status == "STDO_ERROR_NET"
+    second = np.zeros((4, 3, 3, 4), np.float32)
+    for layers in ([(weight, bias), (weight, bias)], [(weight, bias[:1]), (second, bias)], [(weight[:, :, 0], bias)]):
+        with pytest.raises(ValueError, match="layer . has weight .* and bias"):
+            Upscaler.of_floats(layers, 2, 0, (16, 16))
     with pytest.raises(StdoError) as caught:
         Upscaler.of_floats([(weight, bias)], 2, 0, (7, 16))
     assert caught.value.status == "STDO_ERROR_HEADER"

@@ -16,6 +16,8 @@ from bench._jobs import Job, bicubic_convolution
 from bench.peers import NET, WHOLE, Ready, Variant
 
 INT8_TAG = 0x000D4B38
+# Pools as in ncnn's own benchmark; shared, for they never shrink and only one net runs at a time.
+BLOBS, WORKSPACE = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
 DTYPES = {
     "fp32": {},
     "bf16": {"use_bf16_storage": True, "use_bf16_packed": True},
@@ -107,6 +109,8 @@ def _model(job: Job, int8: bool, part: str) -> _Model:
 
 def variants(job: Job, threads: int) -> list[Variant]:
     """Each arithmetic; fp32 and int8 with Winograd and without."""
+    BLOBS.clear()
+    WORKSPACE.clear()
     found = []
     for dtype in DTYPES:
         for part in (NET, WHOLE):
@@ -119,8 +123,7 @@ def variants(job: Job, threads: int) -> list[Variant]:
 
 def _build(job: Job, threads: int, dtype: str, part: str, winograd: bool) -> Ready:
     net = ncnn.Net()
-    pools = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()  # as in ncnn's own benchmark
-    net.opt.blob_allocator, net.opt.workspace_allocator = pools
+    net.opt.blob_allocator, net.opt.workspace_allocator = BLOBS, WORKSPACE
     net.opt.num_threads, net.opt.use_winograd_convolution = threads, winograd
     for name in ("use_bf16_storage", "use_fp16_storage", "use_fp16_packed", "use_fp16_arithmetic"):
         setattr(net.opt, name, False)
@@ -134,7 +137,7 @@ def _build(job: Job, threads: int, dtype: str, part: str, winograd: bool) -> Rea
               for name, planes in sources.items()}
     last = []
 
-    def run(_alive=pools):
+    def run():
         extractor = net.create_extractor()
         last.clear()
         for name, planes in sources.items():

@@ -55,9 +55,9 @@ class _Whole(torch.nn.Module):
 
 
 def _frozen(module, inputs):
-    """Frozen; the first two runs let it specialise."""
+    """Frozen; the first run lets it specialise."""
     run = torch.jit.freeze(torch.jit.trace(module, inputs))
-    run(*inputs), run(*inputs)
+    run(*inputs)
     return run
 
 

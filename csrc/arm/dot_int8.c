@@ -7,7 +7,7 @@
    the weights of a unit. */
 #include "kernels_arm.h"
 
-#if defined(__aarch64__)
+#if defined(__AARCH64EL__)
 #include "finish.h"
 
 #include "begin_dot.h"

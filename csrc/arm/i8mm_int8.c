@@ -5,7 +5,7 @@
    Registers, of 32: 16 matrices of sums, the activations of two pixels a matrix, two vectors of weights. */
 #include "kernels_arm.h"
 
-#if defined(__aarch64__)
+#if defined(__AARCH64EL__)
 #include "finish.h"
 
 #include "begin_i8mm.h"

@@ -1,7 +1,7 @@
 /* The tables of the ARM tiers, and the base with NEON. */
 #include "kernels_arm.h"
 
-#if defined(__aarch64__)
+#if defined(__AARCH64EL__)
 #include "../unroll.h"
 
 #include <arm_neon.h>

@@ -4,7 +4,7 @@
    Registers, of 32: 16 sums (4 pixels x 4 vectors), four inputs of each pixel, the weights of one input. */
 #include "kernels_arm.h"
 
-#if defined(__aarch64__)
+#if defined(__AARCH64EL__)
 #include "../unroll.h"
 
 #include <arm_neon.h>

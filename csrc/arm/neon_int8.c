@@ -11,7 +11,7 @@
    products. */
 #include "kernels_arm.h"
 
-#if defined(__aarch64__)
+#if defined(__AARCH64EL__)
 #include "finish.h"
 
 enum { PIXELS = 4, WHOLE = 16, HALF = 8 };

@@ -118,6 +118,14 @@ static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void 
     }
 }
 
+/* Four bytes from anywhere. (_mm_loadu_si32 is missing from GCC 10 and wrong in 11.1.) */
+STDO_INLINE int32_t load_unit(const void *in)
+{
+    int32_t unit;
+    memcpy(&unit, in, sizeof unit);
+    return unit;
+}
+
 /* sum[p * vectors + v], shifted */
 STDO_INLINE void convolve(const shape *s, const int16_t *const rows[], size_t x, const block *b, size_t vectors,
                           __m128i shift, v256 *sum)
@@ -134,7 +142,7 @@ STDO_INLINE void convolve(const shape *s, const int16_t *const rows[], size_t x,
         for (size_t u = 0; u < units; u++, in += 2, weight += vectors) {
             STDO_UNROLL
             for (size_t p = 0; p < PIXELS; p++) {
-                const v256 unit = _mm256_set1_epi32(_mm_cvtsi128_si32(_mm_loadu_si32(in + p * pixel)));
+                const v256 unit = _mm256_set1_epi32(load_unit(in + p * pixel));
                 STDO_UNROLL
                 for (size_t v = 0; v < vectors; v++)
                     sum[p * vectors + v] =

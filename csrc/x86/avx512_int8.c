@@ -29,11 +29,19 @@ static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void 
 
 /* ---- The sums of some pixels ---- */
 
+/* Four bytes from anywhere. (_mm_loadu_si32 is missing from GCC 10 and wrong in 11.1.) */
+STDO_INLINE int32_t load_unit(const void *in)
+{
+    int32_t unit;
+    memcpy(&unit, in, sizeof unit);
+    return unit;
+}
+
 STDO_INLINE v512 broadcast(const uint8_t *in, size_t split)
 {
     if (split == 4) return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)in));
     if (split == 2) return _mm512_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(const void *)in));
-    return _mm512_set1_epi32(_mm_cvtsi128_si32(_mm_loadu_si32(in)));
+    return _mm512_set1_epi32(load_unit(in));
 }
 
 /* `sum` with the products of four bytes added to each lane. The instruction is written out because GCC 12 copies the
@@ -334,7 +342,7 @@ static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *co
     for (size_t v = 0; v < s->vectors; v += 2) {
         const size_t vectors = block_vectors(s, v);
         const block *b = (const block *)(const void *)at;
-        if (s->split == 4)
+        if (s->split == 4) /* no last layer has the 5 to 8 outputs of split 2 */
             last_split4(s, rows, width, b, layer->out, shift, scale, residual, stride);
         else if (vectors == 2 && scale == 4)
             last_block(s, rows, width, b, 2, v, layer->out, shift, 4, residual, stride);

@@ -25,7 +25,8 @@
 
 enum { MAX_BLOCKS = 128, MAX_GUARDS = 1024, BEFORE = 256, PAGE = 1 << 16 }; /* no system has greater pages */
 
-/* Pages with one that must not be touched on either side. The block ends as near to the upper one as its alignment lets. */
+/* Pages with one that must not be touched on either side. The block ends as near to the upper one as its alignment
+   lets. */
 typedef struct arena {
     uint8_t *memory;
     size_t capacity;

@@ -32,8 +32,8 @@ uint32_t random_below(uint32_t limit);
 int32_t random_between(int32_t low, int32_t high); /* both included */
 double random_unit(void);                          /* 0 <= value < 1 */
 
-/* A block of `size` bytes of garbage. Whatever the kernels write just before or after it is noticed when it is released; a
-   little further on, and for alignment 1 from the first byte after it, there is no memory at all. */
+/* A block of `size` bytes of garbage. Whatever the kernels write just before or after it is noticed when it is
+   released; a little further on, and for alignment 1 from the first byte after it, there is no memory at all. */
 void *block(const char *name, size_t size, size_t alignment);
 
 /* Takes part of a block back: it must keep its content. */

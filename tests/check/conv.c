@@ -1,5 +1,6 @@
-/* The convolutions. How a row stands for values is its tier's own affair, so values go in and come out by way of kernels
-   whose effect is known: a hidden layer of weights 0 writes its bias, and a last layer of one weight shows one channel. */
+/* The convolutions. How a row stands for values is its tier's own affair, so values go in and come out by way of
+   kernels whose effect is known: a hidden layer of weights 0 writes its bias, and a last layer of one weight shows one
+   channel. */
 #include "check.h"
 
 #include <math.h>
