@@ -7,10 +7,11 @@ from cffi import FFI
 CSRC = Path(__file__).parent / "csrc"
 
 ffibuilder = FFI()
-ffibuilder.cdef((CSRC / "stdo_cdef.h").read_text())
+for header in ("stdo_cdef.h", "train/train_cdef.h"):
+    ffibuilder.cdef((CSRC / header).read_text())
 ffibuilder.set_source(
     "stdo_min._stdo",
-    '#include "stdo.h"',
+    '#include "stdo.h"\n#include "train/train_cdef.h"',
     # Files of other architectures compile to nothing.
     sources=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.c")),
     depends=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.h")),

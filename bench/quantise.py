@@ -16,13 +16,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min import nets, patchmap, resample, sidecar
+from stdo_min.effort import Effort
 from stdo_min.encode import frame_pairs
 from stdo_min.kernels import Upscaler
 from stdo_min.lrvideo import encode_lr, lr_size
-from stdo_min.pool import capacity, choose, gather
+from stdo_min.pool import capacity, choose, gather, sampling
 from stdo_min.quantize import quantize
 from stdo_min.scoring import psnr
-from stdo_min.training import Effort, train
+from stdo_min.training import train
 from stdo_min.video import probe
 
 
@@ -36,11 +37,10 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
         frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
         grid = (frames, -(-height // patch), -(-width // patch))
-        label = np.zeros(grid, np.uint8)
-        kept, weight = choose(np.ones(grid), label, 1, capacity(512 << 20, patch, net.halo, scale), rng)
+        kept, _ = choose(np.ones(grid), capacity(512 << 20, patch, net.halo, scale), rng)
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            (pool,) = gather(((lr.y, hr.y) for lr, hr in pairs), kept, weight, label, 1, patch, net.halo, scale)
-        pool = pool.weighed_by_error()
+            pool = gather(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
+        pool = pool.weighing(sampling(pool.base_errors()))
         net = train(net, pool, effort, rng, threads=2)
         whole = quantize(net, pool.lr[np.linspace(0, len(pool) - 1, min(len(pool), 512)).astype(int)])
         upscaler = _upscaler(whole, lr_info, info, scale, patch)

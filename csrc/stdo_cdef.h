@@ -33,7 +33,7 @@ enum { STDO_COLOUR_YUV420 = 0, STDO_COLOUR_RGB = 1 };
 
 typedef struct stdo_info {
     uint32_t scale;             /* hr pixels per lr pixel, 1..4 */
-    uint32_t mode;              /* 0 other, 1 single, 2 stdo */
+    uint32_t mode;              /* what trained it; FORMAT.md */
     uint32_t patch;             /* side of a patch in lr pixels */
     uint32_t chroma;            /* 0 centre, 1 left */
     uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma; STDO_COLOUR_RGB: one net serves all planes */

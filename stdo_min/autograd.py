@@ -136,33 +136,6 @@ class ReLU(Function):
         return (d_out * self.positive,)
 
 
-class PixelShuffle(Function):
-    """Channels to pixels: (scale^2, N, H, W) to (1, N, H*scale, W*scale), channel scale*dy+dx to offset (dy, dx)."""
-
-    def forward(self, x, scale):
-        self.x_shape, self.scale = x.shape, scale
-        _, batch, height, width = x.shape
-        return (x.reshape(scale, scale, batch, height, width).transpose(2, 3, 0, 4, 1)
-                .reshape(1, batch, height * scale, width * scale))
-
-    def backward(self, d_out):
-        _, batch, height, width = self.x_shape
-        return (d_out.reshape(batch, height, self.scale, width, self.scale).transpose(2, 4, 0, 1, 3)
-                .reshape(self.x_shape),)
-
-
-class Add(Function):
-    """The sum of two arrays of one shape."""
-
-    def forward(self, a, b):
-        if a.shape != b.shape:
-            raise ValueError(f"add takes two arrays of one shape, not {a.shape} and {b.shape}")
-        return a + b
-
-    def backward(self, d_out):
-        return d_out, d_out
-
-
 class L1(Function):
     """Mean absolute difference of x and target; the subgradient at 0 is 0, and the target gets none."""
 
@@ -185,5 +158,4 @@ class L2(Function):
         return self.difference * (2 * d_out / self.difference.size).astype(self.difference.dtype), None
 
 
-conv2d, bias, relu, pixel_shuffle = Conv2d.apply, Bias.apply, ReLU.apply, PixelShuffle.apply
-add, l1, l2 = Add.apply, L1.apply, L2.apply
+conv2d, bias, relu, l1, l2 = Conv2d.apply, Bias.apply, ReLU.apply, L1.apply, L2.apply

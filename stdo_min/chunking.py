@@ -12,6 +12,7 @@ from numba import njit
 
 MOST_CHUNKS = 8
 EXPLAINED = 0.9
+TAUGHT = 0.01  # of the error: what a chunk must hold to be drawn by JSTDO
 
 
 def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -30,6 +31,34 @@ def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     labels = np.searchsorted(values[starts[1:]], scores, side="right").astype(np.uint8)
     means = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
     return labels, means
+
+
+def quantiles(scores: np.ndarray, k: int) -> np.ndarray:
+    """The sorted scores cut at equal counts, as the authors' released code does: uint8 (n,), 0 for the lowest.
+
+    scores: float (n,), finite. Equal scores may get different labels. Raises ValueError unless 1 <= k <= n.
+    """
+    scores = _checked(scores)
+    if not 1 <= k <= min(len(scores), 255):
+        raise ValueError(f"{k} chunks of {len(scores)} scores: choose 1..{min(len(scores), 255)}")
+    labels = np.empty(len(scores), np.uint8)
+    labels[np.argsort(scores, kind="stable")] = np.arange(len(scores)) * k // len(scores)
+    return labels
+
+
+def informative(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """How often JSTDO draws each patch, float64, of the shape of `labels`: by the error share of its chunk.
+
+    labels: chunks 0..; errors: mean squared error of each patch. A chunk with the share E of all error and the share N
+    of all patches is drawn sqrt(E N) as often as the others, its patches alike: between as many patches as it has (N)
+    and as much error as it holds (E). A chunk with less than 1 % of the error has nothing to teach and is not drawn.
+    The paper (section 3.3) keeps all of the hardest chunk and ever less of the easier ones, in ratios set by hand.
+    """
+    error = np.bincount(labels.ravel(), errors.ravel())
+    number = np.bincount(labels.ravel())
+    share = error / max(error.sum(), 1e-300)
+    drawn = np.sqrt(share / np.maximum(number, 1)) * (share >= TAUGHT)
+    return drawn[labels] if drawn.any() else np.ones(labels.shape)
 
 
 def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:

@@ -28,6 +28,14 @@ EPILOG = """examples:
   stdo eval film.mp4 film.mkv                   what it gained, in dB and bytes
 """
 
+MODES = {  # of overfit.py, which the player's commands do not import
+    "single": "one net",
+    "time": "one net for each part of the time",
+    "stdo": "one net for each chunk of patches, by their score",
+    "stdo-quantile": "the same, cut at equal counts",
+    "jstdo": "one net, trained more on the chunks that hold the error",
+}
+
 ENCODING = """what to choose:
   --scale   2 for quality, 4 for the smallest file and the lightest decoding
   --crf     most of the bytes are the lr video's: raise it for a smaller file
@@ -168,11 +176,11 @@ def _demo(a: argparse.Namespace) -> None:
 
 def _recipe(a: argparse.Namespace):
     from stdo_min.encode import Recipe
-    from stdo_min.training import Effort
+    from stdo_min.effort import Effort
 
     effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.budget)
-    return Recipe(mode=a.mode, chunks=a.chunks, channels=a.net, patch=a.patch, effort=effort, memory=a.memory << 20,
-                  seed=a.seed, threads=a.threads, general=a.general)
+    return Recipe(mode=a.mode, chunks=a.chunks, refine=a.refine, channels=a.net, patch=a.patch, effort=effort,
+                  memory=a.memory << 20, seed=a.seed, threads=a.threads, general=a.general)
 
 
 def _told(result) -> str:
@@ -223,7 +231,7 @@ class _Bars:
         return progress
 
     def training(self, stage: str, done: float, loss: float, psnr: float) -> None:
-        """The progress of `encode` and `train`; see stdo_min.overfit.Progress."""
+        """The progress of `encode` and `train`; see stdo_min.effort.Progress."""
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         bar = self._show("training", total=1.0, bar_format=layout)
         bar.set_description_str(f"{stage:9}", refresh=False)
@@ -270,10 +278,12 @@ def _parser() -> argparse.ArgumentParser:
     def trained(sub, **scale):
         add = sub.add_argument
         add("--scale", type=int, choices=(2, 3, 4), **scale)
-        add("--mode", choices=("single", "stdo"), default="stdo",
-            help="one net for all patches, or one for each chunk of them; default %(default)s")
+        add("--mode", choices=MODES, default="stdo", help="; ".join(f"{n}: {text}" for n, text in MODES.items()) +
+            "; default %(default)s")
         add("--chunks", type=_chunks, default="auto", metavar="auto|N",
-            help="number of chunks in mode stdo, each with its net; default %(default)s, by the scores")
+            help="number of chunks, each with its net; default %(default)s, by the scores")
+        add("--refine", type=_whole(0, 100), default=2, metavar="N",
+            help="how often patches move to the net that serves them best before nets train on; default %(default)s")
         add("--net", type=_channels, default="16,16", metavar="C,C",
             help="channels of the hidden layers; default %(default)s")
         add("--patch", type=_whole(8, 128), default=20, metavar="N",

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from stdo_min import nets, patchmap, resample, scoring, sidecar
 from stdo_min.lrvideo import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
-from stdo_min.overfit import Progress, overfit
+from stdo_min.effort import Effort, Progress
+from stdo_min.overfit import MODES, overfit
 from stdo_min.play import read_sidecar
 from stdo_min.quantize import dequantize
-from stdo_min.training import Effort
 from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr, read_source
 from stdo_min.writer import output_file
 
@@ -47,13 +47,14 @@ class Result:
 class Recipe:
     """How to train: the options that `stdo encode` and `stdo train` share.
 
-    mode: 'single' or 'stdo'. chunks: how many, or None to choose. channels: of the hidden layers. patch: side in lr
+    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: rounds of refinement. channels: of the hidden layers. patch: side in lr
     pixels. effort: for the whole video. memory: bytes of patches kept for training. seed: of all randomness. threads:
     1 or more. general: path of a sidecar whose first net scores the patches and starts the training, or None.
     """
 
     mode: str = "stdo"
     chunks: int | None = None
+    refine: int = 2
     channels: tuple[int, ...] = (16, 16)
     patch: int = 20
     effort: Effort = Effort(seconds=300)
@@ -63,11 +64,12 @@ class Recipe:
     general: Path | None = None
 
     def __post_init__(self):
-        if self.mode not in ("single", "stdo"):
-            raise ValueError(f"mode is {self.mode!r}; it must be 'single' or 'stdo'")
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
         if not 1 <= len(self.channels) <= 7 or not all(1 <= c <= 64 for c in self.channels):
             raise ValueError(f"channels are {self.channels}; a net has 1..7 hidden layers of 1..64 channels")
         for name, value, least, most in (("chunks", self.chunks, 1, sidecar.MAX_NETS), ("patch", self.patch, 8, 128),
+                                         ("refine", self.refine, 0, 100),
                                          ("threads", self.threads, 1, 256), ("memory", self.memory, 1, 1 << 40)):
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{name} is {value}; it must be {least}..{most}")
@@ -146,7 +148,7 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, sitin
     lengths = segment_lengths(frames, lr_info.rate, header.rows * header.columns)
     # Each pass over the frames goes on where it stopped in the segment before, so every frame is decoded once a pass.
     with ExitStack() as readers:
-        # The matrix products of training are too thin to be worth splitting: threads are used side by side instead.
+        # One thread, or the sums of calibration would depend on their number.
         readers.enter_context(threadpool_limits(1, "blas"))
         passes = [readers.enter_context(closing(frame_pairs(lr_info, info, scale))) for _ in range(4)]
         results, segments, first = [], [], 0
@@ -157,7 +159,7 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, sitin
             parts = [frames_left if last else islice(frames_left, length) for frames_left in passes]
             whole = iter([crcs.taken(parts[0]), *parts[1:]])
             result = overfit(
-                header, length, whole, mode=recipe.mode, chunks=recipe.chunks, channels=recipe.channels,
+                header, length, whole, mode=recipe.mode, chunks=recipe.chunks, refine=recipe.refine, channels=recipe.channels,
                 effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng, threads=recipe.threads,
                 general=general, executor=executor, progress=_part(progress, first / frames, length / frames))
             # Only sums are kept: what grows with the video is its sidecar alone.

@@ -12,9 +12,12 @@ import numpy as np
 
 from stdo_min import autograd
 from stdo_min.autograd import Tensor
+from stdo_min.convolution import Workspace, convolutions, gather, losses, residual_loss
 
 INPUT_CENTRE, INPUT_UNIT = 128.0, 128.0
 RESIDUAL_UNIT = 32.0  # grey levels: keeps the last layer's weights the size of the others' (Adam's steps are absolute)
+TARGET_UNIT = 1 / (64 * RESIDUAL_UNIT)  # of a pool's residuals
+CHARBONNIER = 1 / RESIDUAL_UNIT  # one grey level: where the loss turns from a square into a line
 
 
 @dataclass
@@ -57,31 +60,72 @@ def create(channels: tuple[int, ...], scale: int, rng: np.random.Generator, firs
     return Net(weights, [np.zeros(len(w), np.float32) for w in weights], scale)
 
 
-def forward(parameters: list[Tensor], lr: Tensor, scale: int) -> Tensor:
-    """The residual (1, N, H*scale, W*scale) for lr (1, N, H + 2*halo, W + 2*halo), both in the units of this module."""
+def shuffle(values: np.ndarray, scale: int) -> np.ndarray:
+    """Channels to pixels: (N, H, W, scale^2) to (N, H*scale, W*scale), channel scale*dy+dx to offset (dy, dx)."""
+    count, height, width, _ = values.shape
+    return (values.reshape(count, height, width, scale, scale).transpose(0, 1, 3, 2, 4)
+            .reshape(count, height * scale, width * scale))
+
+
+def unshuffle(pixels: np.ndarray, scale: int) -> np.ndarray:
+    """Pixels to channels, the inverse of `shuffle`."""
+    count, height, width = pixels.shape
+    return (pixels.reshape(count, height // scale, scale, width // scale, scale).transpose(0, 1, 3, 2, 4)
+            .reshape(count, height // scale, width // scale, scale * scale))
+
+
+def loss_and_gradients(net: Net, lr: np.ndarray, residual: np.ndarray, index: np.ndarray, workspace: Workspace,
+                       loss: str = "l1") -> tuple[float, list[np.ndarray]]:
+    """The mean loss over a batch of a pool's patches, and its gradient for each of `net.parameters`.
+
+    lr: uint8 (patches, P + 2*halo, P + 2*halo). residual: int16 (patches, P, P, scale^2), hr minus base in 64ths of a
+    grey level, unshuffled. index: int64 (N,), the batch. loss: 'l1', 'charbonnier' or 'l2' of residuals in units of
+    RESIDUAL_UNIT; L1 is returned in grey levels. The gradients live in the workspace, until it is used again.
+    """
+    parameters = [Tensor(p, requires_grad=True) for p in net.parameters]
+    x = Tensor(gather(lr, index, INPUT_CENTRE, INPUT_UNIT, workspace))
+    y = convolutions(x, *parameters, workspace=workspace)
+    found = residual_loss(y, pool=residual, index=index, unit=TARGET_UNIT, workspace=workspace, loss=loss,
+                          epsilon=CHARBONNIER)
+    found.backward()
+    return float(found.data) * RESIDUAL_UNIT, [p.grad for p in parameters]
+
+
+def squared_errors(net: Net, lr: np.ndarray, residual: np.ndarray, index: np.ndarray,
+                   workspace: Workspace) -> np.ndarray:
+    """The mean squared error of each patch of a batch, float64 (N,), in grey levels squared; arguments as above."""
+    x = Tensor(gather(lr, index, INPUT_CENTRE, INPUT_UNIT, workspace))
+    y = convolutions(x, *map(Tensor, net.parameters), workspace=workspace)
+    return losses(y.data, residual, index, TARGET_UNIT, "l2") * RESIDUAL_UNIT**2
+
+
+def residual(net: Net, lr: np.ndarray) -> np.ndarray:
+    """The net's residual in grey levels, float32 (N, H*scale, W*scale), for lr uint8 (N, H + 2*halo, W + 2*halo)."""
+    workspace = Workspace()
+    x = Tensor(gather(np.ascontiguousarray(lr), np.arange(len(lr)), INPUT_CENTRE, INPUT_UNIT, workspace))
+    y = convolutions(x, *map(Tensor, net.parameters), workspace=workspace).data
+    outputs = len(net.weights[-1])
+    channels = y.transpose(0, 2, 3, 1, 4).reshape(*y.shape[:1], *y.shape[2:4], -1)[..., :outputs]
+    return shuffle(channels, net.scale) * np.float32(RESIDUAL_UNIT)
+
+
+def forward(parameters: list[Tensor], lr: Tensor) -> Tensor:
+    """The residual before the shuffle, (scale^2, N, H, W), for lr (1, N, H + 2*halo, W + 2*halo), in this module's units:
+    what `convolutions` computes, in NumPy.
+    """
     x = lr
     for index in range(0, len(parameters), 2):
         x = autograd.bias(autograd.conv2d(x, parameters[index]), parameters[index + 1])
         if index < len(parameters) - 2:
             x = autograd.relu(x)
-    return autograd.pixel_shuffle(x, scale=scale)
+    return x
 
 
-def loss_and_gradients(net: Net, lr: np.ndarray, residual: np.ndarray) -> tuple[float, list[np.ndarray]]:
-    """Mean absolute error over a batch, and its gradient for each of `net.parameters`.
-
-    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P*scale, P*scale), hr minus base in 64ths of a grey
-    level. The loss is in grey levels.
-    """
+def loss_and_gradients_numpy(net: Net, lr: np.ndarray, residual: np.ndarray) -> tuple[float, list[np.ndarray]]:
+    """What `loss_and_gradients` gives for L1 and the patches lr (N, ...) and residual (N, ...), in NumPy alone."""
     parameters = [Tensor(p, requires_grad=True) for p in net.parameters]
     x = (lr[None].astype(np.float32) - np.float32(INPUT_CENTRE)) * np.float32(1 / INPUT_UNIT)
-    target = residual[None].astype(np.float32) * np.float32(1 / (64 * RESIDUAL_UNIT))
-    loss = autograd.l1(forward(parameters, Tensor(x), net.scale), Tensor(target))
+    target = residual.transpose(3, 0, 1, 2).astype(np.float32) * np.float32(TARGET_UNIT)
+    loss = autograd.l1(forward(parameters, Tensor(x)), Tensor(target))
     loss.backward()
     return float(loss.data) * RESIDUAL_UNIT, [p.grad for p in parameters]
-
-
-def residual(net: Net, lr: np.ndarray) -> np.ndarray:
-    """The net's residual in grey levels, float32 (N, H*scale, W*scale), for lr uint8 (N, H + 2*halo, W + 2*halo)."""
-    x = (lr[None].astype(np.float32) - np.float32(INPUT_CENTRE)) * np.float32(1 / INPUT_UNIT)
-    return forward([Tensor(p) for p in net.parameters], Tensor(x), net.scale).data[0] * np.float32(RESIDUAL_UNIT)

@@ -22,13 +22,24 @@ class Adam:
         self.parameters, self.beta1, self.beta2, self.epsilon = parameters, beta1, beta2, epsilon
         self.means = [np.zeros_like(p) for p in parameters]
         self.squares = [np.zeros_like(p) for p in parameters]
+        self.spares = [np.empty_like(p) for p in parameters]  # so that a step allocates nothing
         self.steps = 0
 
     def step(self, gradients: list[np.ndarray], rate: float) -> None:
         """Move every parameter by one step of size about `rate` against its gradient (same order and shapes)."""
         self.steps += 1
         rate *= math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
-        for p, g, mean, square in zip(self.parameters, gradients, self.means, self.squares, strict=True):
-            mean += (1 - self.beta1) * (g - mean)
-            square += (1 - self.beta2) * (g * g - square)
-            p -= (rate * mean / (np.sqrt(square) + self.epsilon)).astype(p.dtype)
+        for p, g, mean, square, spare in zip(
+                self.parameters, gradients, self.means, self.squares, self.spares, strict=True):
+            np.subtract(g, mean, out=spare)
+            spare *= 1 - self.beta1
+            mean += spare
+            np.multiply(g, g, out=spare)
+            spare -= square
+            spare *= 1 - self.beta2
+            square += spare
+            np.sqrt(square, out=spare)
+            spare += self.epsilon
+            np.divide(mean, spare, out=spare)
+            spare *= rate
+            p -= spare

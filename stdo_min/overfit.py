@@ -1,7 +1,6 @@
-"""STDO on one segment of a video, from its frames to its nets and map (sections 3.1 and 3.2 of the paper, arXiv
-2303.08331).
+"""One segment of a video, from its frames to its nets and map (sections 3.1 to 3.3 of the paper, arXiv 2303.08331).
 
-    sample -> warm-up -> score -> chunk -> gather -> train -> quantise -> assign
+    sample -> warm-up -> score -> chunk -> gather -> train -> [move -> train]... -> quantise -> assign
 
 The frames are passed over a few times and never kept: what stays in memory is a pool of patches of bounded size, and
 one number a patch and frame.
@@ -9,33 +8,33 @@ one number a patch and frame.
 
 from __future__ import annotations
 
-import math
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import accumulate
 
 import numpy as np
 
 from stdo_min import chunking, nets, patchmap, scoring, sidecar
+from stdo_min.effort import Clock, Effort, Progress
 from stdo_min.kernels import Upscaler
-from stdo_min.pool import Pool, capacity, choose, gather
+from stdo_min.pool import Pool, capacity, choose, gather, sampling
 from stdo_min.quantize import quantize
-from stdo_min.training import Effort, train
+from stdo_min.refine import fill, move, shares
+from stdo_min.training import train
 from stdo_min.video import Frame
 
+MODES = {
+    "single": "one net, all patches drawn alike",
+    "time": "one net for each part of the time, as NAS has it",
+    "stdo-quantile": "one net a chunk of scores, cut at equal counts as the paper's released code does",
+    "stdo": "one net a chunk of scores, cut by k-means as the paper says",
+    "jstdo": "one net, patches drawn by what their chunk has to teach: the paper's JSTDO",
+}
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
 WARM_UP = 0.45
+TIME_CHUNKS = 4
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
-# About which part of the whole each stage takes; for the progress bar only.
-PLANS = {"single": {"sample": 0.05, "train": 0.87, "assign": 0.08},
-         "stdo": {"sample": 0.03, "warm-up": 0.45, "score": 0.05, "gather": 0.03, "train": 0.38, "assign": 0.06}}
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
-# Stage, how much of the whole is done (0..1), loss in grey levels, PSNR in dB; nan where a number is not known.
-Progress = Callable[[str, float, float, float], None]
 
 
 @dataclass(frozen=True)
@@ -43,187 +42,210 @@ class Overfitted:
     """What became of one segment: its nets and labels uint8 (frames, rows, columns), and squared errors of its luma.
 
     errors and base_errors: int64 (frames, rows, columns), sums over the hr pixels of each patch, as shown and under
-    the base alone; counts (rows, columns): those pixels.
+    the base alone.
     """
 
     nets: tuple[sidecar.Net, ...]
     labels: np.ndarray
     errors: np.ndarray
     base_errors: np.ndarray
-    counts: np.ndarray
 
 
 def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mode: str, chunks: int | None,
-            channels: tuple[int, ...], effort: Effort, memory: int, rng: np.random.Generator, threads: int,
+            refine: int, channels: tuple[int, ...], effort: Effort, memory: int, rng: np.random.Generator, threads: int,
             general: nets.Net | None = None, executor: Executor | None = None,
             progress: Progress | None = None) -> Overfitted:
     """Train the nets of one segment and give each patch its net.
 
     header: sizes, scale and patch (its segments are not read). frames: length of the segment. passes: gives, each
-    time it is asked, an iterator over the segment's frame pairs; it is asked at most four times, in order. mode:
-    'single' (one net) or 'stdo' (one a chunk). chunks: how many, or None to choose by the scores. effort: the whole
-    time, passes included; each training takes at least a tenth of it. memory: bytes for patches. general: a net
-    trained elsewhere that scores and starts the others. executor: where chunks are trained, with `threads` workers;
-    by default threads here. Raises ValueError for an unknown mode and for a general net of another scale.
+    time it is asked, an iterator over the segment's frame pairs; it is asked at most four times, in order. mode: one
+    of MODES. chunks: how many, or None to choose by the scores. refine: how often patches move to the net that serves
+    them best before the nets train on; 0 leaves the mode as published. effort: the whole time, passes included;
+    training takes at least a tenth of it. memory: bytes for patches. general: a net trained elsewhere that scores and
+    starts the others. executor: where chunks are trained, with `threads` workers; by default here, one after the
+    other. Raises ValueError for an unknown mode and for a general net of another scale.
     """
-    if mode not in ("single", "stdo"):
-        raise ValueError(f"mode is {mode!r}; it must be 'single' or 'stdo'")
+    if mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
     if general and general.scale != header.scale:
         raise ValueError(f"the general net is for scale {general.scale}, the video has scale {header.scale}")
-    report = _planned(progress, mode)
-    started = time.monotonic()
+    segment = _Segment(header, frames, passes, memory, rng, threads, executor, Clock(effort, progress))
     start = general or nets.create(channels, header.scale, rng)
-    shape = (frames, header.rows, header.columns)
-    size = capacity(memory, header.patch, start.halo, header.scale)
-
-    def pools(errors, labels, count, stage):
-        kept, weight = choose(errors, labels, count, size, rng)
-        luma = ((lr.y, hr.y) for lr, hr in _counted(next(passes), frames, stage, report))
-        return gather(luma, kept, weight, labels, count, header.patch, start.halo, header.scale)
-
-    everything = np.zeros(shape, np.uint8)
-    (sample,) = pools(np.ones(shape), everything, 1, "sample")
-    sample = sample.weighed_by_error()
-    pass_seconds = time.monotonic() - started
+    pool = segment.sample(start.halo)
     if mode == "single":
-        left = None if effort.seconds is None else effort.seconds - 3 * pass_seconds
-        trained = [train(start, sample, _rest(effort, 1, left), rng, threads=threads,
-                         progress=partial(report, "train"))]
-        labels, samples = everything, [sample]
+        return segment.one_net(start, pool)
+    if not general:
+        drawn = pool.weighing(sampling(pool.base_errors())) if refine or mode == "jstdo" else pool
+        start = segment.train("warm-up", start, drawn, WARM_UP)
+    if mode == "time":
+        count = min(chunks or TIME_CHUNKS, frames)
+        labels = np.broadcast_to((np.arange(frames) * count // frames)[:, None, None], segment.shape)
+        errors = np.zeros(segment.shape)
     else:
-        if not general:
-            left = None if effort.seconds is None else WARM_UP * (effort.seconds - pass_seconds)
-            start = train(start, sample, _rest(effort, WARM_UP, left), rng, threads=threads,
-                          progress=partial(report, "warm-up"))
-        scored = time.monotonic()
-        errors, _ = _errors(header, [_quantized(start, sample)], everything, next(passes), threads, "score", report)
-        counts = _counts(header)
-        labels = _chunks(scoring.scores(errors, counts), chunks)
+        errors, scores = segment.score(start, pool)
+        labels = _chunks(scores, chunks, mode)
+        pool = segment.gather(pool, errors, start.halo)
+    if mode == "jstdo":
+        drawn = chunking.informative(labels, errors)[segment.kept] / segment.probability
+        return segment.one_net(start, pool.weighing(drawn))
+    return segment.chunk_nets(start, pool, labels, errors, refine)
+
+
+@dataclass
+class _Segment:
+    """What the stages of one segment share; `kept` and `probability` say which patches the pool holds."""
+
+    header: sidecar.Sidecar
+    frames: int
+    passes: Iterator[Pairs]
+    memory: int
+    rng: np.random.Generator
+    threads: int
+    executor: Executor | None
+    clock: Clock
+
+    @property
+    def shape(self):
+        return self.frames, self.header.rows, self.header.columns
+
+    def train(self, stage, net, pool, share):
+        """A net trained with a share of what is left."""
+        return self._train(stage, net, pool, self.clock.left(share), self.rng)
+
+    def _train(self, stage, net, pool, effort, rng):
+        return train(net, pool, effort, rng, threads=self.threads, progress=self.clock.counting(stage, effort))
+
+    def sample(self, halo) -> Pool:
+        """A pool of patches from everywhere; all of them where memory allows."""
+        began = self.clock.elapsed()
+        pool = self._pool(np.ones(self.shape), halo, "sample")
+        self.clock.reserve = 2 * (self.clock.elapsed() - began)  # until the score pass knows better
+        return pool
+
+    def gather(self, sampled, errors, halo) -> Pool:
+        """The pool to train on: the one there is where it holds every patch, else one of those that have most error."""
+        return sampled if self.kept.all() else self._pool(errors, halo, "gather")
+
+    def _pool(self, errors, halo, stage):
+        size = capacity(self.memory, self.header.patch, halo, self.header.scale)
+        self.kept, probability = choose(errors, size, self.rng)
+        self.probability = probability[self.kept]
+        luma = ((lr.y, hr.y) for lr, hr in self._pass(stage))
+        return gather(luma, self.kept, self.header.patch, halo, self.header.scale)
+
+    def score(self, general, pool):
+        """The mean squared error of every patch under the general model, and its score: float64 (frames, rows, columns)."""
+        began = self.clock.elapsed()
+        ones = np.ones((1, *self.shape[1:]), np.uint8)
+        (errors,) = self._errors([_quantized(general, pool)], [ones], "score")
+        # The last pass does the same for a few nets more; most of its time is decoding.
+        self.clock.reserve = 1.5 * (self.clock.elapsed() - began)
+        counts = _counts(self.header)
+        return errors / np.maximum(counts, 1), scoring.scores(errors, counts)
+
+    def one_net(self, start, pool) -> Overfitted:
+        """One net for all patches: there is no choice, and so no map."""
+        net = _quantized(self.train("train", start, pool, 1.0), pool)
+        ones = np.ones(self.shape, np.uint8)
+        base_errors, errors = self._errors([net], [0 * ones[:1], ones[:1]], "assign")
+        return Overfitted((net,), ones, errors, base_errors)
+
+    def chunk_nets(self, start, pool, labels, errors, refine) -> Overfitted:
+        """One net a chunk; with `refine`, patches move to the net that serves them best before nets train on."""
         count = int(labels.max()) + 1
-        score_seconds = time.monotonic() - scored
-        del sample
-        samples = pools(errors / np.maximum(counts, 1), labels, count, "gather")
-        left = None if effort.seconds is None else (
-            effort.seconds - (time.monotonic() - started) - 1.3 * score_seconds)
-        rest = _rest(effort, 1 if general else 1 - WARM_UP, left)
-        trained = _train_all(start, samples, np.bincount(labels.ravel()), rest, rng, threads, executor, report)
-    integer = [_quantized(net, pool) for net, pool in zip(trained, samples, strict=True)]
-    del samples
-    errors, base_errors = _errors(header, integer, labels, next(passes), threads, "assign", report)
-    shown = np.where(errors < base_errors, labels + 1, 0).astype(np.uint8)
-    used = [index for index in range(len(integer)) if np.any(shown == index + 1)]
-    renumbered = np.zeros(len(integer) + 1, np.uint8)
-    renumbered[[index + 1 for index in used]] = np.arange(1, len(used) + 1)
-    return Overfitted(tuple(integer[index] for index in used), renumbered[shown], np.minimum(errors, base_errors),
-                      base_errors, _counts(header))
+        trained, member = [start] * count, labels[self.kept].astype(int) + 1
+        base_errors, error = pool.base_errors(), errors[self.kept]
+        for moves in range(refine, -1, -1):
+            # Refined chunks are drawn by error; as published, all patches of a chunk count alike.
+            weight = (sampling(error) if refine else np.ones(len(pool))) / self.probability
+            parts = shares(weight, member, count) if refine else np.full(count, 1 / count)
+            pools = [pool.weighing(weight * (member == number)) for number in range(1, count + 1)]
+            trained = self._train_all(trained, pools, parts, 1 / (moves + 1))
+            if moves:
+                member, error = move(trained, pool, base_errors, self.threads)
+                filled = fill(member, error, count)
+                trained = [trained[member[filled == number][0] - 1] if number in filled and number not in member
+                           else net for number, net in enumerate(trained, 1)]
+                member = filled
+        integer = [_quantized(net, one) if one.weight.any() else _quantized(net, pool)
+                   for net, one in zip(trained, pools, strict=True)]
+        none = np.zeros((1, *self.shape[1:]), np.uint8)
+        competing = [none, *(none + np.uint8(n + 1) for n in range(count))] if refine else [none, labels + np.uint8(1)]
+        found = self._errors(integer, competing, "assign")
+        best = np.argmin(found, axis=0)
+        shown = np.choose(best, [np.broadcast_to(plane, self.shape) for plane in competing])
+        used = [index for index in range(count) if np.any(shown == index + 1)]
+        renumbered = np.zeros(count + 1, np.uint8)
+        renumbered[[index + 1 for index in used]] = np.arange(1, len(used) + 1)
+        return Overfitted(tuple(integer[index] for index in used), renumbered[shown], found.min(axis=0), found[0])
+
+    def _train_all(self, start, pools, parts, share):
+        """The nets trained on their pools, each with its part of a share of what is left; those without patches stay."""
+        effort = self.clock.left(share)
+        generators = self.rng.spawn(len(pools))
+        tasks = [(net, pool, part, generator) for net, pool, part, generator in zip(start, pools, parts, generators,
+                                                                                    strict=True)]
+        if self.executor:
+            # Side by side each net may take longer than its part, but none longer than the whole.
+            longer = min(self.threads, 1 / max(parts)) if effort.seconds else 1
+            waiting = [self.executor.submit(train, net, pool.drawable(), effort.times(part * longer), generator)
+                       if pool.weight.any() else None for net, pool, part, generator in tasks]
+            try:
+                return [task.result() if task else net for task, net in zip(waiting, start, strict=True)]
+            finally:
+                for task in filter(None, waiting):
+                    task.cancel()
+        return [self._train("train", net, pool, effort.times(part), generator) if pool.weight.any() else net
+                for net, pool, part, generator in tasks]
+
+    def _errors(self, integer, candidates, stage):
+        """Squared errors of every patch as the player shows it, int64 (candidates, frames, rows, columns).
+
+        integer: the nets. candidates: labels (1 or frames, rows, columns) to show. The pixels come from the C library
+        itself, reading a sidecar made for the purpose.
+        """
+        header, (_, rows, columns) = self.header, self.shape
+        blank = patchmap.encode(np.zeros((1, rows, columns), np.uint8), len(integer))
+        whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
+        upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
+        side, hr_shape = header.patch * header.scale, np.s_[:header.hr_height, :header.hr_width]
+        found = np.zeros((len(candidates), *self.shape), np.int64)
+        with ThreadPoolExecutor(self.threads) as executor:
+            for index, (lr, hr) in enumerate(self._pass(stage)):
+                truth = hr.y[hr_shape]
+                for sums, labels in zip(found, candidates, strict=True):
+                    shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=executor, threads=self.threads)
+                    sums[index] = scoring.squared_errors(truth, shown[0], side, (rows, columns))
+        return found
+
+    def _pass(self, stage):
+        """The pairs of one pass, with its progress reported; raises ValueError where their number is not `frames`."""
+        index = -1
+        for index, pair in enumerate(next(self.passes)):
+            if index == self.frames:
+                raise ValueError(f"more than the {self.frames} frames expected came")
+            yield pair
+            self.clock.say(stage)
+        if index + 1 != self.frames:
+            raise ValueError(f"{index + 1} frames came where {self.frames} were expected")
 
 
-def _chunks(scores, chunks):
-    """The chunk of every patch; no more chunks than there are different scores."""
+def _chunks(scores, chunks, mode):
+    """The chunk of every patch, uint8; no more chunks than there are different scores."""
     flat = scores.ravel()
     count = chunking.choose_k(flat) if chunks is None else min(chunks, len(np.unique(flat)))
-    labels, _ = chunking.kmeans(flat, count)
+    labels = chunking.quantiles(flat, count) if mode == "stdo-quantile" else chunking.kmeans(flat, count)[0]
     return labels.reshape(scores.shape)
 
 
-class _Stopped(Exception):
-    """Ends the training of a chunk because another one failed or the user stopped it."""
-
-
-def _rest(effort, share, seconds):
-    """What is left of an effort: `share` of its steps, or the `seconds` left, but never less than a tenth of it."""
-    return effort.times(share) if seconds is None else Effort(seconds=max(seconds, 0.1 * effort.seconds))
-
-
-def _train_all(start, samples, sizes, effort, rng, threads, executor, report):
-    """One net a chunk, side by side; each gets its part of the time, or its part of the steps.
-
-    sizes: patches of each chunk, by which its loss and error count in what is reported.
-    """
-    side_by_side = max(1, min(threads, len(samples)))
-    share = 1 / len(samples) if effort.steps else 1 / math.ceil(len(samples) / side_by_side)
-    done, losses, errors = np.zeros((3, len(samples)))
-    stop = threading.Event()
-
-    def task(index, generator):
-        def note(fraction, loss, psnr):
-            if stop.is_set():
-                raise _Stopped
-            done[index], losses[index], errors[index] = fraction, loss, 255**2 / 10 ** (psnr / 10)
-            counted = sizes * (done > 0)
-            report("train", float(done.mean()), float(np.average(losses, weights=counted)),
-                   float(scoring.psnr(np.average(errors, weights=counted), 1)))
-        return train(start, samples[index], effort.times(share), generator, threads=max(1, threads // len(samples)),
-                     progress=note)
-
-    generators = rng.spawn(len(samples))
-    if executor:
-        waiting = [executor.submit(train, start, pool, effort.times(share), generator)
-                   for pool, generator in zip(samples, generators, strict=True)]
-        try:
-            return [future.result() for future in waiting]
-        finally:
-            for future in waiting:
-                future.cancel()
-    with ThreadPoolExecutor(side_by_side) as local:
-        waiting = [local.submit(task, index, generator) for index, generator in enumerate(generators)]
-        try:
-            return [future.result() for future in waiting]
-        except BaseException:
-            stop.set()
-            local.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
 def _quantized(net: nets.Net, pool: Pool) -> sidecar.Net:
-    """The integer net of a float net, calibrated on patches spread over its pool."""
-    count = min(len(pool), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantize(net, pool.lr[np.linspace(0, len(pool) - 1, count).astype(int)])
+    """The integer net of a float net, calibrated on patches spread over those of its pool that are drawn."""
+    drawn = np.flatnonzero(pool.weight)
+    count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
+    return quantize(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
 
 
 def _counts(header):
     """The hr pixels of each patch of the grid, int64 (rows, columns)."""
     side = header.patch * header.scale
     return scoring.samples(header.hr_height, header.hr_width, side, (header.rows, header.columns))
-
-
-def _errors(header, integer, labels, pairs, threads, stage, report):
-    """Squared errors of every patch as the player will show it with net `labels`, and under the base: two int64 arrays.
-
-    The pixels come from the C library itself, reading a sidecar made for the purpose.
-    """
-    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), len(integer))
-    whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
-    upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
-    side = header.patch * header.scale
-    errors, base_errors = np.zeros(labels.shape, np.int64), np.zeros(labels.shape, np.int64)
-    none = np.zeros(labels.shape[1:], np.uint8)
-    hr_shape = np.s_[:header.hr_height, :header.hr_width]
-    with ThreadPoolExecutor(threads) as executor:
-        for index, (lr, hr) in enumerate(_counted(pairs, len(labels), stage, report)):
-            truth = hr.y[hr_shape]
-            for chosen, sums in ((labels[index] + np.uint8(1), errors), (none, base_errors)):
-                shown = upscaler.upscale(0, chosen, lr, executor=executor, threads=threads)
-                sums[index] = scoring.squared_errors(truth, shown[0], side, labels.shape[1:])
-    return errors, base_errors
-
-
-def _counted(pairs, frames, stage, report):
-    """The pairs of one pass, with its progress reported; raises ValueError where their number is not `frames`."""
-    index = -1
-    for index, pair in enumerate(pairs):
-        if index == frames:
-            raise ValueError(f"more than the {frames} frames expected came")
-        yield pair
-        report(stage, (index + 1) / frames, math.nan, math.nan)
-    if index + 1 != frames:
-        raise ValueError(f"{index + 1} frames came where {frames} were expected")
-
-
-def _planned(progress, mode):
-    """The progress of the whole, from that of a stage."""
-    if progress is None:
-        return lambda *_: None
-    plan = PLANS[mode]
-    begins = dict(zip(plan, accumulate([0, *plan.values()][:-1]), strict=True))
-    return lambda stage, done, loss, psnr: progress(stage, begins[stage] + plan[stage] * done, loss, psnr)

@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stdo_min import patches, resample
+from stdo_min import nets, patches, resample
 
 LEAST = 64  # patches; with fewer nothing is learned
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Patches of one chunk.
+    """Patches of one segment.
 
-    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P*scale, P*scale), hr minus base in 64ths of a grey
-    level. weight: float64 (N,), how often each is drawn relative to the others.
+    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P, P, scale^2), hr minus base in 64ths of a grey level,
+    unshuffled. weight: float64 (N,), how often each is drawn relative to the others; a chunk is those above 0.
     """
 
     lr: np.ndarray
@@ -31,10 +31,18 @@ class Pool:
     def __len__(self) -> int:
         return len(self.lr)
 
-    def weighed_by_error(self) -> Pool:
-        """The same patches, each weighing as the root of its error under the base."""
-        mean_square = np.array([np.mean(np.square(r.astype(np.float32) / 64)) for r in self.residual])
-        return replace(self, weight=_wanted(mean_square))
+    def base_errors(self) -> np.ndarray:
+        """Mean squared error of each patch under the base, float64 (N,), in grey levels squared."""
+        return np.array([np.mean(np.square(r.astype(np.float32) / 64)) for r in self.residual])
+
+    def weighing(self, weight: np.ndarray) -> Pool:
+        """The same patches with other weights."""
+        return replace(self, weight=weight)
+
+    def drawable(self) -> Pool:
+        """Only the patches that weigh something: what another process needs to be sent."""
+        chosen = self.weight > 0
+        return self if chosen.all() else Pool(self.lr[chosen], self.residual[chosen], self.weight[chosen])
 
 
 def capacity(memory: int, patch: int, halo: int, scale: int) -> int:
@@ -42,8 +50,8 @@ def capacity(memory: int, patch: int, halo: int, scale: int) -> int:
     return max(LEAST, memory // ((patch + 2 * halo) ** 2 + 2 * (patch * scale) ** 2))
 
 
-def _wanted(errors):
-    """How often to train on patches of these mean squared errors: their root (uniform was worse in PyTorch)."""
+def sampling(errors: np.ndarray) -> np.ndarray:
+    """How often to train on patches of these mean squared errors: their root (docs/training.md)."""
     return np.sqrt(errors + 0.05)  # 0.05: patches that are perfect already are still seen now and then
 
 
@@ -65,49 +73,35 @@ def inclusion(weights: np.ndarray, size: float) -> np.ndarray:
     return probability
 
 
-def choose(errors: np.ndarray, chunks: np.ndarray, count: int, size: int,
-           rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Which patches of a segment go into the pools of its chunks, and with which weight they are drawn.
+def choose(errors: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Which patches of a segment go into its pool, `size` at the most on average, and with which probability they do.
 
-    errors: float (frames, rows, columns), mean squared error of each patch under the general model; chunks: integers
-    of the same shape, 0..count-1. Every chunk gets a pool of `size / count` patches at the most, on average; a patch
-    weighs as the root of its error. Returns kept, bool, and weight, float64, of the same shape.
+    errors: float (frames, rows, columns), mean squared error of each patch; a patch is kept in proportion to
+    `sampling`. Returns kept, bool, and probability, float64, of the same shape.
     """
-    wanted = _wanted(errors)
-    probability = np.zeros(errors.shape)
-    for chunk in range(count):
-        members = chunks == chunk
-        probability[members] = inclusion(wanted[members], max(size / count, LEAST))
-    kept = rng.random(errors.shape) < probability
-    return kept, np.divide(wanted, probability, out=np.zeros(errors.shape), where=probability > 0)
+    probability = inclusion(sampling(errors).ravel(), max(size, LEAST)).reshape(errors.shape)
+    return rng.random(errors.shape) < probability, probability
 
 
-def gather(frames: Iterable, kept: np.ndarray, weight: np.ndarray, chunks: np.ndarray, count: int,
-           patch: int, halo: int, scale: int) -> list[Pool]:
-    """Cut the chosen patches out of a segment: one pool for each of `count` chunks.
+def gather(frames: Iterable, kept: np.ndarray, patch: int, halo: int, scale: int) -> Pool:
+    """Cut the chosen patches out of a segment, in the order of `kept`, all of weight 1.
 
-    frames: pairs of lr luma uint8 (h, w) and hr luma uint8 (h*scale, w*scale), as many as kept has. kept, weight,
-    chunks: as in `choose`, (frames, rows, columns). Patches of the last row and column are moved inwards until they
-    are whole.
+    frames: pairs of lr luma uint8 (h, w) and hr luma uint8 (h*scale, w*scale), as many as kept has. kept: bool (frames,
+    rows, columns). Patches of the last row and column are moved inwards until they are whole.
     """
-    sizes = np.bincount(chunks[kept], minlength=count)
-    starts = np.concatenate(([0], np.cumsum(sizes)))
-    whole, side = patch + 2 * halo, patch * scale
-    lr_patches = np.empty((starts[-1], whole, whole), np.uint8)
-    residuals = np.empty((starts[-1], side, side), np.int16)
-    weights = np.empty(starts[-1])
-    place = starts[:-1].copy()
+    count, whole = np.count_nonzero(kept), patch + 2 * halo
+    lr_patches = np.empty((count, whole, whole), np.uint8)
+    residuals = np.empty((count, patch, patch, scale * scale), np.int16)
+    place = 0
     for index, (lr, hr) in enumerate(frames):
         ys, xs = patches.grid(*lr.shape, patch)
         ys, xs = np.minimum(ys, lr.shape[0] - patch), np.minimum(xs, lr.shape[1] - patch)
         # 64 * hr + 32 - base is the residual that the arithmetic of FORMAT.md turns into hr exactly.
         residual = hr.astype(np.int16) * 64 + 32 - resample.base(lr, scale).astype(np.int16)
-        chunk_of, kept_here = chunks[index].ravel(), kept[index].ravel()
-        for chunk in np.unique(chunk_of[kept_here]):
-            chosen = np.flatnonzero(kept_here & (chunk_of == chunk))
-            at = slice(place[chunk], place[chunk] + len(chosen))
-            lr_patches[at] = patches.cut(lr, ys[chosen], xs[chosen], patch, halo)
-            residuals[at] = patches.cut(residual, ys[chosen] * scale, xs[chosen] * scale, side)
-            weights[at] = weight[index].ravel()[chosen]
-            place[chunk] += len(chosen)
-    return [Pool(lr_patches[a:b], residuals[a:b], weights[a:b]) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        chosen = np.flatnonzero(kept[index])
+        at = slice(place, place + len(chosen))
+        lr_patches[at] = patches.cut(lr, ys[chosen], xs[chosen], patch, halo)
+        residuals[at] = nets.unshuffle(
+            patches.cut(residual, ys[chosen] * scale, xs[chosen] * scale, patch * scale), scale)
+        place += len(chosen)
+    return Pool(lr_patches, residuals, np.ones(count))

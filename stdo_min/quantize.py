@@ -121,6 +121,6 @@ def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
         if index == 0:
             bias = bias + nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
         out_unit = 64 * nets.RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
-        weights.append((weight * unit / out_unit).astype(np.float32))
+        weights.append(np.ascontiguousarray(weight * unit / out_unit, np.float32))
         biases.append((bias / out_unit).astype(np.float32))
     return nets.Net(weights, biases, scale)

@@ -17,7 +17,7 @@ from stdo_min.encode import Recipe, encode, train
 from stdo_min.evaluate import evaluate
 from stdo_min.info import describe
 from stdo_min.play import frames, open_video
-from stdo_min.training import Effort
+from stdo_min.effort import Effort
 from stdo_min.video import VideoError, probe, read_lr, read_source
 
 QUICK = Recipe(effort=Effort(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)

@@ -26,14 +26,42 @@ def test_impossible_shapes_are_refused(channels):
         nets.create(channels, 2, np.random.default_rng(0))
 
 
-def test_a_step_against_the_gradient_lowers_the_loss():
-    rng = np.random.default_rng(2)
+def batch(rng):
     net = nets.create((4, 4), 2, rng)
     net.weights[-1] += rng.standard_normal(net.weights[-1].shape).astype(np.float32) * 0.1
     lr = rng.integers(0, 256, (4, 16, 16)).astype(np.uint8)
-    target = rng.integers(-900, 900, (4, 16, 16)).astype(np.int16)
-    loss, gradients = nets.loss_and_gradients(net, lr, target)
-    assert loss == pytest.approx(np.abs(nets.residual(net, lr) - target / 64).mean(), rel=1e-5)
+    return net, lr, rng.integers(-900, 900, (4, 8, 8, 4)).astype(np.int16)
+
+
+def test_a_step_against_the_gradient_lowers_the_loss():
+    net, lr, target = batch(np.random.default_rng(2))
+    everything, workspace = np.arange(4), nets.Workspace()
+    loss, gradients = nets.loss_and_gradients(net, lr, target, everything, workspace)
+    assert loss == pytest.approx(np.abs(nets.residual(net, lr) - nets.shuffle(target, 2) / 64).mean(), rel=1e-5)
     for p, g in zip(net.parameters, gradients, strict=True):
         p -= 0.01 * g
-    assert nets.loss_and_gradients(net, lr, target)[0] < loss
+    assert nets.loss_and_gradients(net, lr, target, everything, workspace)[0] < loss
+
+
+def test_the_engine_and_numpy_agree():
+    net, lr, target = batch(np.random.default_rng(3))
+    loss, gradients = nets.loss_and_gradients(net, lr, target, np.arange(4), nets.Workspace())
+    expected, expected_gradients = nets.loss_and_gradients_numpy(net, lr, target)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    for found, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-5)
+
+
+def test_squared_errors_are_those_of_the_residual():
+    net, lr, target = batch(np.random.default_rng(4))
+    found = nets.squared_errors(net, lr, target, np.array([3, 1]), nets.Workspace())
+    expected = np.square(nets.residual(net, lr) - nets.shuffle(target, 2) / 64).mean(axis=(1, 2))
+    np.testing.assert_allclose(found, expected[[3, 1]], rtol=1e-4)
+
+
+def test_shuffle_places_channels():
+    values = np.arange(4.0) * np.ones((2, 3, 5, 4))
+    shuffled = nets.shuffle(values, 2)
+    assert shuffled.shape == (2, 6, 10)
+    np.testing.assert_array_equal(shuffled[1, 2:4, 4:6], [[0, 1], [2, 3]])
+    np.testing.assert_array_equal(nets.unshuffle(shuffled, 2), values)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stdo_min import pool, resample
+from stdo_min import nets, pool, resample
 
 
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60), st.integers(1, 70))
@@ -21,13 +21,12 @@ def test_inclusion_keeps_as_many_as_asked_in_proportion(weights, size):
 def test_expected_draws_do_not_depend_on_the_size_of_the_pool():
     rng = np.random.default_rng(0)
     errors = rng.exponential(20, (20, 10, 10))
-    chunks = np.zeros(errors.shape, np.uint8)
     totals = []
     for size in (10**6, 500):
         sums = np.zeros(errors.shape)
         for _ in range(300):
-            kept, weight = pool.choose(errors, chunks, 1, size, rng)
-            sums += np.where(kept, weight, 0)
+            kept, probability = pool.choose(errors, size, rng)
+            sums[kept] += pool.sampling(errors)[kept] / probability[kept]
         totals.append(sums.sum() / 300)
     assert kept.sum() == pytest.approx(500, rel=0.15)
     assert totals[1] == pytest.approx(totals[0], rel=0.01)
@@ -42,32 +41,33 @@ def frames_of(count, height, width, scale):
 def test_gather_cuts_what_was_chosen():
     patch, halo, scale = 8, 3, 2
     frames = frames_of(3, 20, 27, scale)
-    shape = (3, 3, 4)
-    rng = np.random.default_rng(1)
-    kept = rng.random(shape) < 0.6
-    chunks = rng.integers(0, 2, shape).astype(np.uint8)
-    weight = rng.random(shape)
-    pools = pool.gather(iter(frames), kept, weight, chunks, 2, patch, halo, scale)
-    for chunk, found in enumerate(pools):
-        expected = np.argwhere(kept & (chunks == chunk))
-        assert len(found) == len(expected)
-        for (index, row, column), lr, residual, drawn in zip(
-                expected, found.lr, found.residual, found.weight, strict=True):
-            y, x = min(row * patch, 20 - patch), min(column * patch, 27 - patch)
-            plane, hr = frames[index]
-            np.testing.assert_array_equal(lr, np.pad(plane, halo, "edge")[y:y + 14, x:x + 14])
-            base = resample.base(plane, scale)
-            # What the arithmetic of FORMAT.md makes of base and residual is the source itself.
-            np.testing.assert_array_equal((base[y * 2:y * 2 + 16, x * 2:x * 2 + 16] + residual) >> 6,
-                                          hr[y * 2:y * 2 + 16, x * 2:x * 2 + 16])
-            assert drawn == weight[index, row, column]
+    kept = np.random.default_rng(1).random((3, 3, 4)) < 0.6
+    found = pool.gather(iter(frames), kept, patch, halo, scale)
+    assert len(found) == np.count_nonzero(kept)
+    assert np.all(found.weight == 1)
+    for (index, row, column), lr, residual in zip(
+            np.argwhere(kept), found.lr, nets.shuffle(found.residual, scale), strict=True):
+        y, x = min(row * patch, 20 - patch), min(column * patch, 27 - patch)
+        plane, hr = frames[index]
+        np.testing.assert_array_equal(lr, np.pad(plane, halo, "edge")[y:y + 14, x:x + 14])
+        base = resample.base(plane, scale)
+        # What the arithmetic of FORMAT.md makes of base and residual is the source itself.
+        np.testing.assert_array_equal((base[y * 2:y * 2 + 16, x * 2:x * 2 + 16] + residual) >> 6,
+                                      hr[y * 2:y * 2 + 16, x * 2:x * 2 + 16])
 
 
-def test_weight_by_error_is_its_root():
-    residual = np.zeros((2, 4, 4), np.int16)
+def test_errors_of_the_base_and_parts_of_a_pool():
+    residual = np.zeros((2, 2, 2, 4), np.int16)
     residual[1] = 64 * 7
-    weighed = pool.Pool(np.zeros((2, 4, 4), np.uint8), residual, np.ones(2)).weighed_by_error()
-    np.testing.assert_allclose(weighed.weight, np.sqrt([0.05, 49.05]), rtol=1e-6)
+    whole = pool.Pool(np.arange(8, dtype=np.uint8).reshape(2, 2, 2), residual, np.ones(2))
+    np.testing.assert_allclose(whole.base_errors(), [0, 49])
+    np.testing.assert_allclose(pool.sampling(whole.base_errors()), np.sqrt([0.05, 49.05]))
+    assert whole.drawable() is whole
+    part = whole.weighing(np.array([0.0, 2.5])).drawable()
+    assert len(part) == 1
+    np.testing.assert_array_equal(part.lr, whole.lr[1:])
+    np.testing.assert_array_equal(part.residual, residual[1:])
+    assert part.weight.tolist() == [2.5]
 
 
 def test_capacity_counts_bytes():

@@ -7,7 +7,8 @@ import pytest
 
 from stdo_min import nets
 from stdo_min.pool import Pool
-from stdo_min.training import Effort, train
+from stdo_min.effort import Effort
+from stdo_min.training import train
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def pool():
     lr = rng.integers(0, 256, (80, 16, 16)).astype(np.uint8)
     x = lr.astype(int)
     detail = (4 * x[:, 4:12, 4:12] - x[:, 3:11, 4:12] - x[:, 5:13, 4:12] - x[:, 4:12, 3:11] - x[:, 4:12, 5:13]) // 8
-    return Pool(lr, np.repeat(np.repeat(detail * 64, 2, 1), 2, 2).astype(np.int16), np.ones(80))
+    return Pool(lr, np.repeat(detail[..., None] * 64, 4, 3).astype(np.int16), np.ones(80))
 
 
 def start():
@@ -32,7 +33,7 @@ def test_training_learns(pool):
     said = []
     net = train(start(), pool, Effort(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
     before = np.mean((pool.residual / 64.0) ** 2)
-    after = np.mean((nets.residual(net, pool.lr) - pool.residual / 64) ** 2)
+    after = np.mean((nets.residual(net, pool.lr) - nets.shuffle(pool.residual, 2) / 64) ** 2)
     assert after < before / 4
     assert len(said) == 150
     assert said[-1][0] == 1.0
@@ -42,7 +43,7 @@ def test_training_learns(pool):
 
 def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
     one, two, other = (train(start(), pool, Effort(steps=12), np.random.default_rng(seed), threads=threads)
-                       for seed, threads in ((5, 1), (5, 2), (6, 1)))
+                       for seed, threads in ((5, 1), (5, 3), (6, 1)))
     assert same(one, two)
     assert not same(one, other)
 
@@ -55,8 +56,39 @@ def test_the_start_is_left_as_it_was(pool):
 
 def test_a_run_that_diverges_returns_the_best(pool):
     net = train(start(), pool, Effort(steps=60), np.random.default_rng(3), peak=30.0)
-    assert np.mean((nets.residual(net, pool.lr) - pool.residual / 64) ** 2) <= np.mean((pool.residual / 64.0) ** 2)
+    assert np.mean((nets.residual(net, pool.lr) - nets.shuffle(pool.residual, 2) / 64) ** 2) <= np.mean((pool.residual / 64.0) ** 2)
     assert all(np.isfinite(p).all() for p in net.parameters)
+
+
+@pytest.mark.parametrize("tier", ["c", "avx2", "avx512vnni", "neon"])
+def test_every_tier_trains_the_same_net(pool, tier, monkeypatch):
+    one = train(start(), pool, Effort(steps=6), np.random.default_rng(5))
+    monkeypatch.setenv("STDO_CPU", tier)
+    if nets.Workspace().tier != tier:
+        pytest.skip(f"this CPU has no {tier}")
+    assert same(one, train(start(), pool, Effort(steps=6), np.random.default_rng(5)))
+
+
+def test_a_net_that_died_is_started_again(pool):
+    """All units of its last hidden layer off: no gradient comes through, so only the bias would learn."""
+    dead = start()
+    dead.biases[1][:] = -1e6
+    lost = np.mean((pool.residual / 64.0) ** 2)
+    net = train(dead, pool, Effort(steps=60), np.random.default_rng(3))
+    assert np.mean(nets.squared_errors(net, pool.lr, pool.residual, np.arange(80), nets.Workspace())) <= lost * 1.01
+
+    killed = []
+
+    def kill(done, loss, psnr):
+        if done > 0.3 and not killed:
+            killed.append(True)
+            for p in live.parameters:
+                p[:] = -1
+
+    live = start()
+    healthy = train(live, pool, Effort(steps=200), np.random.default_rng(2), progress=kill)
+    after = np.mean(nets.squared_errors(healthy, pool.lr, pool.residual, np.arange(80), nets.Workspace()))
+    assert after < lost / 4
 
 
 def test_seconds_are_kept(pool):
@@ -76,8 +108,7 @@ def test_training_is_a_task_for_other_processes(pool):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         far = executor.submit(train, start(), pool, Effort(steps=3), np.random.default_rng(4)).result()
     near = train(start(), pool, Effort(steps=3), np.random.default_rng(4))
-    for p, q in zip(far.parameters, near.parameters, strict=True):
-        np.testing.assert_allclose(p, q, atol=1e-5)
+    assert same(far, near)
 
 
 def test_patches_train_by_their_weight(pool):
@@ -97,13 +128,7 @@ def test_an_empty_pool_is_refused(pool):
         train(start(), empty, Effort(steps=1), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("wrong", [{}, {"seconds": 1.0, "steps": 1}, {"seconds": 0.0}, {"steps": -1}])
-def test_an_effort_is_time_or_steps(wrong):
-    with pytest.raises(ValueError, match="seconds or steps"):
-        Effort(**wrong)
-
-
 def test_ten_steps_as_recorded(pool):
     # Recorded from this very test; it changes only if the computation of a step does.
     net = train(start(), pool, Effort(steps=10), np.random.default_rng(8))
-    assert nets.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(31.400131, rel=1e-5)
+    assert nets.loss_and_gradients_numpy(net, pool.lr, pool.residual)[0] == pytest.approx(31.400131, rel=1e-5)

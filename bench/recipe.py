@@ -1,0 +1,181 @@
+"""What gives most in a number of steps: variants of the recipe, one net each, on the patches of a clip.
+
+    python -m bench recipe CLIP... [--scale 4] [--steps 10000] [--seeds 0,1] [--only base,l2,...] [--json FILE]
+
+Every variant trains one float net on all patches of the clip, for so many steps of 32 patches (variants of another batch
+or another net get as many products). Its luma PSNR is that of the residual over all patches. Nets train side by side in
+processes of one thread: nothing here depends on the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stdo_min import nets
+from stdo_min.encode import frame_pairs
+from stdo_min.lrvideo import encode_lr
+from stdo_min.optim import Adam, learning_rate
+from stdo_min.pool import Pool, gather
+from stdo_min.refine import net_errors
+from stdo_min.scoring import psnr
+from stdo_min.training import PEAK_RATE, Stepper
+from stdo_min.video import probe
+
+HALO = 4  # of the pool; nets that read less use its middle
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How to train; the defaults are what `stdo encode` does."""
+
+    loss: str = "l1"
+    late: str | None = None  # another loss for the last part
+    late_from: float = 0.7
+    exponent: float = 0.5  # patches are drawn by error^exponent
+    peak: float = PEAK_RATE
+    floor: float = 0.002
+    batch: int = 32
+    beta2: float = 0.99
+    channels: tuple[int, ...] = (16, 16)
+    first_kernel: int = 5
+    biases: bool = True
+    average: float = 0.0  # share of the run, at its end, over which weights are averaged
+    expand: int = 0  # channels inside linear blocks that are collapsed every step
+
+
+VARIANTS = {
+    "base": Variant(),
+    "charbonnier": Variant(loss="charbonnier"),
+    "l2": Variant(loss="l2"),
+    "l1, l2 for the last 30 %": Variant(late="l2"),
+    "l1, l2 for the last 10 %": Variant(late="l2", late_from=0.9),
+    "l1, charbonnier for the last 30 %": Variant(late="charbonnier"),
+    "drawn uniformly": Variant(exponent=0.0),
+    "drawn by error^0.25": Variant(exponent=0.25),
+    "drawn by error^0.75": Variant(exponent=0.75),
+    "drawn by error": Variant(exponent=1.0),
+    "peak 2e-3": Variant(peak=2e-3),
+    "peak 4e-3": Variant(peak=4e-3),
+    "peak 1e-2": Variant(peak=1e-2),
+    "peak 1.5e-2": Variant(peak=1.5e-2),
+    "batch 16": Variant(batch=16),
+    "batch 64": Variant(batch=64),
+    "beta2 0.999": Variant(beta2=0.999),
+    "first kernel 3": Variant(first_kernel=3),
+    "first kernel 3, 17 channels": Variant(first_kernel=3, channels=(17, 16)),
+    "12,12,12": Variant(channels=(12, 12, 12), first_kernel=3),
+    "32,8": Variant(channels=(32, 8)),
+    "8,24": Variant(channels=(8, 24)),
+    "no biases": Variant(biases=False),
+    "weights averaged over the last 10 %": Variant(average=0.1),
+    "weights averaged over the last 30 %": Variant(average=0.3),
+    "linear blocks of 64": Variant(expand=64),
+}
+
+
+def whole_pool(clip: Path, scale: int) -> Pool:
+    """All patches of a clip with a lossless lr video."""
+    info = probe(clip)
+    with tempfile.TemporaryDirectory() as folder:
+        frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
+        lr_info = probe(Path(folder) / "lr.mkv")
+        kept = np.ones((frames, -(-lr_info.height // 20), -(-lr_info.width // 20)), bool)
+        with closing(frame_pairs(lr_info, info, scale)) as pairs:
+            return gather(((lr.y, hr.y) for lr, hr in pairs), kept, 20, HALO, scale)
+
+
+class Linear:
+    """SESR's linear blocks: W = B A + I, with A (expand, in, k, k) and B (out, expand), trained in place of W."""
+
+    def __init__(self, weight, expand, rng):
+        self.weight, (out, inputs, k, _) = weight, weight.shape
+        self.a = (rng.standard_normal((expand, inputs * k * k)) * np.sqrt(1 / (inputs * k * k))).astype(np.float32)
+        self.b = (rng.standard_normal((out, expand)) * np.sqrt(1 / expand)).astype(np.float32)
+        self.rest = weight.reshape(out, -1) - self.b @ self.a  # so that it starts as the plain net does
+        self.parameters = [self.a, self.b]
+
+    def gradients(self, gradient):
+        flat = gradient.reshape(len(gradient), -1)
+        return [self.b.T @ flat, flat @ self.a.T]
+
+    def collapse(self):
+        self.weight[:] = (self.b @ self.a + self.rest).reshape(self.weight.shape)
+
+
+def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
+    """Train one net on POOL; luma PSNR in dB over all its patches."""
+    rng = np.random.default_rng(seed)
+    net = nets.create(variant.channels, SCALE, rng, variant.first_kernel)
+    cut = HALO - net.halo
+    pool = Pool(np.ascontiguousarray(POOL.lr[:, cut:-cut, cut:-cut]) if cut else POOL.lr, POOL.residual, POOL.weight)
+    drawn = np.cumsum((BASE_ERRORS + 0.05) ** variant.exponent)
+    products = sum(w.size for w in nets.create((16, 16), SCALE, rng).weights) / sum(w.size for w in net.weights)
+    steps = round(steps * 32 / variant.batch * products)
+    average, averaged = None, 0
+    with Stepper(net, pool, 1) as stepper:
+        blocks = [Linear(w, variant.expand, rng) for w in net.weights] if variant.expand else []
+        parameters = [p for block in blocks for p in block.parameters] + (net.biases if blocks else net.parameters)
+        adam = Adam(parameters, beta2=variant.beta2)
+        for step in range(steps):
+            done = step / steps
+            index = np.sort(np.minimum(np.searchsorted(drawn, rng.random(variant.batch) * drawn[-1]), len(pool) - 1))
+            loss = variant.late if variant.late and done >= variant.late_from else variant.loss
+            _, gradients = stepper.gradients(index, loss)
+            if not variant.biases:
+                for gradient in gradients[1::2]:
+                    gradient[:] = 0
+            if blocks:
+                gradients = [g for block, d in zip(blocks, gradients[::2], strict=True) for g in block.gradients(d)
+                             ] + gradients[1::2]
+            adam.step(gradients, learning_rate(done, variant.peak, floor=variant.floor))
+            for block in blocks:
+                block.collapse()
+            if variant.average and done >= 1 - variant.average:
+                averaged += 1
+                average = [p.copy() if average is None else a + (p - a) / averaged
+                           for p, a in zip(net.parameters, average or net.parameters, strict=True)]
+        if average:
+            stepper.restart(nets.Net(average[::2], average[1::2], SCALE))
+    return float(psnr(net_errors(net, pool, 1).mean(), 1))
+
+
+def main(argv: list[str]) -> int:
+    """Train every variant, print a table, and write JSON where asked."""
+    global POOL, BASE_ERRORS, SCALE  # processes are forked from this one: they need not be sent a pool
+    parser = argparse.ArgumentParser(prog="python -m bench recipe", description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1])
+    parser.add_argument("--only", type=lambda text: text.split(";"), default=list(VARIANTS),
+                        help="variants, with semicolons between")
+    parser.add_argument("--json", type=Path)
+    a = parser.parse_args(argv)
+    SCALE, rows = a.scale, []
+    for clip in a.clips:
+        POOL = whole_pool(clip, a.scale)
+        BASE_ERRORS = POOL.base_errors()
+        print(f"{clip.name}, x{a.scale}, {len(POOL)} patches, {a.steps} steps of 32: "
+              f"base {psnr(BASE_ERRORS.mean(), 1):.3f} dB", flush=True)
+        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as executor:
+            waiting = {name: [executor.submit(trained_psnr, VARIANTS[name], seed, a.steps) for seed in a.seeds]
+                       for name in a.only}
+            for name, tasks in waiting.items():
+                found = [task.result() for task in tasks]
+                first = found if not rows or rows[-1]["clip"] != clip.name else first
+                more = np.mean(found) - np.mean(first)
+                print(f"{name:36} {' '.join(f'{value:7.3f}' for value in found)}  {more:+.3f}", flush=True)
+                rows.append({"clip": clip.name, "variant": name, "psnr_y": found, "over_first": more})
+        if a.json:
+            a.json.write_text(json.dumps({"scale": a.scale, "steps": a.steps, "rows": rows}, indent=1) + "\n")
+    return 0

@@ -1,0 +1,157 @@
+"""The engine in C against the autograd in NumPy, and every tier against plain C."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stdo_min import autograd, nets
+from stdo_min.autograd import Tensor
+from stdo_min.convolution import BLOCK, Workspace, convolutions, gather, losses, residual_loss
+
+TIERS = ["c", "avx2", "avx512vnni", "neon"]
+
+
+def workspace(tier):
+    found = Workspace(tier)
+    if found.tier != tier:
+        pytest.skip(f"this CPU has no {tier}")
+    return found
+
+
+def random_net(rng, inputs, layers):
+    """Weights and biases in turn of layers (channels, kernel)."""
+    parameters = []
+    for channels, kernel in layers:
+        parameters += [(rng.standard_normal((channels, inputs, kernel, kernel)) / np.sqrt(inputs * kernel**2)),
+                       rng.standard_normal(channels) * 0.1]
+        inputs = channels
+    return [p.astype(np.float32) for p in parameters]
+
+
+def run(tier, parameters, lr, residual, index, loss="l1"):
+    """Output, losses and gradients by the engine."""
+    work, tensors = workspace(tier), [Tensor(p, requires_grad=True) for p in parameters]
+    y = convolutions(Tensor(gather(lr, index, 128.0, 128.0, work)), *tensors, workspace=work)
+    out = y.data.copy()
+    found = residual_loss(y, pool=residual, index=index, unit=2**-11, workspace=work, loss=loss, epsilon=0.05)
+    found.backward()
+    return out, found.data, [t.grad.copy() for t in tensors]
+
+
+def run_numpy(parameters, lr, residual, index, loss):
+    """The same in float64."""
+    tensors = [Tensor(p.astype(np.float64), requires_grad=True) for p in parameters]
+    x = (lr[index].astype(np.float64) - 128) / 128
+    y = nets.forward(tensors, Tensor(np.ascontiguousarray(x.transpose(3, 0, 1, 2))))
+    target = Tensor(residual[index].transpose(3, 0, 1, 2) * 2.0**-11)
+    if loss == "charbonnier":  # by hand: its gradient is what is handed back
+        d = y.data - target.data
+        root = np.sqrt(d * d + 0.05**2)
+        found = Tensor(np.mean(root))
+        autograd.l2(y, Tensor(y.data - d / root / 2)).backward()
+    else:
+        found = (autograd.l1 if loss == "l1" else autograd.l2)(y, target)
+        found.backward()
+    return y.data, found.data, [t.grad for t in tensors]
+
+
+def batch(rng, inputs, layers, height, width, pool=5):
+    margin = sum(kernel - 1 for _, kernel in layers)
+    lr = rng.integers(0, 256, (pool, height + margin, width + margin, inputs)).astype(np.uint8)
+    return lr, rng.integers(-3000, 3000, (pool, height, width, layers[-1][0])).astype(np.int16)
+
+
+NETS = [(1, [(16, 5), (16, 3), (16, 3)]), (1, [(4, 3)]), (3, [(20, 3), (33, 3), (48, 3)]), (2, [(8, 5), (9, 3)]),
+        (1, [(64, 3), (5, 1), (4, 3)]), (5, [(12, 7), (17, 3)])]
+
+
+@pytest.mark.parametrize("loss", ["l1", "charbonnier", "l2"])
+@pytest.mark.parametrize(("inputs", "layers"), NETS)
+def test_the_engine_computes_what_numpy_computes(inputs, layers, loss):
+    rng = np.random.default_rng(len(layers))
+    parameters = random_net(rng, inputs, layers)
+    lr, residual = batch(rng, inputs, layers, 7, 10)
+    index = np.array([3, 0, 4])
+    out, value, gradients = run("c", parameters, lr, residual, index, loss)
+    expected, expected_value, expected_gradients = run_numpy(parameters, lr, residual, index, loss)
+    channels = layers[-1][0]
+    plain = out.transpose(1, 4, 0, 2, 3).reshape(-1, *out.shape[:1], *out.shape[2:4])[:channels]
+    np.testing.assert_allclose(plain, expected, rtol=1e-4, atol=1e-5)
+    assert value == pytest.approx(expected_value, rel=1e-5)
+    for found, wanted in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@settings(max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 16), st.integers(1, 6), st.integers(1, 30),
+       st.lists(st.tuples(st.integers(1, 64), st.sampled_from([1, 3, 5])), min_size=1, max_size=3))
+def test_every_tier_gives_the_floats_of_plain_c(tier, seed, inputs, height, width, layers):
+    rng = np.random.default_rng(seed)
+    parameters = random_net(rng, inputs, layers)
+    lr, residual = batch(rng, inputs, layers, height, width, pool=3)
+    index = np.array([2, 1])
+    for found, plain in zip(run(tier, parameters, lr, residual, index), run("c", parameters, lr, residual, index),
+                            strict=True):
+        for a, b in zip(*(x if isinstance(x, list) else [x] for x in (found, plain)), strict=True):
+            np.testing.assert_array_equal(np.asarray(a).view(np.uint32), np.asarray(b).view(np.uint32))
+
+
+@pytest.mark.parametrize("wrong", ["weights", "columns", "mask", "start"])
+def test_the_comparison_of_tiers_would_notice(wrong):
+    """One value changed by one unit in its last place, where a wrong kernel would change it."""
+    rng = np.random.default_rng(0)
+    layers = [(16, 3), (16, 3)]
+    parameters = random_net(rng, 1, layers)
+    lr, residual = batch(rng, 1, layers, 4, 11, pool=1)
+    right = run("c", parameters, lr, residual, np.array([0]), "l2")
+    if wrong == "weights":
+        parameters[2][3, 4, 2, 2] = np.nextafter(parameters[2][3, 4, 2, 2], np.float32(9))
+    elif wrong == "columns":
+        lr[0, :, -1] ^= 1
+    elif wrong == "mask":
+        parameters[1][5] = -100.0  # a channel that is never on
+    else:
+        parameters[3][0] += np.float32(1e-3)
+    other = run("c", parameters, lr, residual, np.array([0]), "l2")
+    assert not np.array_equal(right[0], other[0])
+    assert any(not np.array_equal(a, b) for a, b in zip(right[2], other[2], strict=True))
+
+
+def test_the_loss_of_each_patch():
+    rng = np.random.default_rng(1)
+    y = rng.standard_normal((2, 2, 3, 4, BLOCK)).astype(np.float32)
+    pool = rng.integers(-2000, 2000, (3, 3, 4, 20)).astype(np.int16)
+    index = np.array([2, 0])
+    d = y.transpose(0, 2, 3, 1, 4).reshape(2, 3, 4, 32)[..., :20] - pool[index] / 1024
+    np.testing.assert_allclose(losses(y, pool, index, 2**-10, "l2"), np.square(d).mean(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(losses(y, pool, index, 2**-10), np.abs(d).mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_nothing_is_allocated_after_the_first_step():
+    rng = np.random.default_rng(2)
+    net = nets.create((16, 16), 4, rng)
+    lr, residual = batch(rng, 1, [(16, 5), (16, 3), (16, 3)], 20, 20)
+    work, index = Workspace(), np.array([0, 1, 2, 3])
+    first = nets.loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
+    kept = work.nbytes
+    second = nets.loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
+    assert work.nbytes == kept
+    assert all(a is b for a, b in zip(first, second, strict=True))
+
+
+def test_what_does_not_fit_is_refused():
+    rng = np.random.default_rng(3)
+    net = nets.create((4,), 2, rng)
+    lr, residual = np.zeros((2, 14, 14), np.uint8), np.zeros((2, 8, 8, 4), np.int16)
+    work = Workspace()
+    nets.loss_and_gradients(net, lr, residual, np.array([0, 1]), work)
+    for wrong, message in (((lr, residual, np.array([2])), "0..1"), ((lr, residual, np.array([-1])), "0..1"),
+                           ((lr, residual, np.array([0], np.int32)), "int64"),
+                           ((lr, residual[:, :7], np.array([0])), "the pool is int16"),
+                           ((lr[:, :5, :5].copy(), residual, np.array([0])), "would give 1 patches")):
+        with pytest.raises(ValueError, match=message):
+            nets.loss_and_gradients(net, *wrong, work)
+    with pytest.raises(ValueError, match="no such tier"):
+        Workspace("sse9")
