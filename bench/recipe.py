@@ -2,9 +2,9 @@
 
     python -m bench recipe CLIP... [--scale 4] [--steps 10000] [--seeds 0,1] [--only base,l2,...] [--json FILE]
 
-Every variant trains one float net on all patches of the clip, for so many steps of 32 patches (variants of another batch
-or another net get as many products). Its luma PSNR is that of the residual over all patches. Nets train side by side in
-processes of one thread: nothing here depends on the clock.
+Every variant trains one float net on all patches of the clip, for so many steps of 32 patches (variants of another
+batch or another net get as many products). Its luma PSNR is that of the residual over all patches. Nets train side by
+side in processes of one thread: nothing here depends on the clock.
 """
 
 from __future__ import annotations
@@ -170,9 +170,10 @@ def main(argv: list[str]) -> int:
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as executor:
             waiting = {name: [executor.submit(trained_psnr, VARIANTS[name], seed, a.steps) for seed in a.seeds]
                        for name in a.only}
+            first = None
             for name, tasks in waiting.items():
                 found = [task.result() for task in tasks]
-                first = found if not rows or rows[-1]["clip"] != clip.name else first
+                first = first or found
                 more = np.mean(found) - np.mean(first)
                 print(f"{name:36} {' '.join(f'{value:7.3f}' for value in found)}  {more:+.3f}", flush=True)
                 rows.append({"clip": clip.name, "variant": name, "psnr_y": found, "over_first": more})

@@ -69,7 +69,7 @@ def gmacs(name: str) -> float:
 
 def ours(name: str, threads: int):
     """A function that makes one step and returns its loss."""
-    from stdo_min.nets import Net, RESIDUAL_UNIT
+    from stdo_min.nets import RESIDUAL_UNIT, Net
     from stdo_min.pool import Pool
     from stdo_min.training import Stepper
 

@@ -29,6 +29,7 @@ EPILOG = """examples:
 """
 
 MODES = {  # of overfit.py, which the player's commands do not import
+    "auto": "as many nets as short probes on the video find best",
     "single": "one net",
     "time": "one net for each part of the time",
     "stdo": "one net for each chunk of patches, by their score",
@@ -175,8 +176,8 @@ def _demo(a: argparse.Namespace) -> None:
 
 
 def _recipe(a: argparse.Namespace):
-    from stdo_min.encode import Recipe
     from stdo_min.effort import Effort
+    from stdo_min.encode import Recipe
 
     effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.budget)
     return Recipe(mode=a.mode, chunks=a.chunks, refine=a.refine, channels=a.net, patch=a.patch, effort=effort,
@@ -278,7 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     def trained(sub, **scale):
         add = sub.add_argument
         add("--scale", type=int, choices=(2, 3, 4), **scale)
-        add("--mode", choices=MODES, default="stdo", help="; ".join(f"{n}: {text}" for n, text in MODES.items()) +
+        add("--mode", choices=MODES, default="auto", help="; ".join(f"{n}: {text}" for n, text in MODES.items()) +
             "; default %(default)s")
         add("--chunks", type=_chunks, default="auto", metavar="auto|N",
             help="number of chunks, each with its net; default %(default)s, by the scores")

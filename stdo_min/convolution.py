@@ -1,4 +1,4 @@
-"""The engine's convolutions in C, as operations of the autograd: all layers of a net over a batch of patches, and the loss.
+"""The engine in C, as operations of the autograd: all convolutions of a net over a batch of patches, and the loss.
 
 What they compute is what `nets.loss_and_gradients_numpy` computes with NumPy; what they save is time: no windows are
 copied, patches come straight from the pool, and arrays are kept from step to step. Activations are float32
@@ -140,11 +140,12 @@ def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, loss
             or len(index) != patches):
         raise ValueError(f"the pool is {pool.dtype} {pool.shape} and the index {index.shape} for outputs {y.shape}")
     layer = ffi.new("stdo_train_layer *", (patches, height, width, 1, 1, pool.shape[3], 0, 0))
-    found = np.empty(patches)
+    found, size = np.empty(patches), pool[0].size
+    targets, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
     _check(lib.stdo_train_loss_gradient(
-        layer, LOSSES[loss], epsilon, _floats(y), ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index),
-        unit, 1 / (patches * pool[0].size), ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y)))
-    return found / pool[0].size
+        layer, LOSSES[loss], epsilon, _floats(y), targets, places, unit, 1 / (patches * size),
+        ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y)))
+    return found / size
 
 
 convolutions, residual_loss = Convolutions.apply, ResidualLoss.apply

@@ -9,15 +9,15 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min import nets, patchmap, resample, scoring, sidecar
-from stdo_min.lrvideo import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
 from stdo_min.effort import Effort, Progress
+from stdo_min.lrvideo import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
 from stdo_min.overfit import MODES, overfit
 from stdo_min.play import read_sidecar
 from stdo_min.quantize import dequantize
@@ -47,12 +47,13 @@ class Result:
 class Recipe:
     """How to train: the options that `stdo encode` and `stdo train` share.
 
-    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: rounds of refinement. channels: of the hidden layers. patch: side in lr
-    pixels. effort: for the whole video. memory: bytes of patches kept for training. seed: of all randomness. threads:
-    1 or more. general: path of a sidecar whose first net scores the patches and starts the training, or None.
+    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: how often patches move to their best net.
+    channels: of the hidden layers. patch: side in lr pixels. effort: for the whole video. memory: bytes of patches kept
+    for training. seed: of all randomness. threads: 1 or more. general: path of a sidecar whose first net scores the
+    patches and starts the training, or None.
     """
 
-    mode: str = "stdo"
+    mode: str = "auto"
     chunks: int | None = None
     refine: int = 2
     channels: tuple[int, ...] = (16, 16)
@@ -142,33 +143,54 @@ def _sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, sitin
     """The bytes of the sidecar; and for each segment frames, nets, squared error, that of the base, and hr pixels."""
     rng = np.random.default_rng(recipe.seed)
     header = sidecar.Sidecar(
-        scale=scale, mode=next(number for number, name in sidecar.MODES.items() if name == recipe.mode),
-        patch=recipe.patch, chroma=siting, lr_width=lr_info.width,
+        scale=scale, mode=0, patch=recipe.patch, chroma=siting, lr_width=lr_info.width,
         lr_height=lr_info.height, hr_width=info.width, hr_height=info.height, segments=())
     lengths = segment_lengths(frames, lr_info.rate, header.rows * header.columns)
-    # Each pass over the frames goes on where it stopped in the segment before, so every frame is decoded once a pass.
     with ExitStack() as readers:
         # One thread, or the sums of calibration would depend on their number.
         readers.enter_context(threadpool_limits(1, "blas"))
-        passes = [readers.enter_context(closing(frame_pairs(lr_info, info, scale))) for _ in range(4)]
+        passes = _Passes(lambda: readers.enter_context(closing(frame_pairs(lr_info, info, scale))))
         results, segments, first = [], [], 0
         for length in lengths:
             crcs = _Crcs()
             # The last segment takes all that is left, so that frames too many are noticed in its first pass.
-            last = first + length == frames
-            parts = [frames_left if last else islice(frames_left, length) for frames_left in passes]
-            whole = iter([crcs.taken(parts[0]), *parts[1:]])
+            parts = passes.over(first, None if first + length == frames else length, crcs)
             result = overfit(
-                header, length, whole, mode=recipe.mode, chunks=recipe.chunks, refine=recipe.refine, channels=recipe.channels,
-                effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng, threads=recipe.threads,
-                general=general, executor=executor, progress=_part(progress, first / frames, length / frames))
+                header, length, parts, mode=recipe.mode, chunks=recipe.chunks, refine=recipe.refine,
+                channels=recipe.channels, effort=recipe.effort.times(length / frames), memory=recipe.memory, rng=rng,
+                threads=recipe.threads, general=general, executor=executor,
+                progress=_part(progress, first / frames, length / frames))
             # Only sums are kept: what grows with the video is its sidecar alone.
             results.append((length, len(result.nets), int(result.errors.sum()), int(result.base_errors.sum()),
                             length * header.hr_width * header.hr_height))
             map_data = patchmap.encode(result.labels, len(result.nets))
             segments.append(sidecar.Segment(first, length, crcs.first, crcs.whole, result.nets, map_data))
             first += length
-    return sidecar.write(replace(header, segments=tuple(segments))), results
+    mode = recipe.mode
+    if mode == "auto":  # the file says what was chosen
+        mode = "stdo" if any(len(segment.nets) > 1 for segment in segments) else "single"
+    number = next(number for number, name in sidecar.MODES.items() if name == mode)
+    return sidecar.write(replace(header, mode=number, segments=tuple(segments))), results
+
+
+class _Passes:
+    """Passes over the frames of a video, segment by segment: each goes on where it stopped, and no frame is decoded
+    twice in one. They are opened when they are first asked for."""
+
+    def __init__(self, frames: Callable[[], Iterator]):
+        self._frames, self._open = frames, []
+
+    def over(self, first: int, length: int | None, crcs: _Crcs) -> Iterator[Iterator]:
+        """The passes over `length` frames from frame `first` on, or over all that are left; the first counts `crcs`."""
+        for number in count():
+            if number == len(self._open):
+                self._open.append([0, self._frames()])
+            at, left = self._open[number]
+            for _ in islice(left, first - at):
+                pass  # a segment before did without this pass
+            self._open[number][0] = first + (length or 0)
+            part = left if length is None else islice(left, length)
+            yield part if number else crcs.taken(part)
 
 
 class _Crcs:
@@ -194,13 +216,13 @@ def frame_pairs(lr_info: VideoInfo, info: VideoInfo, scale: int) -> Iterator[tup
     """
     pad = (0, lr_info.height * scale - info.height), (0, lr_info.width * scale - info.width)
     with closing(read_lr(lr_info)) as coded, closing(read_source(info)) as original:
-        for count, lr in enumerate(coded):
+        for number, lr in enumerate(coded):
             hr = next(original, None)
             if hr is None:
-                raise _miscount(info, lr_info, f"ends after {count} frames, before the lr video")
+                raise _miscount(info, lr_info, f"ends after {number} frames, before the lr video")
             yield lr, (hr._replace(y=np.pad(hr.y, pad, "edge")) if any(map(any, pad)) else hr)
         if next(original, None) is not None:
-            raise _miscount(info, lr_info, f"has more frames than the {count + 1} of the lr video")
+            raise _miscount(info, lr_info, f"has more frames than the {number + 1} of the lr video")
 
 
 def _miscount(info, lr_info, what):

@@ -110,8 +110,9 @@ def residual(net: Net, lr: np.ndarray) -> np.ndarray:
 
 
 def forward(parameters: list[Tensor], lr: Tensor) -> Tensor:
-    """The residual before the shuffle, (scale^2, N, H, W), for lr (1, N, H + 2*halo, W + 2*halo), in this module's units:
-    what `convolutions` computes, in NumPy.
+    """What `convolutions` computes, in NumPy: the residual before the shuffle, (scale^2, N, H, W).
+
+    lr: (1, N, H + 2*halo, W + 2*halo); both in the units of this module.
     """
     x = lr
     for index in range(0, len(parameters), 2):

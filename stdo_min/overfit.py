@@ -24,6 +24,7 @@ from stdo_min.training import train
 from stdo_min.video import Frame
 
 MODES = {
+    "auto": "as many nets as short probes find best, refined",
     "single": "one net, all patches drawn alike",
     "time": "one net for each part of the time, as NAS has it",
     "stdo-quantile": "one net a chunk of scores, cut at equal counts as the paper's released code does",
@@ -33,6 +34,7 @@ MODES = {
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
 WARM_UP = 0.45
 TIME_CHUNKS = 4
+COUNTS, PROBE = (1, 2, 4), 0.04  # of nets that mode auto tries, and the share of the effort that each try takes
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
 
@@ -79,16 +81,38 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         start = segment.train("warm-up", start, drawn, WARM_UP)
     if mode == "time":
         count = min(chunks or TIME_CHUNKS, frames)
-        labels = np.broadcast_to((np.arange(frames) * count // frames)[:, None, None], segment.shape)
+        of_frame = (np.arange(frames) * count // frames).astype(np.uint8)
+        labels = np.zeros(segment.shape, np.uint8) + of_frame[:, None, None]
         errors = np.zeros(segment.shape)
     else:
         errors, scores = segment.score(start, pool)
-        labels = _chunks(scores, chunks, mode)
+        labels = None if mode == "auto" else _chunks(scores, chunks, mode)
         pool = segment.gather(pool, errors, start.halo)
     if mode == "jstdo":
         drawn = chunking.informative(labels, errors)[segment.kept] / segment.probability
         return segment.one_net(start, pool.weighing(drawn))
+    if mode == "auto":
+        base_errors = pool.base_errors()
+        return segment.refined(segment.chosen(start, pool, errors, scores, base_errors), pool, base_errors, refine)
     return segment.chunk_nets(start, pool, labels, errors, refine)
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """Nets, and for each patch of the pool the number of its net (0 the base) and its mean squared error under it."""
+
+    nets: tuple[nets.Net, ...]
+    member: np.ndarray
+    error: np.ndarray
+
+    def moved(self, pool, base_errors, threads) -> _Chunks:
+        """Every patch to the net that serves it best; a net that is left without any takes some from the heaviest."""
+        member, error = move(self.nets, pool, base_errors, threads)
+        filled = fill(member, error, len(self.nets))
+        # Who takes another's patches goes on from the other's net.
+        heirs = tuple(net if np.any(member == number) or not np.any(filled == number)
+                      else self.nets[member[filled == number][0] - 1] for number, net in enumerate(self.nets, 1))
+        return _Chunks(heirs, filled, error)
 
 
 @dataclass
@@ -134,7 +158,7 @@ class _Segment:
         return gather(luma, self.kept, self.header.patch, halo, self.header.scale)
 
     def score(self, general, pool):
-        """The mean squared error of every patch under the general model, and its score: float64 (frames, rows, columns)."""
+        """The mean squared error of every patch under the general model, and its score, as float64 of `shape`."""
         began = self.clock.elapsed()
         ones = np.ones((1, *self.shape[1:]), np.uint8)
         (errors,) = self._errors([_quantized(general, pool)], [ones], "score")
@@ -150,53 +174,68 @@ class _Segment:
         base_errors, errors = self._errors([net], [0 * ones[:1], ones[:1]], "assign")
         return Overfitted((net,), ones, errors, base_errors)
 
-    def chunk_nets(self, start, pool, labels, errors, refine) -> Overfitted:
+    def chunk_nets(self, general, pool, labels, errors, refine) -> Overfitted:
         """One net a chunk; with `refine`, patches move to the net that serves them best before nets train on."""
-        count = int(labels.max()) + 1
-        trained, member = [start] * count, labels[self.kept].astype(int) + 1
-        base_errors, error = pool.base_errors(), errors[self.kept]
+        chunks = _Chunks((general,) * (int(labels.max()) + 1), labels[self.kept].astype(int) + 1, errors[self.kept])
+        if not refine:
+            nets_ = self._train_all(chunks, pool, np.ones(len(pool)), self.clock.left(1.0), equally=True)
+            return self._assign(replace(chunks, nets=nets_), pool, labels + np.uint8(1))
+        return self.refined(chunks, pool, pool.base_errors(), refine)
+
+    def refined(self, chunks, pool, base_errors, refine) -> Overfitted:
+        """Nets that train on their patches and patches that move to their nets, in turn; the nets have the last word."""
         for moves in range(refine, -1, -1):
-            # Refined chunks are drawn by error; as published, all patches of a chunk count alike.
-            weight = (sampling(error) if refine else np.ones(len(pool))) / self.probability
-            parts = shares(weight, member, count) if refine else np.full(count, 1 / count)
-            pools = [pool.weighing(weight * (member == number)) for number in range(1, count + 1)]
-            trained = self._train_all(trained, pools, parts, 1 / (moves + 1))
+            effort = self.clock.left(1 / (moves + 1))
+            chunks = replace(chunks, nets=self._train_all(chunks, pool, sampling(chunks.error), effort))
             if moves:
-                member, error = move(trained, pool, base_errors, self.threads)
-                filled = fill(member, error, count)
-                trained = [trained[member[filled == number][0] - 1] if number in filled and number not in member
-                           else net for number, net in enumerate(trained, 1)]
-                member = filled
-        integer = [_quantized(net, one) if one.weight.any() else _quantized(net, pool)
-                   for net, one in zip(trained, pools, strict=True)]
+                chunks = chunks.moved(pool, base_errors, self.threads)
+        return self._assign(chunks, pool)
+
+    def chosen(self, general, pool, errors, scores, base_errors) -> _Chunks:
+        """The number of nets for mode auto: the one that has least error after a short training of each."""
+        flat, found = scores.ravel(), {}
+        for count in [count for count in COUNTS if count <= len(np.unique(flat))]:
+            labels = chunking.kmeans(flat, count)[0].reshape(self.shape)
+            chunks = _Chunks((general,) * count, labels[self.kept].astype(int) + 1, errors[self.kept])
+            effort = self.clock.effort.times(PROBE)
+            chunks = replace(chunks, nets=self._train_all(chunks, pool, sampling(chunks.error), effort))
+            found[count] = chunks.moved(pool, base_errors, self.threads)
+        error = {count: np.sum(chunks.error / self.probability) for count, chunks in found.items()}
+        return found[min(error, key=error.get)]
+
+    def _assign(self, chunks, pool, labels=None) -> Overfitted:
+        """Integer nets, each patch of every frame to the best of them and the base, or of its label's and the base."""
+        pools = [pool.weighing((chunks.member == number).astype(float)) for number in range(1, len(chunks.nets) + 1)]
+        integer = [_quantized(net, part if part.weight.any() else pool)
+                   for net, part in zip(chunks.nets, pools, strict=True)]
         none = np.zeros((1, *self.shape[1:]), np.uint8)
-        competing = [none, *(none + np.uint8(n + 1) for n in range(count))] if refine else [none, labels + np.uint8(1)]
+        competing = [none, labels] if labels is not None else [none + np.uint8(n) for n in range(len(integer) + 1)]
         found = self._errors(integer, competing, "assign")
         best = np.argmin(found, axis=0)
         shown = np.choose(best, [np.broadcast_to(plane, self.shape) for plane in competing])
-        used = [index for index in range(count) if np.any(shown == index + 1)]
-        renumbered = np.zeros(count + 1, np.uint8)
+        used = [index for index in range(len(integer)) if np.any(shown == index + 1)]
+        renumbered = np.zeros(len(integer) + 1, np.uint8)
         renumbered[[index + 1 for index in used]] = np.arange(1, len(used) + 1)
         return Overfitted(tuple(integer[index] for index in used), renumbered[shown], found.min(axis=0), found[0])
 
-    def _train_all(self, start, pools, parts, share):
-        """The nets trained on their pools, each with its part of a share of what is left; those without patches stay."""
-        effort = self.clock.left(share)
-        generators = self.rng.spawn(len(pools))
-        tasks = [(net, pool, part, generator) for net, pool, part, generator in zip(start, pools, parts, generators,
-                                                                                    strict=True)]
+    def _train_all(self, chunks, pool, drawn, effort, equally=False):
+        """The nets of chunks, one after the other: each on its members, `drawn` so often, for its share of an effort."""
+        count, weight = len(chunks.nets), drawn / self.probability
+        parts = np.full(count, 1 / count) if equally else shares(weight, chunks.member, count)
+        pools = [pool.weighing(weight * (chunks.member == number)) for number in range(1, count + 1)]
+        tasks = list(zip(chunks.nets, pools, parts, self.rng.spawn(count), strict=True))
         if self.executor:
             # Side by side each net may take longer than its part, but none longer than the whole.
             longer = min(self.threads, 1 / max(parts)) if effort.seconds else 1
-            waiting = [self.executor.submit(train, net, pool.drawable(), effort.times(part * longer), generator)
-                       if pool.weight.any() else None for net, pool, part, generator in tasks]
+            waiting = [self.executor.submit(train, net, part.drawable(), effort.times(share * longer), generator)
+                       if part.weight.any() else None for net, part, share, generator in tasks]
             try:
-                return [task.result() if task else net for task, net in zip(waiting, start, strict=True)]
+                return tuple(task.result() if task else net for task, net in zip(waiting, chunks.nets, strict=True))
             finally:
                 for task in filter(None, waiting):
                     task.cancel()
-        return [self._train("train", net, pool, effort.times(part), generator) if pool.weight.any() else net
-                for net, pool, part, generator in tasks]
+        return tuple(self._train("train", net, part, effort.times(share), generator) if part.weight.any() else net
+                     for net, part, share, generator in tasks)
 
     def _errors(self, integer, candidates, stage):
         """Squared errors of every patch as the player shows it, int64 (candidates, frames, rows, columns).
@@ -210,11 +249,11 @@ class _Segment:
         upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
         side, hr_shape = header.patch * header.scale, np.s_[:header.hr_height, :header.hr_width]
         found = np.zeros((len(candidates), *self.shape), np.int64)
-        with ThreadPoolExecutor(self.threads) as executor:
+        with ThreadPoolExecutor(self.threads) as own:
             for index, (lr, hr) in enumerate(self._pass(stage)):
                 truth = hr.y[hr_shape]
                 for sums, labels in zip(found, candidates, strict=True):
-                    shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=executor, threads=self.threads)
+                    shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=own, threads=self.threads)
                     sums[index] = scoring.squared_errors(truth, shown[0], side, (rows, columns))
         return found
 

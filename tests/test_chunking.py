@@ -73,3 +73,23 @@ def test_on_the_scores_of_the_papers_authors():
     # The hardest chunk holds a ninth of the patches and most of the error.
     error = 10 ** (-scores / 10)
     assert error[labels == 0].sum() / error.sum() > 0.6
+
+
+def test_quantiles_cut_at_equal_counts():
+    scores = np.array([5.0, 1, 4, 2, 3, 0])
+    assert chunking.quantiles(scores, 3).tolist() == [2, 0, 2, 1, 1, 0]
+    assert np.bincount(chunking.quantiles(np.random.default_rng(0).random(1000), 7)).tolist() == [143] * 6 + [142]
+    with pytest.raises(ValueError, match="7 chunks of 6 scores"):
+        chunking.quantiles(scores, 7)
+
+
+def test_jstdo_draws_the_chunks_that_hold_the_error():
+    labels = np.repeat(np.array([0, 1, 2], np.uint8), [10, 30, 60])
+    errors = np.repeat([80.0, 6.0, 0.01], [10, 30, 60])
+    drawn = chunking.informative(labels, errors)
+    share = np.array([800, 180, 0.6]) / 980.6
+    assert np.all(drawn[labels == 2] == 0)  # under 1 % of the error: nothing to learn
+    # A chunk as a whole is drawn in proportion to sqrt(error share * patch share).
+    mass = [drawn[labels == chunk].sum() for chunk in (0, 1)]
+    assert mass[0] / mass[1] == pytest.approx(np.sqrt(share[0] * 0.1 / (share[1] * 0.3)))
+    assert np.all(chunking.informative(labels, np.zeros(100)) == 1)

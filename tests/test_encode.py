@@ -2,6 +2,7 @@
 
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from bench.quantise import measure
 from stdo_min import encode as encoding
 from stdo_min import patchmap, reference, sidecar
+from stdo_min.effort import Effort
 from stdo_min.encode import Recipe, encode, train
 from stdo_min.evaluate import evaluate
 from stdo_min.info import describe
 from stdo_min.play import frames, open_video
-from stdo_min.effort import Effort
 from stdo_min.video import VideoError, probe, read_lr, read_source
 
 QUICK = Recipe(effort=Effort(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
@@ -98,6 +99,24 @@ def test_equal_steps_and_seeds_give_equal_bytes(clip, tmp_path):
         encode(clip, tmp_path / f"{index}.mp4", 2, one)
         data.append((tmp_path / f"{index}.stdo").read_bytes())
     assert data[0] == data[1] != data[2]
+
+
+@pytest.mark.parametrize("mode", ["auto", "single", "time", "stdo-quantile", "stdo", "jstdo"])
+@pytest.mark.parametrize("refine", [0, 2])
+def test_every_mode(clip, tmp_path, mode, refine):
+    out = tmp_path / "out.mkv"
+    result = encode(clip, out, 2, replace(QUICK, mode=mode, refine=refine), lossless=True)
+    described = describe(open_video(out).data)
+    if mode in ("single", "jstdo"):
+        # One net for all patches: no map is sent.
+        assert described["nets"] == 1
+        assert described["map_bytes"] <= 4
+    if mode == "time" and not refine:
+        labels = [shown.labels for shown in frames(open_video(out))]
+        assert all(len(set(np.unique(frame)) - {0}) <= 1 for frame in labels)
+    assert described["mode"] == (mode if mode != "auto" else "stdo" if described["nets"] > 1 else "single")
+    assert result.psnr_y > result.psnr_bicubic_y + 0.3
+    assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
 
 
 def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
