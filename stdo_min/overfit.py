@@ -183,7 +183,7 @@ class _Segment:
         return self.refined(chunks, pool, pool.base_errors(), refine)
 
     def refined(self, chunks, pool, base_errors, refine) -> Overfitted:
-        """Nets that train on their patches and patches that move to their nets, in turn; the nets have the last word."""
+        """Nets train on their patches, patches move to their nets, in turn; the nets have the last word."""
         for moves in range(refine, -1, -1):
             effort = self.clock.left(1 / (moves + 1))
             chunks = replace(chunks, nets=self._train_all(chunks, pool, sampling(chunks.error), effort))
@@ -219,7 +219,7 @@ class _Segment:
         return Overfitted(tuple(integer[index] for index in used), renumbered[shown], found.min(axis=0), found[0])
 
     def _train_all(self, chunks, pool, drawn, effort, equally=False):
-        """The nets of chunks, one after the other: each on its members, `drawn` so often, for its share of an effort."""
+        """The nets of chunks in turn, each trained on its members, `drawn` so often, for its share of an effort."""
         count, weight = len(chunks.nets), drawn / self.probability
         parts = np.full(count, 1 / count) if equally else shares(weight, chunks.member, count)
         pools = [pool.weighing(weight * (chunks.member == number)) for number in range(1, count + 1)]
