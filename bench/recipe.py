@@ -26,7 +26,6 @@ from stdo_min.encode import frame_pairs
 from stdo_min.lrvideo import encode_lr
 from stdo_min.optim import Adam, learning_rate
 from stdo_min.pool import Pool, gather
-from stdo_min.refine import net_errors
 from stdo_min.scoring import psnr
 from stdo_min.training import PEAK_RATE, Stepper
 from stdo_min.video import probe
@@ -122,7 +121,7 @@ def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
     products = sum(w.size for w in nets.create((16, 16), SCALE, rng).weights) / sum(w.size for w in net.weights)
     steps = round(steps * 32 / variant.batch * products)
     average, averaged = None, 0
-    with Stepper(net, pool, 1) as stepper:
+    with Stepper(pool, 1) as stepper:
         blocks = [Linear(w, variant.expand, rng) for w in net.weights] if variant.expand else []
         parameters = [p for block in blocks for p in block.parameters] + (net.biases if blocks else net.parameters)
         adam = Adam(parameters, beta2=variant.beta2)
@@ -130,7 +129,7 @@ def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
             done = step / steps
             index = np.sort(np.minimum(np.searchsorted(drawn, rng.random(variant.batch) * drawn[-1]), len(pool) - 1))
             loss = variant.late if variant.late and done >= variant.late_from else variant.loss
-            _, gradients = stepper.gradients(index, loss)
+            _, gradients = stepper.gradients(net, index, loss)
             if not variant.biases:
                 for gradient in gradients[1::2]:
                     gradient[:] = 0
@@ -145,8 +144,8 @@ def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
                 average = [p.copy() if average is None else a + (p - a) / averaged
                            for p, a in zip(net.parameters, average or net.parameters, strict=True)]
         if average:
-            stepper.restart(nets.Net(average[::2], average[1::2], SCALE))
-    return float(psnr(net_errors(net, pool, 1).mean(), 1))
+            net = nets.Net(average[::2], average[1::2], SCALE)
+        return float(psnr(stepper.errors(net, np.arange(len(pool))).mean(), 1))
 
 
 def main(argv: list[str]) -> int:

@@ -70,13 +70,21 @@ def gmacs(name: str) -> float:
 def ours(name: str, threads: int):
     """A function that makes one step and returns its loss."""
     from stdo_min.nets import RESIDUAL_UNIT, Net
+    from stdo_min.optim import Adam
     from stdo_min.pool import Pool
     from stdo_min.training import Stepper
 
     parameters, lr, residual, batches = problem(name)
     pool = Pool(lr, residual, np.ones(len(lr)))
-    stepper = Stepper(Net(parameters[::2], parameters[1::2], SCALE), pool, threads)
-    return lambda: stepper.step(next(batches), RATE) / RESIDUAL_UNIT
+    net = Net(parameters[::2], parameters[1::2], SCALE)
+    stepper, adam = Stepper(pool, threads), Adam(net.parameters)
+
+    def step():
+        loss, gradients = stepper.gradients(net, next(batches))
+        adam.step(gradients, RATE)
+        return loss / RESIDUAL_UNIT
+
+    return step
 
 
 def torchs(name: str, threads: int, settings: list[str]):

@@ -231,13 +231,13 @@ class _Bars:
             bar.update(done - bar.n)
         return progress
 
-    def training(self, stage: str, done: float, loss: float, psnr: float) -> None:
+    def training(self, stage: str, done: float, psnr: float) -> None:
         """The progress of `encode` and `train`; see stdo_min.effort.Progress."""
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         bar = self._show("training", total=1.0, bar_format=layout)
         bar.set_description_str(f"{stage:9}", refresh=False)
         if not math.isnan(psnr):
-            bar.set_postfix_str(f"loss {loss:.3f}, {psnr:.2f} dB so far", refresh=False)
+            bar.set_postfix_str(f"{psnr:.2f} dB so far", refresh=False)
         bar.update(max(0.0, done - bar.n))
 
 
@@ -283,8 +283,9 @@ def _parser() -> argparse.ArgumentParser:
             "; default %(default)s")
         add("--chunks", type=_chunks, default="auto", metavar="auto|N",
             help="number of chunks, each with its net; default %(default)s, by the scores")
-        add("--refine", type=_whole(0, 100), default=2, metavar="N",
-            help="how often patches move to the net that serves them best before nets train on; default %(default)s")
+        add("--refine", type=_whole(0, 1000), default=64, metavar="N",
+            help="how often patches move to the net that serves them best while the nets train, 0 for the mode as "
+            "published; single and jstdo have one net and do without; default %(default)s")
         add("--net", type=_channels, default="16,16", metavar="C,C",
             help="channels of the hidden layers; default %(default)s")
         add("--patch", type=_whole(8, 128), default=20, metavar="N",

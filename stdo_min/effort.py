@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# Stage, how much of the whole is done (0..1), loss in grey levels, PSNR in dB; nan where a number is not known.
-Progress = Callable[[str, float, float, float], None]
+# Stage, how much of the whole is done (0..1), PSNR in dB of what is trained, nan where it is not known.
+Progress = Callable[[str, float, float], None]
 LEAST = 0.1  # of the effort is left for training, however long the passes over the frames take
 
 
@@ -30,6 +30,10 @@ class Effort:
         """A share of this effort."""
         return Effort(steps=max(1, round(self.steps * share))) if self.steps else Effort(seconds=self.seconds * share)
 
+    def done(self, steps: int, started: float) -> float:
+        """How much of this effort is over, 0..1, after `steps`, and since time.monotonic() was `started`."""
+        return min(1.0, steps / self.steps if self.steps else (time.monotonic() - started) / self.seconds)
+
 
 class Clock:
     """What is left of an effort, and how much of it is done."""
@@ -50,23 +54,19 @@ class Clock:
         left = max(self.effort.seconds - self.elapsed() - self.reserve, LEAST * self.effort.seconds)
         return Effort(seconds=share * left)
 
-    def say(self, stage: str, loss: float = math.nan, psnr: float = math.nan) -> None:
+    def say(self, stage: str, psnr: float = math.nan) -> None:
         """Report the progress of a stage."""
         done = self._steps / self.effort.steps if self.effort.steps else self.elapsed() / self.effort.seconds
         self._done = max(self._done, min(done, 1.0))
         if self.progress:
-            self.progress(stage, self._done, loss, psnr)
+            self.progress(stage, self._done, psnr)
 
-    def trained(self, effort: Effort) -> None:
-        """Count the steps of a training that is done."""
-        self._steps += effort.steps or 0
-
-    def counting(self, stage: str, effort: Effort) -> Callable[[float, float, float], None]:
+    def counting(self, stage: str, effort: Effort) -> Callable[[float, float], None]:
         """The progress of one training, for `training.train`, as progress of the whole; its steps are counted."""
         before = self._steps
 
-        def note(done, loss, psnr):
+        def note(done, psnr):
             self._steps = before + done * (effort.steps or 0)
-            self.say(stage, loss, psnr)
+            self.say(stage, psnr)
 
         return note

@@ -47,7 +47,8 @@ class Result:
 class Recipe:
     """How to train: the options that `stdo encode` and `stdo train` share.
 
-    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: how often patches move to their best net.
+    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: how often patches move to their best net
+    while the nets train.
     channels: of the hidden layers. patch: side in lr pixels. effort: for the whole video. memory: bytes of patches kept
     for training. seed: of all randomness. threads: 1 or more. general: path of a sidecar whose first net scores the
     patches and starts the training, or None.
@@ -55,7 +56,7 @@ class Recipe:
 
     mode: str = "auto"
     chunks: int | None = None
-    refine: int = 2
+    refine: int = 64
     channels: tuple[int, ...] = (16, 16)
     patch: int = 20
     effort: Effort = Effort(seconds=300)
@@ -70,7 +71,7 @@ class Recipe:
         if not 1 <= len(self.channels) <= 7 or not all(1 <= c <= 64 for c in self.channels):
             raise ValueError(f"channels are {self.channels}; a net has 1..7 hidden layers of 1..64 channels")
         for name, value, least, most in (("chunks", self.chunks, 1, sidecar.MAX_NETS), ("patch", self.patch, 8, 128),
-                                         ("refine", self.refine, 0, 100),
+                                         ("refine", self.refine, 0, 1000),
                                          ("threads", self.threads, 1, 256), ("memory", self.memory, 1, 1 << 40)):
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{name} is {value}; it must be {least}..{most}")
@@ -258,7 +259,7 @@ def segment_lengths(frames: int, rate: Fraction, patches: int) -> list[int]:
 def _part(progress, begin, share):
     if progress is None:
         return None
-    return lambda stage, done, loss, psnr: progress(stage, begin + share * done, loss, psnr)
+    return lambda stage, done, psnr: progress(stage, begin + share * done, psnr)
 
 
 def _general(path, scale) -> nets.Net | None:

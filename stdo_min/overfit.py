@@ -1,6 +1,6 @@
 """One segment of a video, from its frames to its nets and map (sections 3.1 to 3.3 of the paper, arXiv 2303.08331).
 
-    sample -> warm-up -> score -> chunk -> gather -> train -> [move -> train]... -> quantise -> assign
+    sample -> warm-up -> score -> chunk -> gather -> train, moving patches -> quantise -> assign
 
 The frames are passed over a few times and never kept: what stays in memory is a pool of patches of bounded size, and
 one number a patch and frame.
@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stdo_min import chunking, nets, patchmap, scoring, sidecar
+from stdo_min import chunking, nets, patchmap, refinement, scoring, sidecar
 from stdo_min.effort import Clock, Effort, Progress
 from stdo_min.kernels import Upscaler
 from stdo_min.pool import Pool, capacity, choose, gather, sampling
 from stdo_min.quantize import quantize
-from stdo_min.refine import fill, move, shares
+from stdo_min.refinement import Chunks
 from stdo_min.training import train
 from stdo_min.video import Frame
 
@@ -32,9 +32,10 @@ MODES = {
     "jstdo": "one net, patches drawn by what their chunk has to teach: the paper's JSTDO",
 }
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
-WARM_UP = 0.45
+WARM_UP, WARM_UP_REFINED = 0.45, 0.2  # the latter where chunks are refined
 TIME_CHUNKS = 4
-COUNTS, PROBE = (1, 2, 4), 0.04  # of nets that mode auto tries, and the share of the effort that each try takes
+# Mode auto: the numbers of nets it tries, the share of the effort that each try takes, and the rounds of one.
+COUNTS, PROBE, PROBE_ROUNDS = (1, 2, 4), 0.04, 8
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
 
@@ -78,41 +79,23 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         return segment.one_net(start, pool)
     if not general:
         drawn = pool.weighing(sampling(pool.base_errors())) if refine or mode == "jstdo" else pool
-        start = segment.train("warm-up", start, drawn, WARM_UP)
+        start = segment.train("warm-up", start, drawn, WARM_UP_REFINED if refine else WARM_UP)
     if mode == "time":
         count = min(chunks or TIME_CHUNKS, frames)
         of_frame = (np.arange(frames) * count // frames).astype(np.uint8)
         labels = np.zeros(segment.shape, np.uint8) + of_frame[:, None, None]
-        errors = np.zeros(segment.shape)
+        error = pool.base_errors()
     else:
         errors, scores = segment.score(start, pool)
         labels = None if mode == "auto" else _chunks(scores, chunks, mode)
         pool = segment.gather(pool, errors, start.halo)
+        error = errors[segment.kept]
     if mode == "jstdo":
         drawn = chunking.informative(labels, errors)[segment.kept] / segment.probability
         return segment.one_net(start, pool.weighing(drawn))
     if mode == "auto":
-        base_errors = pool.base_errors()
-        return segment.refined(segment.chosen(start, pool, errors, scores, base_errors), pool, base_errors, refine)
-    return segment.chunk_nets(start, pool, labels, errors, refine)
-
-
-@dataclass(frozen=True)
-class _Chunks:
-    """Nets, and for each patch of the pool the number of its net (0 the base) and its mean squared error under it."""
-
-    nets: tuple[nets.Net, ...]
-    member: np.ndarray
-    error: np.ndarray
-
-    def moved(self, pool, base_errors, threads) -> _Chunks:
-        """Every patch to the net that serves it best; a net that is left without any takes some from the heaviest."""
-        member, error = move(self.nets, pool, base_errors, threads)
-        filled = fill(member, error, len(self.nets))
-        # Who takes another's patches goes on from the other's net.
-        heirs = tuple(net if np.any(member == number) or not np.any(filled == number)
-                      else self.nets[member[filled == number][0] - 1] for number, net in enumerate(self.nets, 1))
-        return _Chunks(heirs, filled, error)
+        return segment.auto(start, pool, scores, error, refine)
+    return segment.chunk_nets(start, pool, labels, error, refine)
 
 
 @dataclass
@@ -174,34 +157,32 @@ class _Segment:
         base_errors, errors = self._errors([net], [0 * ones[:1], ones[:1]], "assign")
         return Overfitted((net,), ones, errors, base_errors)
 
-    def chunk_nets(self, general, pool, labels, errors, refine) -> Overfitted:
-        """One net a chunk; with `refine`, patches move to the net that serves them best before nets train on."""
-        chunks = _Chunks((general,) * (int(labels.max()) + 1), labels[self.kept].astype(int) + 1, errors[self.kept])
-        if not refine:
-            nets_ = self._train_all(chunks, pool, np.ones(len(pool)), self.clock.left(1.0), equally=True)
-            return self._assign(replace(chunks, nets=nets_), pool, labels + np.uint8(1))
-        return self.refined(chunks, pool, pool.base_errors(), refine)
+    def chunk_nets(self, general, pool, labels, error, rounds) -> Overfitted:
+        """One net a chunk; with `rounds`, patches move to the net that serves them best while the nets train."""
+        chunks = self._chunks(general, labels, error)
+        if rounds:
+            chunks = self._refined(chunks, pool, pool.base_errors(), rounds, self.clock.left(1.0))
+            return self._assign(chunks, pool)
+        return self._assign(replace(chunks, nets=self._train_alike(chunks, pool)), pool, labels + np.uint8(1))
 
-    def refined(self, chunks, pool, base_errors, refine) -> Overfitted:
-        """Nets train on their patches, patches move to their nets, in turn; the nets have the last word."""
-        for moves in range(refine, -1, -1):
-            effort = self.clock.left(1 / (moves + 1))
-            chunks = replace(chunks, nets=self._train_all(chunks, pool, sampling(chunks.error), effort))
-            if moves:
-                chunks = chunks.moved(pool, base_errors, self.threads)
-        return self._assign(chunks, pool)
-
-    def chosen(self, general, pool, errors, scores, base_errors) -> _Chunks:
-        """The number of nets for mode auto: the one that has least error after a short training of each."""
-        flat, found = scores.ravel(), {}
+    def auto(self, general, pool, scores, error, rounds) -> Overfitted:
+        """The number of nets that has least error after a short training, refined."""
+        flat, base_errors, found = scores.ravel(), pool.base_errors(), {}
         for count in [count for count in COUNTS if count <= len(np.unique(flat))]:
-            labels = chunking.kmeans(flat, count)[0].reshape(self.shape)
-            chunks = _Chunks((general,) * count, labels[self.kept].astype(int) + 1, errors[self.kept])
+            chunks = self._chunks(general, chunking.kmeans(flat, count)[0].reshape(self.shape), error)
             effort = self.clock.effort.times(PROBE)
-            chunks = replace(chunks, nets=self._train_all(chunks, pool, sampling(chunks.error), effort))
-            found[count] = chunks.moved(pool, base_errors, self.threads)
+            found[count] = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, effort)
         error = {count: np.sum(chunks.error / self.probability) for count, chunks in found.items()}
-        return found[min(error, key=error.get)]
+        chosen = found[min(error, key=error.get)]
+        return self._assign(self._refined(chosen, pool, base_errors, rounds, self.clock.left(1.0)), pool)
+
+    def _chunks(self, general, labels, error) -> Chunks:
+        """The chunks of the pool's patches, each with the general model for a net."""
+        return Chunks((general,) * (int(labels.max()) + 1), labels[self.kept].astype(int) + 1, error)
+
+    def _refined(self, chunks, pool, base_errors, rounds, effort) -> Chunks:
+        return refinement.refine(chunks, pool, base_errors, self.probability, rounds, effort, self.rng, self.threads,
+                                 self.clock.counting("train", effort))
 
     def _assign(self, chunks, pool, labels=None) -> Overfitted:
         """Integer nets, each patch of every frame to the best of them and the base, or of its label's and the base."""
@@ -218,24 +199,24 @@ class _Segment:
         renumbered[[index + 1 for index in used]] = np.arange(1, len(used) + 1)
         return Overfitted(tuple(integer[index] for index in used), renumbered[shown], found.min(axis=0), found[0])
 
-    def _train_all(self, chunks, pool, drawn, effort, equally=False):
-        """The nets of chunks in turn, each trained on its members, `drawn` so often, for its share of an effort."""
-        count, weight = len(chunks.nets), drawn / self.probability
-        parts = np.full(count, 1 / count) if equally else shares(weight, chunks.member, count)
-        pools = [pool.weighing(weight * (chunks.member == number)) for number in range(1, count + 1)]
-        tasks = list(zip(chunks.nets, pools, parts, self.rng.spawn(count), strict=True))
+    def _train_alike(self, chunks, pool):
+        """The nets of chunks, all for as long, each on its members drawn alike: side by side where there's an executor."""
+        count = len(chunks.nets)
+        effort = self.clock.left(1.0)
+        pools = [pool.weighing((chunks.member == number) / self.probability) for number in range(1, count + 1)]
+        tasks = list(zip(chunks.nets, pools, self.rng.spawn(count), strict=True))
         if self.executor:
             # Side by side each net may take longer than its part, but none longer than the whole.
-            longer = min(self.threads, 1 / max(parts)) if effort.seconds else 1
-            waiting = [self.executor.submit(train, net, part.drawable(), effort.times(share * longer), generator)
-                       if part.weight.any() else None for net, part, share, generator in tasks]
+            each = effort.times(min(self.threads, count) / count if effort.seconds else 1 / count)
+            waiting = [self.executor.submit(train, net, part.drawable(), each, generator) if part.weight.any() else None
+                       for net, part, generator in tasks]
             try:
                 return tuple(task.result() if task else net for task, net in zip(waiting, chunks.nets, strict=True))
             finally:
                 for task in filter(None, waiting):
                     task.cancel()
-        return tuple(self._train("train", net, part, effort.times(share), generator) if part.weight.any() else net
-                     for net, part, share, generator in tasks)
+        return tuple(self._train("train", net, part, effort.times(1 / count), generator) if part.weight.any() else net
+                     for net, part, generator in tasks)
 
     def _errors(self, integer, candidates, stage):
         """Squared errors of every patch as the player shows it, int64 (candidates, frames, rows, columns).

@@ -33,7 +33,7 @@ class Pool:
 
     def base_errors(self) -> np.ndarray:
         """Mean squared error of each patch under the base, float64 (N,), in grey levels squared."""
-        return np.array([np.mean(np.square(r.astype(np.float32) / 64)) for r in self.residual])
+        return np.array([np.mean(np.square(r.astype(np.float32) / 64)) for r in self.residual], np.float64)
 
     def weighing(self, weight: np.ndarray) -> Pool:
         """The same patches with other weights."""

@@ -12,14 +12,19 @@ def test_an_effort_is_time_or_steps(wrong):
         Effort(**wrong)
 
 
-
 def test_steps_are_dealt_out():
     clock = Clock(Effort(steps=1000), None)
     first = clock.left(0.45)
     assert first == Effort(steps=450)
-    clock.counting("train", first)(1.0, 0.5, 40.0)
+    clock.counting("train", first)(1.0, 40.0)
     assert clock.left(1.0) == Effort(steps=550)
     assert clock.left(0.5).times(0.1) == Effort(steps=28)
+
+
+def test_how_much_is_done():
+    assert Effort(steps=8).done(2, 0.0) == 0.25
+    assert Effort(steps=8).done(9, 0.0) == 1.0
+    assert Effort(seconds=50.0).done(2, time.monotonic() - 5) == pytest.approx(0.1, abs=0.01)
 
 
 def test_seconds_are_what_is_left():
@@ -37,9 +42,9 @@ def test_progress_rises_to_one(effort):
     note = clock.counting("train", Effort(steps=10) if effort.steps else effort)
     for done in (0.1, 0.5, 1.0):
         time.sleep(0.1)
-        note(done, 1.5, 33.0)
+        note(done, 33.0)
     clock.say("assign")
     assert [now[1] for now in said] == sorted(now[1] for now in said)
     assert said[-1][:2] == ("assign", 1.0)
-    assert said[0][0] == "train" and said[0][2:] == (1.5, 33.0)
+    assert said[0][0] == "train" and said[0][2] == 33.0
     assert math.isnan(said[-1][2])

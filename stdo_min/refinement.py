@@ -1,0 +1,119 @@
+"""Refinement: patches move to the net that serves them best while the nets train (hard EM, or k-means over nets).
+
+Clustering by score says which patches are alike in difficulty; this says which are alike for a net. Net 0, the base,
+competes, so patches it serves best cost nothing when played. Many short rounds under one learning-rate schedule do
+better than few long ones (docs/training.md): early on nets differ little and part slowly, as in annealing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stdo_min import nets
+from stdo_min.effort import Effort
+from stdo_min.pool import Pool, sampling
+from stdo_min.scoring import psnr
+from stdo_min.training import Learner, Stepper
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Nets, and for each patch of a pool the number of its net, intp (N,), and its mean squared error, float64 (N,).
+
+    Nets are numbered from 1; 0 is the base alone.
+    """
+
+    nets: tuple[nets.Net, ...]
+    member: np.ndarray
+    error: np.ndarray
+
+
+def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.ndarray, rounds: int, effort: Effort,
+           rng: np.random.Generator, threads: int = 1,
+           progress: Callable[[float, float], None] | None = None) -> Chunks:
+    """Train the nets of chunks for an effort, and move patches to the net with the least error `rounds` times.
+
+    base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. Before
+    each round a sample of patches is tried with every net, as many as take a third of what the round before took to
+    train, and each goes to the best. Then the nets train in turn, for shares of the round as `shares` gives them;
+    patches are drawn by the root of the error they have left. A net without patches takes over some of the heaviest's.
+    One that died or diverged falls back, as in `train`. progress(done, dB): after every step, with the PSNR of the
+    pool as far as it is known. The members and errors that are returned are those last found.
+    """
+    count, everything = len(chunks.nets), len(pool)
+    learners = [Learner(net) for net in chunks.nets]
+    member, error = chunks.member.copy(), chunks.error.copy()
+    step, done, found, started = 0, 0.0, np.nan, time.monotonic()
+    with Stepper(pool, threads) as stepper:
+        for round_ in range(rounds + 1):
+            before, begin, end = step, done, (round_ + 1) / (rounds + 1)
+            weight = sampling(error) / probability
+            found = psnr(np.average(error, weights=1 / probability), 1)
+            ends = begin + max(0.0, end - begin) * np.cumsum(shares(weight, member, count))
+            for number, learner in enumerate(learners, 1):
+                drawn = np.cumsum(weight * (member == number))
+                while drawn[-1] and done < ends[number - 1]:
+                    learner.step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
+                    step += 1
+                    done = effort.done(step, started)
+                    if progress:
+                        progress(done, found)
+            if round_ < rounds and step > before:
+                # A forward pass costs a third of a step: forward, gradient of the input, gradient of the weights.
+                tries = max(1, (step - before) * stepper.batch // count)
+                tried = np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < everything else \
+                    np.arange(everything)
+                _move(learners, stepper, tried, member, error, base_errors)
+    return Chunks(tuple(learner.net for learner in learners), member, error)
+
+
+def _move(learners, stepper, tried, member, error, base_errors):
+    """The tried patches to their best nets, in place; nets that fail fall back, nets without patches get some."""
+    errors = [base_errors[tried]]
+    for number, learner in enumerate(learners, 1):
+        errors.append(stepper.errors(learner.net, tried))
+        mine = member[tried] == number
+        if np.any(mine):
+            if learner.sound(errors[-1][mine].mean(), error[tried][mine].mean()):
+                learner.keep()
+            else:
+                learner.fall_back()
+                errors[-1] = stepper.errors(learner.net, tried)
+    errors = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
+    member[tried], error[tried] = np.argmin(errors, axis=0), np.min(errors, axis=0)
+    filled = fill(member, error, len(learners))
+    for number, learner in enumerate(learners, 1):
+        heirs = member[filled == number]
+        if len(heirs) and not np.any(member == number):
+            learner.restart(learners[heirs[0] - 1].net)  # who takes another's patches goes on from the other's net
+    member[:] = filled
+
+
+def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
+    """The members (N,) again, where each of `count` nets without any takes the harder half of the heaviest net's.
+
+    error: (N,) mean squared error of each patch under its net.
+    """
+    member = member.copy()
+    for number in range(1, count + 1):
+        if not np.any(member == number):
+            mass = np.bincount(member, error, count + 1)
+            mass[0] = 0
+            heaviest = np.flatnonzero(member == np.argmax(mass))
+            if len(heaviest) > 1:
+                member[heaviest[error[heaviest] > np.median(error[heaviest])]] = number
+    return member
+
+
+def shares(weight: np.ndarray, member: np.ndarray, count: int) -> np.ndarray:
+    """The share of the effort that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
+
+    weight: float (N,), how often each patch should be drawn, the root of the error it still has; member: (N,), the
+    number of its net, 0 for none. So a net trains as often as if one draw over all patches fed all nets.
+    """
+    mass = np.bincount(member, weight, count + 1)[1:]
+    return mass / mass.sum() if mass.any() else np.full(count, 1 / count)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from stdo_min import nets, refinement
+from stdo_min.effort import Effort
+from stdo_min.pool import Pool
+from stdo_min.refinement import Chunks, refine
+
+
+@pytest.fixture
+def pool():
+    """Thirty patches whose residual is -8, 0 or 8 grey levels, in turn."""
+    residual = np.zeros((30, 4, 4, 4), np.int16)
+    residual[0::3], residual[2::3] = -8 * 64, 8 * 64
+    return Pool(np.full((30, 10, 10), 90, np.uint8), residual, np.ones(30))
+
+
+def constant_net(grey):
+    """A net whose residual is the same everywhere."""
+    net = nets.create((4,), 2, np.random.default_rng(0))
+    net.biases[-1][:] = grey / nets.RESIDUAL_UNIT
+    return net
+
+
+def refined(pool, chunks, rounds=8, steps=80, seed=0, threads=1, **options):
+    return refine(chunks, pool, pool.base_errors(), np.ones(len(pool)), rounds, Effort(steps=steps),
+                  np.random.default_rng(seed), threads, **options)
+
+
+def test_patches_move_to_the_net_that_serves_them_and_nets_learn_them(pool):
+    """Both nets begin with a mixture of all patches, a little apart; each ends with one kind and learns it."""
+    start = Chunks((constant_net(5), constant_net(-5)), np.arange(30) % 2 + 1, pool.base_errors())
+    found = refined(pool, start)
+    assert found.member.tolist() == [2, 0, 1] * 10  # 0: the base, which is right where there is no residual
+    errors = [np.mean(nets.squared_errors(net, pool.lr, pool.residual, np.flatnonzero(found.member == number),
+                                          nets.Workspace())) for number, net in enumerate(found.nets, 1)]
+    assert max(errors) < 2
+    assert start.nets[0].biases[-1][0] == np.float32(5 / nets.RESIDUAL_UNIT)  # what came in is left as it was
+
+
+def test_without_rounds_no_patch_moves(pool):
+    start = Chunks((constant_net(5), constant_net(-5)), np.arange(30) % 2 + 1, pool.base_errors())
+    found = refined(pool, start, rounds=0)
+    np.testing.assert_array_equal(found.member, start.member)
+
+
+def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
+    start = Chunks((constant_net(5), constant_net(-5)), np.arange(30) % 2 + 1, pool.base_errors())
+    one, two, other = (refined(pool, start, seed=seed, threads=threads, steps=20)
+                       for seed, threads in ((5, 1), (5, 3), (6, 1)))
+    same = [all(np.array_equal(p, q) for a, b in zip(one.nets, more.nets, strict=True)
+                for p, q in zip(a.parameters, b.parameters, strict=True)) for more in (two, other)]
+    assert same == [True, False]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # what diverged overflows
+@pytest.mark.parametrize("wrong", [np.nan, 1e30])
+def test_a_net_that_diverged_is_replaced(pool, wrong):
+    broken = constant_net(1)
+    broken.weights[-1][:] = wrong
+    found = refined(pool, Chunks((broken, constant_net(-7)), np.arange(30) % 2 + 1, pool.base_errors()), rounds=4)
+    assert all(np.isfinite(p).all() for net in found.nets for p in net.parameters)
+    assert found.error.mean() < 0.6 * pool.base_errors().mean()
+
+
+def test_progress_is_said_after_every_step(pool):
+    said = []
+    chunks = Chunks((constant_net(5),), np.ones(30, int), pool.base_errors())
+    refined(pool, chunks, rounds=4, steps=40, progress=lambda *now: said.append(now))
+    assert [done for done, _ in said] == [pytest.approx(step / 40) for step in range(1, 41)]
+    assert said[-1][1] > said[0][1] == pytest.approx(10 * np.log10(255**2 / np.mean(pool.base_errors())))
+
+
+def test_effort_follows_the_error_that_is_left():
+    member = np.array([0, 1, 1, 2, 3])
+    np.testing.assert_allclose(refinement.shares(np.array([9.0, 1, 2, 3, 0]), member, 3), [0.5, 0.5, 0])
+    np.testing.assert_allclose(refinement.shares(np.zeros(5), member, 4), [0.25] * 4)
+
+
+def test_an_empty_net_takes_the_harder_half_of_the_heaviest():
+    member = np.array([0, 1, 1, 3, 3, 3, 3])
+    error = np.array([50.0, 1, 1, 2, 9, 8, 3])
+    assert refinement.fill(member, error, 3).tolist() == [0, 1, 1, 3, 2, 2, 3]
+    np.testing.assert_array_equal(member, [0, 1, 1, 3, 3, 3, 3])
+    full = np.array([1, 2, 1, 2])
+    np.testing.assert_array_equal(refinement.fill(full, np.ones(4), 2), full)
