@@ -200,7 +200,7 @@ class _Segment:
         return Overfitted(tuple(integer[index] for index in used), renumbered[shown], found.min(axis=0), found[0])
 
     def _train_alike(self, chunks, pool):
-        """The nets of chunks, all for as long, each on its members drawn alike: side by side where there's an executor."""
+        """The nets of chunks, all for as long, each on its members drawn alike; side by side on an executor."""
         count = len(chunks.nets)
         effort = self.clock.left(1.0)
         pools = [pool.weighing((chunks.member == number) / self.probability) for number in range(1, count + 1)]

@@ -104,8 +104,7 @@ def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
             mass = np.bincount(member, error, count + 1)
             mass[0] = 0
             heaviest = np.flatnonzero(member == np.argmax(mass))
-            if len(heaviest) > 1:
-                member[heaviest[error[heaviest] > np.median(error[heaviest])]] = number
+            member[heaviest[np.argsort(error[heaviest], kind="stable")][(len(heaviest) + 1) // 2:]] = number
     return member
 
 
