@@ -42,6 +42,9 @@ static const kernel list[] = {
     {"hr_row", check_hr_row, hr_row},
     {"int8_frame", check_int8_frame, NULL},
     {"float32_frame", check_float32_frame, NULL},
+    {"train_row", check_train_row, NULL},
+    {"train_weights", check_train_weights, NULL},
+    {"train_net", check_train_net, NULL},
 };
 enum { KERNELS = sizeof list / sizeof *list };
 

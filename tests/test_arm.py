@@ -55,7 +55,7 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         for line in lines:
             kernel, tier, result = line.split(None, 2)
             assert result == "ok" if tier in ran else result.startswith("skip"), line
-        assert len(lines) == 10 * 6
+        assert len(lines) == 13 * 6
 
     @pytest.mark.parametrize("cpu", CPUS)
     def test_vectors(programs, cpu):

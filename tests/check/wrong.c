@@ -203,6 +203,62 @@ static void hr_rounds_twice(const int16_t *v, const stdo_phase *phase, uint32_t 
     if (residual != NULL && residual[0] < 0 && hr[0] < 255) hr[0]++;
 }
 
+/* ---- Training ---- */
+
+static stdo_train_kernels wrong_train;
+
+static void train_row_keeps_negative(const stdo_train_row *r)
+{
+    stdo_train_row kept = *r;
+    kept.relu = 0;
+    stdo_train_c.row(r->mask == NULL ? &kept : r);
+}
+
+static void train_row_masks_too_little(const stdo_train_row *r)
+{
+    stdo_train_row bare = *r;
+    bare.mask = NULL;
+    stdo_train_c.row(&bare);
+    for (size_t i = 0; r->mask != NULL && i + 1 < r->width * STDO_TRAIN_BLOCK; i++)
+        if (!(r->mask[i] > 0)) r->out[i] = 0;
+}
+
+static void train_row_beyond(const stdo_train_row *r)
+{
+    stdo_train_c.row(r);
+    ((uint8_t *)(r->out + r->width * STDO_TRAIN_BLOCK))[0] ^= 1;
+}
+
+static void train_row_adds_apart(const stdo_train_row *r)
+{
+    static const float zeros[STDO_TRAIN_BLOCK];
+    stdo_train_row bare = *r;
+    bare.start = zeros;
+    stdo_train_c.row(r->relu || r->mask != NULL ? r : &bare);
+    for (size_t i = 0; !r->relu && r->mask == NULL && i < r->width * STDO_TRAIN_BLOCK; i++)
+        r->out[i] += r->start[i % STDO_TRAIN_BLOCK];
+}
+
+static void train_weights_forget(const stdo_train_weights *w)
+{
+    memset(w->sum, 0, w->kernel * w->kernel * w->channels * STDO_TRAIN_BLOCK * sizeof(float));
+    stdo_train_c.weights(w);
+}
+
+static void train_weights_skip_row(const stdo_train_weights *w)
+{
+    stdo_train_weights fewer = *w;
+    if (w->height > 6) fewer.height--;
+    stdo_train_c.weights(&fewer);
+}
+
+static void train_weights_read_beyond(const stdo_train_weights *w)
+{
+    const volatile float *end = w->d_out + w->height * w->width * STDO_TRAIN_BLOCK;
+    stdo_train_c.weights(w);
+    (void)*end;
+}
+
 /* ---- Each against its check ---- */
 
 static stdo_kernels wrong;
@@ -241,6 +297,21 @@ WRONG(hr_row, hr_beyond)
 WRONG(hr_row, hr_before)
 WRONG(hr_row, hr_rounds_twice)
 #undef WRONG
+#define WRONG_TRAIN(field, function) \
+    static void apply_##function(void) \
+    { \
+        wrong_train = stdo_train_c; \
+        wrong_train.field = function; \
+        train_override = &wrong_train; \
+    }
+WRONG_TRAIN(row, train_row_keeps_negative)
+WRONG_TRAIN(row, train_row_masks_too_little)
+WRONG_TRAIN(row, train_row_beyond)
+WRONG_TRAIN(row, train_row_adds_apart)
+WRONG_TRAIN(weights, train_weights_forget)
+WRONG_TRAIN(weights, train_weights_skip_row)
+WRONG_TRAIN(weights, train_weights_read_beyond)
+#undef WRONG_TRAIN
 
 static const wrong_kernel kernels[] = {
     {"load changes the last pixel", check_int8_load, apply_load_last_pixel},
@@ -272,6 +343,15 @@ static const wrong_kernel kernels[] = {
     {"a frame of integers, last is one off", check_int8_frame, apply_last_one_off},
     {"a frame of integers, hr_row writes past the row", check_int8_frame, apply_hr_beyond},
     {"a frame of floats, base is one off", check_float32_frame, apply_base_one_off},
+    {"train row ignores its ReLU", check_train_row, apply_train_row_keeps_negative},
+    {"train row masks all but the last value", check_train_row, apply_train_row_masks_too_little},
+    {"train row writes past the row", check_train_row, apply_train_row_beyond},
+    {"train row adds the start at the end", check_train_row, apply_train_row_adds_apart},
+    {"train weights forget what was summed before", check_train_weights, apply_train_weights_forget},
+    {"train weights skip the last of many rows", check_train_weights, apply_train_weights_skip_row},
+    {"train weights read past the gradient", check_train_weights, apply_train_weights_read_beyond},
+    {"a net in training, weights skip a row", check_train_net, apply_train_weights_skip_row},
+    {"a net in training, row adds the start at the end", check_train_net, apply_train_row_adds_apart},
 };
 
 int self_test(int quick)
@@ -288,6 +368,7 @@ int self_test(int quick)
         stdo_kernels_c(&wrong);
         kernels[i].apply();
         const int missed = passes(kernels[i].check, &wrong, 1, quick, report, sizeof report);
+        train_override = NULL;
         printf("%-6s %s%s%s\n", missed ? "MISSED" : "caught", kernels[i].what, missed ? "" : ": ", missed ? "" : report);
         all = all && !missed;
     }

@@ -1,0 +1,162 @@
+/* Training's inner loops, and a whole net forward and backward in the memory that train.h says it needs. */
+#include "check.h"
+
+#include <string.h>
+
+enum { BLOCK = STDO_TRAIN_BLOCK, MOST_WIDTH = 40, WIDTHS = 30 };
+
+const stdo_train_kernels *train_override;
+
+/* The table of a tier, which is not the plain one unless the tier is. */
+static const stdo_train_kernels *of_tier(const stdo_kernels *kernels)
+{
+    const stdo_train_kernels *found = stdo_train_best(kernels->tier);
+    if (train_override != NULL) return train_override;
+    if (found == NULL || (found == &stdo_train_c) != (strcmp(kernels->tier, "c") == 0)) fail("the kernels are the plain ones");
+    return found;
+}
+
+/* Floats of all sizes that occur, zeros of both signs among them. */
+static float *floats(const char *name, size_t count)
+{
+    float *values = block(name, count * sizeof(float), sizeof(float));
+    const uint32_t kind = random_below(4);
+    for (size_t i = 0; i < count; i++) {
+        const float value = (float)(2 * random_unit() - 1);
+        values[i] = kind == 0 || random_below(4) ? value : kind == 1 ? 0 : kind == 2 ? -0.0f : value * 1e20f;
+    }
+    return values;
+}
+
+static void compare(const char *what, const float *expected, const float *found, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&expected[i], &found[i], sizeof *expected) != 0)
+            fail("%s %zu: expected %a, found %a", what, i, (double)expected[i], (double)found[i]);
+}
+
+static size_t channel_blocks(size_t channels) { return (channels + BLOCK - 1) / BLOCK; }
+static uint32_t a_kernel(void) { return 1 + 2 * random_below(3); }
+
+void check_train_row(const stdo_kernels *kernels, int quick)
+{
+    const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
+    for (size_t i = 0; i < (quick ? 120 : 1500); i++) {
+        const uint32_t k = a_kernel(), dense = random_below(3) == 0;
+        stdo_train_row r = {.kernel = k, .width = 1 + i % MOST_WIDTH, .relu = random_below(2)};
+        r.channels = 1 + random_below(dense ? BLOCK : STDO_MAX_CHANNELS);
+        r.in_pixel = dense ? r.channels : BLOCK;
+        r.in_row = (r.width + k - 1) * r.in_pixel + random_below(20);
+        r.first = random_below(k);
+        r.rows = 1 + random_below(k - (uint32_t)r.first);
+        r.in_block = (r.rows - 1) * r.in_row + (r.width + k - 1) * r.in_pixel;
+        describe("case %zu: width %zu, kernel %u, rows %zu to %zu, %zu channels%s, relu %u", i, r.width, k, r.first,
+                 r.first + r.rows, r.channels, dense ? ", dense" : "", r.relu);
+        r.in = floats("in", channel_blocks(r.channels) * r.in_block);
+        r.weight = floats("weight", (size_t)k * k * r.channels * BLOCK);
+        r.start = floats("start", BLOCK);
+        r.mask = random_below(2) ? floats("mask", r.width * BLOCK) : NULL;
+        float *out[2];
+        for (int t = 0; t < 2; t++) {
+            r.out = out[t] = block("out", r.width * BLOCK * sizeof(float), sizeof(float));
+            tables[t]->row(&r);
+        }
+        compare("output", out[0], out[1], r.width * BLOCK);
+        release_blocks(0);
+    }
+}
+
+void check_train_weights(const stdo_kernels *kernels, int quick)
+{
+    const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
+    for (size_t i = 0; i < (quick ? 60 : 600); i++) {
+        const uint32_t k = a_kernel(), dense = random_below(2);
+        stdo_train_weights w = {.kernel = k, .channels = 1 + i % BLOCK, .width = 1 + random_below(WIDTHS),
+                                .height = 1 + random_below(8)};
+        w.in_pixel = dense ? w.channels : BLOCK;
+        w.in_row = (w.width + k - 1) * w.in_pixel;
+        describe("case %zu: %zux%zu, kernel %u, %zu channels%s", i, w.width, w.height, k, w.channels, dense ? ", dense" : "");
+        w.in = floats("in", (w.height + k - 1) * w.in_row);
+        w.d_out = floats("d_out", w.height * w.width * BLOCK);
+        const size_t count = (size_t)k * k * w.channels * BLOCK;
+        const float *before = floats("before", count);
+        float *sum[2];
+        for (int t = 0; t < 2; t++) {
+            w.sum = sum[t] = block("sum", count * sizeof(float), sizeof(float));
+            memcpy(w.sum, before, count * sizeof(float));
+            tables[t]->weights(&w);
+        }
+        compare("sum", sum[0], sum[1], count);
+        release_blocks(0);
+    }
+}
+
+/* ---- A net ---- */
+
+enum { LAYERS = 3 };
+
+typedef struct gradients {
+    float *out, *d_weight[LAYERS], *d_bias[LAYERS];
+} gradients;
+
+/* Forward and backward by one table, in blocks of exactly the stated sizes. */
+static gradients step(const stdo_train_kernels *table, const stdo_train_layer *layers, const float *x, float *const *weight,
+                      float *const *bias, const float *d_out)
+{
+    stdo_train_arrays arrays[LAYERS];
+    gradients found;
+    size_t needed = 0;
+    for (int n = 0; n < LAYERS; n++) {
+        const stdo_train_layer *l = &layers[n];
+        const size_t pixels = (size_t)l->patches * l->height * l->width, side = l->kernel - 1;
+        const size_t before = (size_t)l->patches * (l->height + side) * (l->width + side) * BLOCK * channel_blocks(l->in);
+        const size_t weights = (size_t)l->out * l->in * l->kernel * l->kernel, size = stdo_train_scratch_size(l);
+        found.out = block("out", pixels * BLOCK * channel_blocks(l->out) * sizeof(float), sizeof(float));
+        found.d_weight[n] = block("d_weight", weights * sizeof(float), sizeof(float));
+        found.d_bias[n] = block("d_bias", l->out * sizeof(float), sizeof(float));
+        arrays[n] = (stdo_train_arrays){x, weight[n], bias[n], found.out, NULL, found.d_weight[n], found.d_bias[n]};
+        if (n > 0) arrays[n].d_x = block("d_x", before * sizeof(float), sizeof(float));
+        x = found.out;
+        needed = size > needed ? size : needed;
+    }
+    void *scratch = block("scratch", needed, 1);
+    if (stdo_train_net_forward(table, layers, arrays, LAYERS, scratch) != STDO_OK ||
+        stdo_train_net_backward(table, layers, arrays, LAYERS, d_out, scratch) != STDO_OK)
+        fail("a layer was refused");
+    return found;
+}
+
+void check_train_net(const stdo_kernels *kernels, int quick)
+{
+    const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
+    for (size_t i = 0; i < (quick ? 3 : 16); i++) {
+        stdo_train_layer layers[LAYERS];
+        float *weight[LAYERS], *bias[LAYERS];
+        const uint32_t patches = 1 + random_below(3);
+        uint32_t height = 14 + random_below(6), width = 14 + random_below(20), in = 1 + random_below(3);
+        const size_t size = (size_t)patches * height * width * in;
+        for (int n = 0; n < LAYERS; n++) {
+            const uint32_t k = a_kernel(), out = 1 + random_below(quick ? 20 : 40);
+            height -= k - 1;
+            width -= k - 1;
+            layers[n] = (stdo_train_layer){patches, height, width, k, in, out, n == 0, n < LAYERS - 1};
+            weight[n] = floats("weight", (size_t)out * in * k * k);
+            bias[n] = floats("bias", out);
+            in = out;
+        }
+        describe("case %zu: %u patches, to %ux%u, channels %u %u %u %u", i, patches, width, height, layers[0].in, layers[1].in,
+                 layers[2].in, in);
+        const float *x = floats("x", size);
+        const size_t outputs = (size_t)patches * height * width * BLOCK * channel_blocks(in);
+        const float *d_out = floats("d_out", outputs);
+        gradients found[2];
+        for (int t = 0; t < 2; t++) found[t] = step(tables[t], layers, x, weight, bias, d_out);
+        compare("output", found[0].out, found[1].out, outputs);
+        for (int n = 0; n < LAYERS; n++) {
+            const stdo_train_layer *l = &layers[n];
+            compare("weight gradient", found[0].d_weight[n], found[1].d_weight[n], (size_t)l->out * l->in * l->kernel * l->kernel);
+            compare("bias gradient", found[0].d_bias[n], found[1].d_bias[n], l->out);
+        }
+        release_blocks(0);
+    }
+}
