@@ -25,9 +25,9 @@ from stdo_min import nets
 from stdo_min.encode import frame_pairs
 from stdo_min.lrvideo import encode_lr
 from stdo_min.optim import Adam, learning_rate
-from stdo_min.pool import Pool, gather
+from stdo_min.pool import EXPONENT, Pool, gather
 from stdo_min.scoring import psnr
-from stdo_min.training import PEAK_RATE, Stepper
+from stdo_min.training import LATE, PEAK_RATE, Stepper
 from stdo_min.video import probe
 
 HALO = 4  # of the pool; nets that read less use its middle
@@ -38,9 +38,9 @@ class Variant:
     """How to train; the defaults are what `stdo encode` does."""
 
     loss: str = "l1"
-    late: str | None = None  # another loss for the last part
-    late_from: float = 0.7
-    exponent: float = 0.5  # patches are drawn by error^exponent
+    late: str = "l2"  # the loss of the rest
+    late_from: float = LATE
+    exponent: float = EXPONENT  # patches are drawn by error^exponent
     peak: float = PEAK_RATE
     floor: float = 0.002
     batch: int = 32
@@ -54,14 +54,14 @@ class Variant:
 
 VARIANTS = {
     "base": Variant(),
-    "charbonnier": Variant(loss="charbonnier"),
+    "l1": Variant(late="l1"),
+    "charbonnier": Variant(loss="charbonnier", late="charbonnier"),
     "l2": Variant(loss="l2"),
-    "l1, l2 for the last 30 %": Variant(late="l2"),
-    "l1, l2 for the last 10 %": Variant(late="l2", late_from=0.9),
-    "l1, charbonnier for the last 30 %": Variant(late="charbonnier"),
+    "l1, l2 for the last 30 %": Variant(late_from=0.7),
+    "l1, l2 for the last 10 %": Variant(late_from=0.9),
     "drawn uniformly": Variant(exponent=0.0),
     "drawn by error^0.25": Variant(exponent=0.25),
-    "drawn by error^0.75": Variant(exponent=0.75),
+    "drawn by error^0.5": Variant(exponent=0.5),
     "drawn by error": Variant(exponent=1.0),
     "peak 2e-3": Variant(peak=2e-3),
     "peak 4e-3": Variant(peak=4e-3),
@@ -128,7 +128,7 @@ def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
         for step in range(steps):
             done = step / steps
             index = np.sort(np.minimum(np.searchsorted(drawn, rng.random(variant.batch) * drawn[-1]), len(pool) - 1))
-            loss = variant.late if variant.late and done >= variant.late_from else variant.loss
+            loss = variant.late if done >= variant.late_from else variant.loss
             _, gradients = stepper.gradients(net, index, loss)
             if not variant.biases:
                 for gradient in gradients[1::2]:

@@ -14,6 +14,7 @@ import numpy as np
 from stdo_min import nets, patches, resample
 
 LEAST = 64  # patches; with fewer nothing is learned
+EXPONENT = 0.75
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def capacity(memory: int, patch: int, halo: int, scale: int) -> int:
 
 
 def sampling(errors: np.ndarray) -> np.ndarray:
-    """How often to train on patches of these mean squared errors: their root (docs/training.md)."""
-    return np.sqrt(errors + 0.05)  # 0.05: patches that are perfect already are still seen now and then
+    """How often to train on patches of these mean squared errors: error^EXPONENT (docs/training.md)."""
+    return (errors + 0.05) ** EXPONENT  # 0.05: patches that are perfect already are still seen now and then
 
 
 def inclusion(weights: np.ndarray, size: float) -> np.ndarray:

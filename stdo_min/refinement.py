@@ -40,7 +40,7 @@ def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.
     base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. Before
     each round a sample of patches is tried with every net, as many as take a third of what the round before took to
     train, and each goes to the best. Then the nets train in turn, for shares of the round as `shares` gives them;
-    patches are drawn by the root of the error they have left. A net without patches takes over some of the heaviest's.
+    patches are drawn by the error they have left, as `sampling` says. A net without patches takes over some of the heaviest's.
     One that died or diverged falls back, as in `train`. progress(done, dB): after every step, with the PSNR of the
     pool as far as it is known. The members and errors that are returned are those last found.
     """
@@ -111,7 +111,7 @@ def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
 def shares(weight: np.ndarray, member: np.ndarray, count: int) -> np.ndarray:
     """The share of the effort that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
 
-    weight: float (N,), how often each patch should be drawn, the root of the error it still has; member: (N,), the
+    weight: float (N,), how often each patch should be drawn, by the error it still has; member: (N,), the
     number of its net, 0 for none. So a net trains as often as if one draw over all patches fed all nets.
     """
     mass = np.bincount(member, weight, count + 1)[1:]

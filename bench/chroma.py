@@ -1,0 +1,122 @@
+"""What a chroma net would gain: PSNR of U and V over a clip with one, against bicubic chroma.
+
+    python -m bench chroma CLIP... [--scale 4] [--steps 10000] [--json FILE]
+
+The net sees U, V and the four luma samples of each chroma position, all of the lr frame, and gives the residual of both
+planes. It is trained as luma nets are, on all patches of the clip, and its float outputs are rounded to pixels.
+docs/training.md says what came of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from stdo_min import nets, patches, resample
+from stdo_min.autograd import Tensor
+from stdo_min.convolution import convolutions, gather
+from stdo_min.encode import frame_pairs
+from stdo_min.lrvideo import encode_lr
+from stdo_min.pool import Pool, sampling
+from stdo_min.scoring import psnr
+from stdo_min.training import Learner, Stepper
+from stdo_min.video import probe
+
+PATCH, HALO, PLANES = 20, 2, 6
+LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # a lr pixel, of the default net at x4
+NETS = {"8 channels": (8,), "4 channels": (4,), "4,4 channels": (4, 4)}
+
+
+def chroma_pool(clip: Path, scale: int) -> Pool:
+    """All chroma patches of a clip with a lossless lr video: lr (N, 24, 24, 6), residual (N, 20, 20, 2 * scale^2)."""
+    info, lr_patches, residuals = probe(clip), [], []
+    with tempfile.TemporaryDirectory() as folder:
+        encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
+        lr_info = probe(Path(folder) / "lr.mkv")
+        with closing(frame_pairs(lr_info, info, scale)) as pairs:
+            for lr, hr in pairs:
+                height, width = lr.u.shape
+                ys, xs = patches.grid(height, width, PATCH)
+                ys, xs = np.minimum(ys, height - PATCH), np.minimum(xs, width - PATCH)
+                luma = [lr.y[dy::2, dx::2][:height, :width] for dy in (0, 1) for dx in (0, 1)]
+                lr_patches.append(np.stack([patches.cut(np.ascontiguousarray(plane), ys, xs, PATCH, HALO)
+                                            for plane in (lr.u, lr.v, *luma)], -1))
+                planes = []
+                for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
+                    right = high[:height * scale, :width * scale].astype(np.int16) * 64 + 32
+                    right -= resample.base(low, scale, chroma_left=True).astype(np.int16)
+                    planes.append(nets.unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
+                residuals.append(np.concatenate(planes, -1))
+    return Pool(np.concatenate(lr_patches), np.concatenate(residuals), np.ones(sum(map(len, residuals))))
+
+
+def chroma_net(hidden: tuple[int, ...], scale: int, rng: np.random.Generator) -> nets.Net:
+    """A net of 3x3 and then 1x1 kernels, with 6 inputs and 2 * scale^2 outputs."""
+    weights, inputs = [], PLANES
+    for number, outputs in enumerate((*hidden, 2 * scale**2)):
+        side = 3 if number < 2 else 1
+        spread = np.sqrt(2 / (inputs * side * side)) if number < len(hidden) else 0
+        weights.append((rng.standard_normal((outputs, inputs, side, side)) * spread).astype(np.float32))
+        inputs = outputs
+    return nets.Net(weights, [np.zeros(len(weight), np.float32) for weight in weights], scale)
+
+
+def plane_errors(net: nets.Net | None, pool: Pool) -> np.ndarray:
+    """Squared error of U and V over all patches, float64 (2,), with pixels rounded; without a net, of the base."""
+    sums = np.zeros(2)
+    for start in range(0, len(pool), 64):
+        index = np.arange(start, min(start + 64, len(pool)))
+        right = pool.residual[index].astype(np.float32)
+        shown = np.zeros_like(right)
+        if net is not None:
+            workspace = nets.Workspace()
+            x = Tensor(gather(pool.lr, index, nets.INPUT_CENTRE, nets.INPUT_UNIT, workspace))
+            y = convolutions(x, *map(Tensor, net.parameters), workspace=workspace).data
+            y = y.transpose(0, 2, 3, 1, 4).reshape(*y.shape[:1], *y.shape[2:4], -1)[..., :right.shape[-1]]
+            shown = y / nets.TARGET_UNIT
+        # Near enough: pixels are rounded, but not clipped.
+        found = np.square(np.rint((shown - right) / 64)).sum(axis=(0, 1, 2))
+        sums += found.reshape(2, -1).sum(axis=1)
+    return sums
+
+
+def main(argv: list[str]) -> int:
+    """Train on each clip, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench chroma", description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", type=Path)
+    a = parser.parse_args(argv)
+    rows = []
+    for clip in a.clips:
+        pool = chroma_pool(clip, a.scale)
+        samples = pool.residual.size / 2
+        before = psnr(plane_errors(None, pool), samples)
+        print(f"{clip.name}, x{a.scale}, {a.steps} steps: bicubic U {before[0]:.3f} dB, V {before[1]:.3f} dB", flush=True)
+        for name, hidden in NETS.items():
+            rng = np.random.default_rng(0)
+            net = chroma_net(hidden, a.scale, rng)
+            cut = HALO - net.halo
+            part = Pool(np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]) if cut else pool.lr, pool.residual, pool.weight)
+            drawn, learner = np.cumsum(sampling(pool.base_errors())), Learner(net)
+            with Stepper(part, a.threads) as stepper:
+                for step in range(a.steps):
+                    learner.step(stepper, stepper.draw(drawn, 32, rng), step / a.steps)
+            gain = psnr(plane_errors(learner.net, part), samples) - before
+            parameters = sum(p.size for p in net.parameters)
+            macs = sum(weight.size for weight in net.weights) / 4 / LUMA_MACS
+            rows.append({"clip": clip.name, "net": name, "parameters": parameters, "macs": macs,
+                         "gain_u": gain[0], "gain_v": gain[1]})
+            print(f"  {name:14} {parameters:6,} parameters, {macs:5.1%} more MACs: U {gain[0]:+.3f} dB, V {gain[1]:+.3f} dB",
+                  flush=True)
+    if a.json:
+        a.json.write_text(json.dumps({"scale": a.scale, "steps": a.steps, "rows": rows}, indent=1) + "\n")
+    return 0
