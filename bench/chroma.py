@@ -100,12 +100,14 @@ def main(argv: list[str]) -> int:
         pool = chroma_pool(clip, a.scale)
         samples = pool.residual.size / 2
         before = psnr(plane_errors(None, pool), samples)
-        print(f"{clip.name}, x{a.scale}, {a.steps} steps: bicubic U {before[0]:.3f} dB, V {before[1]:.3f} dB", flush=True)
+        print(f"{clip.name}, x{a.scale}, {a.steps} steps: bicubic U {before[0]:.3f} dB, V {before[1]:.3f} dB",
+              flush=True)
         for name, hidden in NETS.items():
             rng = np.random.default_rng(0)
             net = chroma_net(hidden, a.scale, rng)
             cut = HALO - net.halo
-            part = Pool(np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]) if cut else pool.lr, pool.residual, pool.weight)
+            lr = np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]) if cut else pool.lr
+            part = Pool(lr, pool.residual, pool.weight)
             drawn, learner = np.cumsum(sampling(pool.base_errors())), Learner(net)
             with Stepper(part, a.threads) as stepper:
                 for step in range(a.steps):
@@ -115,8 +117,8 @@ def main(argv: list[str]) -> int:
             macs = sum(weight.size for weight in net.weights) / 4 / LUMA_MACS
             rows.append({"clip": clip.name, "net": name, "parameters": parameters, "macs": macs,
                          "gain_u": gain[0], "gain_v": gain[1]})
-            print(f"  {name:14} {parameters:6,} parameters, {macs:5.1%} more MACs: U {gain[0]:+.3f} dB, V {gain[1]:+.3f} dB",
-                  flush=True)
+            print(f"  {name:14} {parameters:6,} parameters, {macs:5.1%} more MACs: "
+                  f"U {gain[0]:+.3f} dB, V {gain[1]:+.3f} dB", flush=True)
     if a.json:
         a.json.write_text(json.dumps({"scale": a.scale, "steps": a.steps, "rows": rows}, indent=1) + "\n")
     return 0

@@ -50,14 +50,15 @@ def informative(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """How often JSTDO draws each patch, float64, of the shape of `labels`: by the error share of its chunk.
 
     labels: chunks 0..; errors: mean squared error of each patch. A chunk with the share E of all error and the share N
-    of all patches is drawn sqrt(E N) as often as the others, its patches alike: between as many patches as it has (N)
-    and as much error as it holds (E). A chunk with less than 1 % of the error has nothing to teach and is not drawn.
+    of all patches is drawn E^0.75 N^0.25 as often as the others, its patches alike: between as many patches as it
+    has (N) and as much error as it holds (E). A chunk with less than 1 % of the error has nothing to teach and is not
+    drawn.
     The paper (section 3.3) keeps all of the hardest chunk and ever less of the easier ones, in ratios set by hand.
     """
     error = np.bincount(labels.ravel(), errors.ravel())
     number = np.bincount(labels.ravel())
     share = error / max(error.sum(), 1e-300)
-    drawn = np.sqrt(share / np.maximum(number, 1)) * (share >= TAUGHT)
+    drawn = (share / np.maximum(number, 1)) ** 0.75 * (share >= TAUGHT)
     return drawn[labels] if drawn.any() else np.ones(labels.shape)
 
 

@@ -34,8 +34,9 @@ MODES = {
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
 WARM_UP, WARM_UP_REFINED = 0.45, 0.2  # the latter where chunks are refined
 TIME_CHUNKS = 4
-# Mode auto: the numbers of nets it tries, the share of the effort that each try takes, and the rounds of one.
-COUNTS, PROBE, PROBE_ROUNDS = (1, 2, 4), 0.04, 8
+# Mode auto: the numbers of nets it tries, the share of the effort that each try takes, its rounds, and the patches that
+# judge it.
+COUNTS, PROBE, PROBE_ROUNDS, JUDGED = (1, 2, 4, 8), 0.03, 8, 2048
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
 
@@ -168,13 +169,14 @@ class _Segment:
     def auto(self, general, pool, scores, error, rounds) -> Overfitted:
         """The number of nets that has least error after a short training, refined."""
         flat, base_errors, found = scores.ravel(), pool.base_errors(), {}
+        judged = np.sort(self.rng.permutation(len(pool))[:JUDGED])
         for count in [count for count in COUNTS if count <= len(np.unique(flat))]:
             chunks = self._chunks(general, chunking.kmeans(flat, count)[0].reshape(self.shape), error)
-            effort = self.clock.effort.times(PROBE)
-            found[count] = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, effort)
-        error = {count: np.sum(chunks.error / self.probability) for count, chunks in found.items()}
-        chosen = found[min(error, key=error.get)]
-        return self._assign(self._refined(chosen, pool, base_errors, rounds, self.clock.left(1.0)), pool)
+            chunks = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, self.clock.effort.times(PROBE))
+            error_now = refinement.least_errors(chunks.nets, pool, base_errors, judged, self.threads)
+            found[np.average(error_now, weights=1 / self.probability[judged])] = chunks
+        chunks = self._refined(found[min(found)], pool, base_errors, rounds, self.clock.left(1.0))
+        return self._assign(chunks, pool)
 
     def _chunks(self, general, labels, error) -> Chunks:
         """The chunks of the pool's patches, each with the general model for a net."""

@@ -40,9 +40,9 @@ def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.
     base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. Before
     each round a sample of patches is tried with every net, as many as take a third of what the round before took to
     train, and each goes to the best. Then the nets train in turn, for shares of the round as `shares` gives them;
-    patches are drawn by the error they have left, as `sampling` says. A net without patches takes over some of the heaviest's.
-    One that died or diverged falls back, as in `train`. progress(done, dB): after every step, with the PSNR of the
-    pool as far as it is known. The members and errors that are returned are those last found.
+    patches are drawn by the error they have left, as `sampling` says. A net without patches takes over some of the
+    heaviest's. One that died or diverged falls back, as in `train`. progress(done, dB): after every step, with the
+    PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
     """
     count, everything = len(chunks.nets), len(pool)
     learners = [Learner(net) for net in chunks.nets]
@@ -69,6 +69,13 @@ def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.
                     np.arange(everything)
                 _move(learners, stepper, tried, member, error, base_errors)
     return Chunks(tuple(learner.net for learner in learners), member, error)
+
+
+def least_errors(trained: tuple[nets.Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
+                 threads: int) -> np.ndarray:
+    """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
+    with Stepper(pool, threads) as stepper:
+        return np.min([base_errors[index], *(stepper.errors(net, index) for net in trained)], axis=0)
 
 
 def _move(learners, stepper, tried, member, error, base_errors):

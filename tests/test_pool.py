@@ -61,7 +61,7 @@ def test_errors_of_the_base_and_parts_of_a_pool():
     residual[1] = 64 * 7
     whole = pool.Pool(np.arange(8, dtype=np.uint8).reshape(2, 2, 2), residual, np.ones(2))
     np.testing.assert_allclose(whole.base_errors(), [0, 49])
-    np.testing.assert_allclose(pool.sampling(whole.base_errors()), np.sqrt([0.05, 49.05]))
+    np.testing.assert_allclose(pool.sampling(whole.base_errors()), [0.05**0.75, 49.05**0.75])
     assert whole.drawable() is whole
     part = whole.weighing(np.array([0.0, 2.5])).drawable()
     assert len(part) == 1

@@ -71,6 +71,17 @@ def test_progress_is_said_after_every_step(pool):
     assert said[-1][1] > said[0][1] == pytest.approx(10 * np.log10(255**2 / np.mean(pool.base_errors())))
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_least_errors_are_those_of_the_best_nets(threads):
+    rng = np.random.default_rng(1)
+    many = Pool(rng.integers(0, 256, (900, 10, 10)).astype(np.uint8),
+                rng.integers(-500, 500, (900, 4, 4, 4)).astype(np.int16), np.ones(900))
+    index = np.arange(0, 900, 2)
+    expected = np.min([np.square(grey - many.residual[index] / 64).mean(axis=(1, 2, 3)) for grey in (0, 2, -3)], axis=0)
+    found = refinement.least_errors((constant_net(2), constant_net(-3)), many, many.base_errors(), index, threads)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_effort_follows_the_error_that_is_left():
     member = np.array([0, 1, 1, 2, 3])
     np.testing.assert_allclose(refinement.shares(np.array([9.0, 1, 2, 3, 0]), member, 3), [0.5, 0.5, 0])
