@@ -63,11 +63,12 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
 
     header: sizes, scale and patch (its segments are not read). frames: length of the segment. passes: gives, each
     time it is asked, an iterator over the segment's frame pairs; it is asked at most four times, in order. mode: one
-    of MODES. chunks: how many, or None to choose by the scores. refine: how often patches move to the net that serves
-    them best before the nets train on; 0 leaves the mode as published. effort: the whole time, passes included;
-    training takes at least a tenth of it. memory: bytes for patches. general: a net trained elsewhere that scores and
-    starts the others. executor: where chunks are trained, with `threads` workers; by default here, one after the
-    other. Raises ValueError for an unknown mode and for a general net of another scale.
+    of MODES. chunks: how many, or None to choose: by the scores, in mode time TIME_CHUNKS, in auto by trying. refine:
+    how often patches move to the net that serves them best while the nets train; 0 leaves the mode as published (single
+    and jstdo have but one net). effort: the whole time, passes included; training takes at least a tenth of it. memory:
+    bytes for patches. general: a net trained elsewhere that scores and starts the others. executor: where the chunks of
+    a published mode are trained side by side, with `threads` workers; by default here, in turn; refinement is one
+    training on `threads` threads. Raises ValueError for an unknown mode and for a general net of another scale.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")

@@ -4,6 +4,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -189,9 +190,11 @@ def test_the_general_model_may_come_from_elsewhere(clip, encoded, tmp_path):
         encode(clip, tmp_path / "no.mkv", 3, recipe)
 
 
-def test_chunks_are_tasks_for_any_executor(clip, tmp_path):
-    with ThreadPoolExecutor(2) as executor:
-        result = encode(clip, tmp_path / "out.mkv", 2, QUICK, lossless=True, executor=executor)
+def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):
+    with ThreadPoolExecutor(2) as executor, mock.patch.object(executor, "submit", wraps=executor.submit) as submit:
+        recipe = replace(QUICK, mode="stdo", refine=0)
+        result = encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True, executor=executor)
+    assert submit.call_count == QUICK.chunks
     assert result.psnr_y > result.psnr_bicubic_y
 
 
