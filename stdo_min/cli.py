@@ -282,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
         add("--mode", choices=MODES, default="auto", help="; ".join(f"{n}: {text}" for n, text in MODES.items()) +
             "; default %(default)s")
         add("--chunks", type=_chunks, default="auto", metavar="auto|N",
-            help="number of chunks, each with its net; default %(default)s, by the scores")
+            help="number of chunks, each with its net, in mode auto at most; default %(default)s, by the scores")
         add("--refine", type=_whole(0, 1000), default=64, metavar="N",
             help="how often patches move to the net that serves them best while the nets train, 0 for the mode as "
             "published; single and jstdo have one net and do without; default %(default)s")

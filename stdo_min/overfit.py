@@ -8,6 +8,7 @@ one number a patch and frame.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -63,12 +64,13 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
 
     header: sizes, scale and patch (its segments are not read). frames: length of the segment. passes: gives, each
     time it is asked, an iterator over the segment's frame pairs; it is asked at most four times, in order. mode: one
-    of MODES. chunks: how many, or None to choose: by the scores, in mode time TIME_CHUNKS, in auto by trying. refine:
-    how often patches move to the net that serves them best while the nets train; 0 leaves the mode as published (single
-    and jstdo have but one net). effort: the whole time, passes included; training takes at least a tenth of it. memory:
-    bytes for patches. general: a net trained elsewhere that scores and starts the others. executor: where the chunks of
-    a published mode are trained side by side, with `threads` workers; by default here, in turn; refinement is one
-    training on `threads` threads. Raises ValueError for an unknown mode and for a general net of another scale.
+    of MODES. chunks: how many, in mode auto at most; or None to choose: by the scores, in mode time TIME_CHUNKS, in
+    auto by trying. refine: how often patches move to the net that serves them best while the nets train; 0 leaves the
+    mode as published (single and jstdo have but one net). effort: the whole time, passes included; training takes at
+    least a tenth of it. memory: bytes for patches. general: a net trained elsewhere that scores and starts the others.
+    executor: where the chunks of a published mode are trained side by side, with `threads` workers; by default here, in
+    turn; refinement is one training on `threads` threads. Raises ValueError for an unknown mode and for a general net
+    of another scale.
     """
     if mode not in MODES:
         raise ValueError(f"mode is {mode!r}; it must be one of {', '.join(MODES)}")
@@ -88,7 +90,7 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         labels = np.zeros(segment.shape, np.uint8) + of_frame[:, None, None]
         error = pool.base_errors()
     else:
-        errors, scores = segment.score(start, pool)
+        errors, scores = segment.score(start, pool, chunks or max(COUNTS))
         labels = None if mode == "auto" else _chunks(scores, chunks, mode)
         pool = segment.gather(pool, errors, start.halo)
         error = errors[segment.kept]
@@ -96,7 +98,7 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         drawn = chunking.informative(labels, errors)[segment.kept] / segment.probability
         return segment.one_net(start, pool.weighing(drawn))
     if mode == "auto":
-        return segment.auto(start, pool, scores, error, refine)
+        return segment.auto(start, pool, scores, error, chunks, refine)
     return segment.chunk_nets(start, pool, labels, error, refine)
 
 
@@ -142,13 +144,16 @@ class _Segment:
         luma = ((lr.y, hr.y) for lr, hr in self._pass(stage))
         return gather(luma, self.kept, self.header.patch, halo, self.header.scale)
 
-    def score(self, general, pool):
-        """The mean squared error of every patch under the general model, and its score, as float64 of `shape`."""
+    def score(self, general, pool, most):
+        """The mean squared error of every patch under the general model, and its score, as float64 of `shape`.
+
+        most: of the nets that may come of it; time is kept back to show the video with each of them.
+        """
         began = self.clock.elapsed()
         ones = np.ones((1, *self.shape[1:]), np.uint8)
         (errors,) = self._errors([_quantized(general, pool)], [ones], "score")
-        # The last pass does the same for a few nets more; most of its time is decoding.
-        self.clock.reserve = 1.5 * (self.clock.elapsed() - began)
+        # The last pass does the same for every net and the base.
+        self.clock.reserve = 1.1 * (self.clock.elapsed() - began + most * self.seconds_each)
         counts = _counts(self.header)
         return errors / np.maximum(counts, 1), scoring.scores(errors, counts)
 
@@ -167,11 +172,11 @@ class _Segment:
             return self._assign(chunks, pool)
         return self._assign(replace(chunks, nets=self._train_alike(chunks, pool)), pool, labels + np.uint8(1))
 
-    def auto(self, general, pool, scores, error, rounds) -> Overfitted:
-        """The number of nets that has least error after a short training, refined."""
+    def auto(self, general, pool, scores, error, most, rounds) -> Overfitted:
+        """The number of nets, at most `most`, that has least error after a short training, refined."""
         flat, base_errors, found = scores.ravel(), pool.base_errors(), {}
         judged = np.sort(self.rng.permutation(len(pool))[:JUDGED])
-        for count in [count for count in COUNTS if count <= len(np.unique(flat))]:
+        for count in [count for count in COUNTS if count <= min(most or COUNTS[-1], len(np.unique(flat)))]:
             chunks = self._chunks(general, chunking.kmeans(flat, count)[0].reshape(self.shape), error)
             chunks = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, self.clock.effort.times(PROBE))
             error_now = refinement.least_errors(chunks.nets, pool, base_errors, judged, self.threads)
@@ -232,13 +237,14 @@ class _Segment:
         whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
         upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
         side, hr_shape = header.patch * header.scale, np.s_[:header.hr_height, :header.hr_width]
-        found = np.zeros((len(candidates), *self.shape), np.int64)
+        found, self.seconds_each = np.zeros((len(candidates), *self.shape), np.int64), 0.0
         with ThreadPoolExecutor(self.threads) as own:
             for index, (lr, hr) in enumerate(self._pass(stage)):
-                truth = hr.y[hr_shape]
+                truth, began = hr.y[hr_shape], time.monotonic()
                 for sums, labels in zip(found, candidates, strict=True):
                     shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=own, threads=self.threads)
                     sums[index] = scoring.squared_errors(truth, shown[0], side, (rows, columns))
+                self.seconds_each += (time.monotonic() - began) / len(candidates)
         return found
 
     def _pass(self, stage):
