@@ -44,16 +44,21 @@ def chroma_pool(clip: Path, scale: int) -> Pool:
                 height, width = lr.u.shape
                 ys, xs = patches.grid(height, width, PATCH)
                 ys, xs = np.minimum(ys, height - PATCH), np.minimum(xs, width - PATCH)
-                luma = [lr.y[dy::2, dx::2][:height, :width] for dy in (0, 1) for dx in (0, 1)]
+                luma = _padded(lr.y, 2 * height, 2 * width)
+                luma = [luma[dy::2, dx::2] for dy in (0, 1) for dx in (0, 1)]
                 lr_patches.append(np.stack([patches.cut(np.ascontiguousarray(plane), ys, xs, PATCH, HALO)
                                             for plane in (lr.u, lr.v, *luma)], -1))
                 planes = []
                 for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
-                    right = high[:height * scale, :width * scale].astype(np.int16) * 64 + 32
+                    right = _padded(high, height * scale, width * scale).astype(np.int16) * 64 + 32
                     right -= resample.base(low, scale, chroma_left=True).astype(np.int16)
                     planes.append(nets.unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
                 residuals.append(np.concatenate(planes, -1))
     return Pool(np.concatenate(lr_patches), np.concatenate(residuals), np.ones(sum(map(len, residuals))))
+
+
+def _padded(plane, height, width):
+    return np.pad(plane, ((0, height - plane.shape[0]), (0, width - plane.shape[1])), "edge")
 
 
 def chroma_net(hidden: tuple[int, ...], scale: int, rng: np.random.Generator) -> nets.Net:

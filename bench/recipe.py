@@ -9,28 +9,15 @@ side in processes of one thread: nothing here depends on the clock.
 
 from __future__ import annotations
 
-import argparse
-import json
-import multiprocessing
-import os
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench._variants import HALO, compare
 from stdo_min import nets
-from stdo_min.encode import frame_pairs
-from stdo_min.lrvideo import encode_lr
 from stdo_min.optim import Adam, learning_rate
-from stdo_min.pool import EXPONENT, Pool, gather
-from stdo_min.scoring import psnr
+from stdo_min.pool import EXPONENT, Pool
 from stdo_min.training import LATE, PEAK_RATE, Stepper
-from stdo_min.video import probe
-
-HALO = 4  # of the pool; nets that read less use its middle
 
 
 @dataclass(frozen=True)
@@ -82,17 +69,6 @@ VARIANTS = {
 }
 
 
-def whole_pool(clip: Path, scale: int) -> Pool:
-    """All patches of a clip with a lossless lr video."""
-    info = probe(clip)
-    with tempfile.TemporaryDirectory() as folder:
-        frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
-        lr_info = probe(Path(folder) / "lr.mkv")
-        kept = np.ones((frames, -(-lr_info.height // 20), -(-lr_info.width // 20)), bool)
-        with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            return gather(((lr.y, hr.y) for lr, hr in pairs), kept, 20, HALO, scale)
-
-
 class Linear:
     """SESR's linear blocks: W = B A + I, with A (expand, in, k, k) and B (out, expand), trained in place of W."""
 
@@ -111,14 +87,15 @@ class Linear:
         self.weight[:] = (self.b @ self.a + self.rest).reshape(self.weight.shape)
 
 
-def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
-    """Train one net on POOL; luma PSNR in dB over all its patches."""
+def trained_error(variant: Variant, pool: Pool, base_errors: np.ndarray, scale: int, seed: int, steps: int) -> float:
+    """The mean squared error of a net over all patches of a pool, after training on it."""
     rng = np.random.default_rng(seed)
-    net = nets.create(variant.channels, SCALE, rng, variant.first_kernel)
+    net = nets.create(variant.channels, scale, rng, variant.first_kernel)
     cut = HALO - net.halo
-    pool = Pool(np.ascontiguousarray(POOL.lr[:, cut:-cut, cut:-cut]) if cut else POOL.lr, POOL.residual, POOL.weight)
-    drawn = np.cumsum((BASE_ERRORS + 0.05) ** variant.exponent)
-    products = sum(w.size for w in nets.create((16, 16), SCALE, rng).weights) / sum(w.size for w in net.weights)
+    if cut:
+        pool = replace(pool, lr=np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]))
+    drawn = np.cumsum((base_errors + 0.05) ** variant.exponent)
+    products = sum(w.size for w in nets.create((16, 16), scale, rng).weights) / sum(w.size for w in net.weights)
     steps = round(steps * 32 / variant.batch * products)
     average, averaged = None, 0
     with Stepper(pool, 1) as stepper:
@@ -144,38 +121,10 @@ def trained_psnr(variant: Variant, seed: int, steps: int) -> float:
                 average = [p.copy() if average is None else a + (p - a) / averaged
                            for p, a in zip(net.parameters, average or net.parameters, strict=True)]
         if average:
-            net = nets.Net(average[::2], average[1::2], SCALE)
-        return float(psnr(stepper.errors(net, np.arange(len(pool))).mean(), 1))
+            net = nets.Net(average[::2], average[1::2], scale)
+        return float(stepper.errors(net, np.arange(len(pool))).mean())
 
 
 def main(argv: list[str]) -> int:
     """Train every variant, print a table, and write JSON where asked."""
-    global POOL, BASE_ERRORS, SCALE  # processes are forked from this one: they need not be sent a pool
-    parser = argparse.ArgumentParser(prog="python -m bench recipe", description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
-    parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1])
-    parser.add_argument("--only", type=lambda text: text.split(";"), default=list(VARIANTS),
-                        help="variants, with semicolons between")
-    parser.add_argument("--json", type=Path)
-    a = parser.parse_args(argv)
-    SCALE, rows = a.scale, []
-    for clip in a.clips:
-        POOL = whole_pool(clip, a.scale)
-        BASE_ERRORS = POOL.base_errors()
-        print(f"{clip.name}, x{a.scale}, {len(POOL)} patches, {a.steps} steps of 32: "
-              f"base {psnr(BASE_ERRORS.mean(), 1):.3f} dB", flush=True)
-        with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as executor:
-            waiting = {name: [executor.submit(trained_psnr, VARIANTS[name], seed, a.steps) for seed in a.seeds]
-                       for name in a.only}
-            first = None
-            for name, tasks in waiting.items():
-                found = [task.result() for task in tasks]
-                first = first or found
-                more = np.mean(found) - np.mean(first)
-                print(f"{name:36} {' '.join(f'{value:7.3f}' for value in found)}  {more:+.3f}", flush=True)
-                rows.append({"clip": clip.name, "variant": name, "psnr_y": found, "over_first": more})
-        if a.json:
-            a.json.write_text(json.dumps({"scale": a.scale, "steps": a.steps, "rows": rows}, indent=1) + "\n")
-    return 0
+    return compare("recipe", __doc__, VARIANTS, trained_error, argv)

@@ -1,9 +1,11 @@
 """What the measurements rest on: wrong pictures are refused, and right ones get a row. Nothing here depends on time."""
 
+import json
+
 import numpy as np
 import pytest
 
-from bench import _jobs, _ours, infer, peak, peers
+from bench import _jobs, _ours, chroma, infer, peak, peers, quality, recipe, refine, train
 from bench.peers import NET, WHOLE, Ready, Variant
 
 
@@ -123,3 +125,36 @@ def test_a_peer_computes_the_net(job, name):
     rows, ready = infer.choose(job, offered)
     for index, row in enumerate(rows):
         assert index in ready or (row.dtype in ("fp16", "bf16") and "ran in fp32" in row.refused), row
+
+
+# ---- Training: each bench once, as small as it goes ----
+
+
+@pytest.mark.parametrize(("bench", "options", "rows"), [
+    (recipe, ["--scale", "2", "--steps", "20", "--seeds", "0", "--only", "base;linear blocks of 64"], 2),
+    (refine, ["--scale", "2", "--steps", "20", "--seeds", "0", "--only", "2 nets;0 rounds"], 2),
+    (chroma, ["--scale", "2", "--steps", "20"], 3),
+])  # fmt: skip
+def test_variants_of_training(clip, tmp_path, capfd, bench, options, rows):
+    assert bench.main([str(clip), *options, "--json", str(tmp_path / "found.json")]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["rows"]) == rows
+    assert "dB" in capfd.readouterr().out
+
+
+def test_quality(clip, tmp_path, capsys):
+    options = ["--scale", "2", "--steps", "40", "--nets", "2", "--net", "6", "--json", str(tmp_path / "found.json")]
+    assert quality.main([str(clip), *options, "--modes", "single,stdo+refine"]) == 0
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert [row["mode"] for row in found["rows"]] == ["bicubic", "lanczos", "single", "stdo+refine"]
+    bicubic, lanczos, single, refined = (row["psnr_y"] for row in found["rows"])
+    assert min(single, refined) > bicubic
+    assert abs(lanczos - bicubic) < 1
+    assert found["rows"][2]["gmacs"] == pytest.approx(80 * 46 * (25 * 6 + 9 * 6 * 4) / 1e9)  # every pixel of 80x46
+    assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_steps_of_both_engines_are_the_same():
+    pytest.importorskip("torch")
+    losses = [step() for step in (train.ours("D16", 1), train.torchs("D16", 1, [])) for _ in range(3)]
+    np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-4)
