@@ -20,7 +20,7 @@ from stdo_min.scoring import psnr
 
 BATCH_PIXELS = 25_088  # lr, halo included: 32 patches of 20x20 with a halo of 4
 SHARDS = 4  # parts of a batch that may run side by side; fixed, so the sum does not depend on the number of threads
-PEAK_RATE = 6e-3
+PEAK_RATE = 1e-2
 LATE = 0.4  # of a run: from then on the loss is the squared error, which PSNR counts
 PROBES, PROBE_PATCHES = 24, 96
 DIVERGED = 4  # times the error it had

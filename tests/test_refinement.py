@@ -22,7 +22,7 @@ def constant_net(grey):
     return net
 
 
-def refined(pool, chunks, rounds=8, steps=80, seed=0, threads=1, **options):
+def refined(pool, chunks, rounds=8, steps=160, seed=0, threads=1, **options):
     return refine(chunks, pool, pool.base_errors(), np.ones(len(pool)), rounds, Effort(steps=steps),
                   np.random.default_rng(seed), threads, **options)
 
