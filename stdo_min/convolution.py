@@ -46,7 +46,12 @@ class Workspace:
         return sum(array.nbytes for array in self._arrays.values())
 
 
-def _floats(array):
+def _floats(array, shape=None):
+    """A pointer for C to float32 of a shape (the array's own by default); what is something else is refused."""
+    if array.dtype != np.float32 or not array.flags.c_contiguous or array.shape != (shape or array.shape):
+        gaps = "" if array.flags.c_contiguous else " with gaps"
+        raise ValueError(f"an array is {array.dtype} {array.shape}{gaps}; it must be float32 {shape or array.shape}, "
+                         "contiguous")
     return ffi.from_buffer("float[]", array)
 
 
@@ -61,6 +66,8 @@ def gather(pool: np.ndarray, index: np.ndarray, centre: float, unit: float, work
     pool: uint8 (patches, H, W) or (patches, H, W, C), contiguous. index: int64 (N,).
     """
     _check_index(index, len(pool))
+    if pool.dtype != np.uint8 or pool.ndim not in (3, 4) or not pool.flags.c_contiguous:
+        raise ValueError(f"the pool is {pool.dtype} {pool.shape}; it must be uint8 of 3 or 4 axes, contiguous")
     size = pool[0].size
     x = workspace.array("x", (len(index), *pool.shape[1:3], size // (pool.shape[1] * pool.shape[2])))
     lib.stdo_train_gather(ffi.from_buffer("uint8_t[]", pool), ffi.from_buffer("int64_t[]", index), len(index), size,
@@ -69,8 +76,9 @@ def gather(pool: np.ndarray, index: np.ndarray, centre: float, unit: float, work
 
 
 def _check_index(index, count):
-    if index.dtype != np.int64 or (len(index) and not 0 <= index.min() <= index.max() < count):
-        raise ValueError(f"index is {index.dtype} {index}; it must be int64, 0..{count - 1}")
+    if (index.dtype != np.int64 or index.ndim != 1 or len(index) == 0 or not index.flags.c_contiguous
+            or not 0 <= index.min() <= index.max() < count):
+        raise ValueError(f"index is {index.dtype} {index}; it must be one row of int64, 0..{count - 1}")
 
 
 class Convolutions(Function):
@@ -89,9 +97,9 @@ class Convolutions(Function):
             layers.append((patches, max(height, 0), max(width, 0), kernel, inputs, outputs, number == 0,
                            2 * number < len(parameters) - 2))
             size = lib.stdo_train_scratch_size(ffi.new("stdo_train_layer *", layers[-1]))
-            if weight.shape[1] != inputs or not size:
-                raise ValueError(f"layer {number} has a weight of shape {weight.shape} for {inputs} channels, "
-                                 f"and would give {patches} patches of {width}x{height}")
+            if weight.shape[1:] != (inputs, kernel, kernel) or bias.shape != (outputs,) or not size:
+                raise ValueError(f"layer {number} has a weight of shape {weight.shape} and a bias of {bias.shape} for "
+                                 f"{inputs} channels, and would give {patches} patches of {width}x{height}")
             out = workspace.array(f"out {number}", (patches, -(-outputs // BLOCK), height, width, BLOCK))
             d_x = workspace.array(f"d_x {number}", x.shape) if number else None
             self.arrays.append((x, weight, bias, out, d_x, workspace.array(f"d_weight {number}", weight.shape),
@@ -106,7 +114,7 @@ class Convolutions(Function):
 
     def backward(self, d_out):
         _check(lib.stdo_train_net_backward(self.workspace.kernels, self.layers, self.c_arrays, len(self.arrays),
-                                           _floats(d_out), self.scratch))
+                                           _floats(d_out, self.arrays[-1][3].shape), self.scratch))
         return None, *(gradient for arrays in self.arrays for gradient in arrays[5:])
 
 
@@ -136,15 +144,17 @@ def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, loss
     """
     _check_index(index, len(pool))
     patches, blocks, height, width, _ = y.shape
-    if (pool.dtype != np.int16 or pool.shape[1:3] != (height, width) or -(-pool.shape[3] // BLOCK) != blocks
-            or len(index) != patches):
+    if loss not in LOSSES:
+        raise ValueError(f"loss is {loss!r}; it must be one of {', '.join(LOSSES)}")
+    if (pool.dtype != np.int16 or not pool.flags.c_contiguous or pool.shape[1:3] != (height, width)
+            or -(-pool.shape[3] // BLOCK) != blocks or len(index) != patches):
         raise ValueError(f"the pool is {pool.dtype} {pool.shape} and the index {index.shape} for outputs {y.shape}")
     layer = ffi.new("stdo_train_layer *", (patches, height, width, 1, 1, pool.shape[3], 0, 0))
     found, size = np.empty(patches), pool[0].size
     targets, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
     _check(lib.stdo_train_loss_gradient(
         layer, LOSSES[loss], epsilon, _floats(y), targets, places, unit, 1 / (patches * size),
-        ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y)))
+        ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y, y.shape)))
     return found / size
 
 

@@ -47,11 +47,10 @@ class Result:
 class Recipe:
     """How to train: the options that `stdo encode` and `stdo train` share.
 
-    mode: one of overfit.MODES. chunks: how many, or None to choose. refine: how often patches move to their best net
-    while the nets train.
-    channels: of the hidden layers. patch: side in lr pixels. effort: for the whole video. memory: bytes of patches kept
-    for training. seed: of all randomness. threads: 1 or more. general: path of a sidecar whose first net scores the
-    patches and starts the training, or None.
+    mode: one of overfit.MODES. chunks: how many, in mode auto at most, or None to choose. refine: how often patches
+    move to their best net while the nets train. channels: of the hidden layers. patch: side in lr pixels. effort: for
+    the whole video. memory: bytes of patches kept for training. seed: of all randomness. threads: 1 or more. general:
+    path of a sidecar whose first net scores the patches and starts the training, or None.
     """
 
     mode: str = "auto"

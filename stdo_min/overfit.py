@@ -16,28 +16,30 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stdo_min import chunking, nets, patchmap, refinement, scoring, sidecar
+from stdo_min.chunking import MOST_CHUNKS
 from stdo_min.effort import Clock, Effort, Progress
 from stdo_min.kernels import Upscaler
 from stdo_min.pool import Pool, capacity, choose, gather, sampling
 from stdo_min.quantize import quantize
 from stdo_min.refinement import Chunks
-from stdo_min.training import train
+from stdo_min.training import PEAK_RATE, train
 from stdo_min.video import Frame
 
-MODES = {
-    "auto": "as many nets as short probes find best, refined",
-    "single": "one net, all patches drawn alike",
-    "time": "one net for each part of the time, as NAS has it",
-    "stdo-quantile": "one net a chunk of scores, cut at equal counts as the paper's released code does",
-    "stdo": "one net a chunk of scores, cut by k-means as the paper says",
-    "jstdo": "one net, patches drawn by what their chunk has to teach: the paper's JSTDO",
-}
+MODES = (
+    "auto",  # as many nets as short probes find best, refined
+    "single",  # one net, all patches drawn alike (awDNN)
+    "time",  # one net for each part of the time (NAS)
+    "stdo",  # one net a chunk of scores, cut by k-means, as the paper says
+    "stdo-quantile",  # the same, cut at equal counts, as the paper's released code has it
+    "jstdo",  # one net, patches drawn by what their chunk has to teach
+)
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
-WARM_UP, WARM_UP_REFINED = 0.45, 0.2  # the latter where chunks are refined
+WARM_UP, WARM_UP_REFINED, WARM_UP_JSTDO = 0.45, 0.2, 0.1  # of chunks as published, refined, and of one net for all
 TIME_CHUNKS = 4
-# Mode auto: the numbers of nets it tries, the share of the effort that each try takes, its rounds, and the patches that
-# judge it.
-COUNTS, PROBE, PROBE_ROUNDS, JUDGED = (1, 2, 4, 8), 0.03, 8, 2048
+# Mode auto: the numbers of nets it tries; of each try the share of the effort, the rounds, and the peak of the learning
+# rate (at the usual one a short run ends worse than it began); the patches that judge it; and the dB that twice as many
+# nets must gain there.
+COUNTS, PROBE, PROBE_ROUNDS, PROBE_PEAK, JUDGED, DOUBLING = (1, 2, 4, 8), 0.03, 8, 2e-3, 2048, 0.01
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
 
@@ -78,21 +80,26 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
         raise ValueError(f"the general net is for scale {general.scale}, the video has scale {header.scale}")
     segment = _Segment(header, frames, passes, memory, rng, threads, executor, Clock(effort, progress))
     start = general or nets.create(channels, header.scale, rng)
-    pool = segment.sample(start.halo)
+    # Nets that the last pass shows every frame with; published modes show each patch with its own.
+    most = {"single": 1, "jstdo": 1, "auto": min(chunks or COUNTS[-1], COUNTS[-1])}.get(mode, chunks or MOST_CHUNKS)
+    pool = segment.sample(start.halo, most if refine else 1)
     if mode == "single":
         return segment.one_net(start, pool)
     if not general:
         drawn = pool.weighing(sampling(pool.base_errors())) if refine or mode == "jstdo" else pool
-        start = segment.train("warm-up", start, drawn, WARM_UP_REFINED if refine else WARM_UP)
+        share = WARM_UP_JSTDO if mode == "jstdo" else WARM_UP_REFINED if refine else WARM_UP
+        start = segment.train("warm-up", start, drawn, share)
     if mode == "time":
         count = min(chunks or TIME_CHUNKS, frames)
         of_frame = (np.arange(frames) * count // frames).astype(np.uint8)
         labels = np.zeros(segment.shape, np.uint8) + of_frame[:, None, None]
         error = pool.base_errors()
     else:
-        errors, scores = segment.score(start, pool, chunks or max(COUNTS))
+        errors, scores = segment.score(start, pool, most if refine else 1)
         labels = None if mode == "auto" else _chunks(scores, chunks, mode)
-        pool = segment.gather(pool, errors, start.halo)
+        if not segment.kept.all():
+            del pool  # memory is for one
+            pool = segment.gather(errors, start.halo)
         error = errors[segment.kept]
     if mode == "jstdo":
         drawn = chunking.informative(labels, errors)[segment.kept] / segment.probability
@@ -126,16 +133,17 @@ class _Segment:
     def _train(self, stage, net, pool, effort, rng):
         return train(net, pool, effort, rng, threads=self.threads, progress=self.clock.counting(stage, effort))
 
-    def sample(self, halo) -> Pool:
-        """A pool of patches from everywhere; all of them where memory allows."""
+    def sample(self, halo, most) -> Pool:
+        """A pool of patches from everywhere; all of them where memory allows. most: as in `score`."""
         began = self.clock.elapsed()
         pool = self._pool(np.ones(self.shape), halo, "sample")
-        self.clock.reserve = 2 * (self.clock.elapsed() - began)  # until the score pass knows better
+        # Until the score pass knows better, which mode time has not: to show a net takes less than half of decoding.
+        self.clock.reserve = (1 + most / 2) * (self.clock.elapsed() - began)
         return pool
 
-    def gather(self, sampled, errors, halo) -> Pool:
-        """The pool to train on: the one there is where it holds every patch, else one of those that have most error."""
-        return sampled if self.kept.all() else self._pool(errors, halo, "gather")
+    def gather(self, errors, halo) -> Pool:
+        """A pool of the patches that have most error."""
+        return self._pool(errors, halo, "gather")
 
     def _pool(self, errors, halo, stage):
         size = capacity(self.memory, self.header.patch, halo, self.header.scale)
@@ -158,11 +166,13 @@ class _Segment:
         return errors / np.maximum(counts, 1), scoring.scores(errors, counts)
 
     def one_net(self, start, pool) -> Overfitted:
-        """One net for all patches: there is no choice, and so no map."""
+        """One net for all patches: no choice, and so no map; and no net where the base alone is as good."""
         net = _quantized(self.train("train", start, pool, 1.0), pool)
         ones = np.ones(self.shape, np.uint8)
         base_errors, errors = self._errors([net], [0 * ones[:1], ones[:1]], "assign")
-        return Overfitted((net,), ones, errors, base_errors)
+        if errors.sum() < base_errors.sum():
+            return Overfitted((net,), ones, errors, base_errors)
+        return Overfitted((), 0 * ones, base_errors, base_errors)
 
     def chunk_nets(self, general, pool, labels, error, rounds) -> Overfitted:
         """One net a chunk; with `rounds`, patches move to the net that serves them best while the nets train."""
@@ -174,23 +184,25 @@ class _Segment:
 
     def auto(self, general, pool, scores, error, most, rounds) -> Overfitted:
         """The number of nets, at most `most`, that has least error after a short training, refined."""
-        flat, base_errors, found = scores.ravel(), pool.base_errors(), {}
+        flat, base_errors, best = scores.ravel(), pool.base_errors(), -np.inf
         judged = np.sort(self.rng.permutation(len(pool))[:JUDGED])
         for count in [count for count in COUNTS if count <= min(most or COUNTS[-1], len(np.unique(flat)))]:
             chunks = self._chunks(general, chunking.kmeans(flat, count)[0].reshape(self.shape), error)
-            chunks = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, self.clock.effort.times(PROBE))
-            error_now = refinement.least_errors(chunks.nets, pool, base_errors, judged, self.threads)
-            found[np.average(error_now, weights=1 / self.probability[judged])] = chunks
-        chunks = self._refined(found[min(found)], pool, base_errors, rounds, self.clock.left(1.0))
-        return self._assign(chunks, pool)
+            chunks = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, self.clock.effort.times(PROBE), PROBE_PEAK)
+            found = refinement.least_errors(chunks.nets, pool, base_errors, judged, self.threads)
+            found = np.average(found, weights=1 / self.probability[judged])
+            worth = scoring.psnr(max(found, 1e-9), 1) - DOUBLING * np.log2(count)
+            if worth > best:
+                best, chosen = worth, chunks
+        return self._assign(self._refined(chosen, pool, base_errors, rounds, self.clock.left(1.0)), pool)
 
     def _chunks(self, general, labels, error) -> Chunks:
         """The chunks of the pool's patches, each with the general model for a net."""
         return Chunks((general,) * (int(labels.max()) + 1), labels[self.kept].astype(int) + 1, error)
 
-    def _refined(self, chunks, pool, base_errors, rounds, effort) -> Chunks:
-        return refinement.refine(chunks, pool, base_errors, self.probability, rounds, effort, self.rng, self.threads,
-                                 self.clock.counting("train", effort))
+    def _refined(self, chunks, pool, base_errors, rounds, effort, peak=PEAK_RATE) -> Chunks:
+        return refinement.refine(chunks, pool, base_errors, self.probability, rounds, effort, self.rng, peak,
+                                 self.threads, self.clock.counting("train", effort))
 
     def _assign(self, chunks, pool, labels=None) -> Overfitted:
         """Integer nets, each patch of every frame to the best of them and the base, or of its label's and the base."""
@@ -201,7 +213,7 @@ class _Segment:
         competing = [none, labels] if labels is not None else [none + np.uint8(n) for n in range(len(integer) + 1)]
         found = self._errors(integer, competing, "assign")
         best = np.argmin(found, axis=0)
-        shown = np.choose(best, [np.broadcast_to(plane, self.shape) for plane in competing])
+        shown = (best if labels is None else best * labels).astype(np.uint8)
         used = [index for index in range(len(integer)) if np.any(shown == index + 1)]
         renumbered = np.zeros(len(integer) + 1, np.uint8)
         renumbered[[index + 1 for index in used]] = np.arange(1, len(used) + 1)

@@ -17,7 +17,7 @@ from stdo_min import nets
 from stdo_min.effort import Effort
 from stdo_min.pool import Pool, sampling
 from stdo_min.scoring import psnr
-from stdo_min.training import Learner, Stepper
+from stdo_min.training import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
 
 
 @dataclass(frozen=True)
@@ -33,49 +33,63 @@ class Chunks:
 
 
 def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.ndarray, rounds: int, effort: Effort,
-           rng: np.random.Generator, threads: int = 1,
+           rng: np.random.Generator, peak: float = PEAK_RATE, threads: int = 1,
            progress: Callable[[float, float], None] | None = None) -> Chunks:
     """Train the nets of chunks for an effort, and move patches to the net with the least error `rounds` times.
 
-    base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. Before
-    each round a sample of patches is tried with every net, as many as take a third of what the round before took to
-    train, and each goes to the best. Then the nets train in turn, for shares of the round as `shares` gives them;
-    patches are drawn by the error they have left, as `sampling` says. A net without patches takes over some of the
-    heaviest's. One that died or diverged falls back, as in `train`. progress(done, dB): after every step, with the
-    PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
+    base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. In each
+    round the nets train in turn, for shares of it as `shares` gives them; patches are drawn by the error they have
+    left, as `sampling` says. Then a sample of patches is tried with every net, as many as take a third of what the
+    round took to train, and each goes to the best; a net without patches takes over some of the heaviest's. One that
+    died or diverged falls back, as in `train`. peak: of the learning rate. progress(done, dB): after every step, with
+    the PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
     """
-    count, everything = len(chunks.nets), len(pool)
-    learners = [Learner(net) for net in chunks.nets]
+    count, everything = len(chunks.nets), np.arange(len(pool))
+    learners = [Learner(net, peak) for net in chunks.nets]
     member, error = chunks.member.copy(), chunks.error.copy()
-    step, done, found, started = 0, 0.0, np.nan, time.monotonic()
+    owed = np.zeros(count)  # of the effort, to each net: no round is so short that its last net never trains
+    round_, step, done, started = 0, 0, 0.0, time.monotonic()
     with Stepper(pool, threads) as stepper:
-        for round_ in range(rounds + 1):
-            before, begin, end = step, done, (round_ + 1) / (rounds + 1)
+        while done < 1 and member.any():
+            before, end = step, min(1.0, (round_ + 1) / (rounds + 1))
             weight = sampling(error) / probability
-            found = psnr(np.average(error, weights=1 / probability), 1)
-            ends = begin + max(0.0, end - begin) * np.cumsum(shares(weight, member, count))
-            for number, learner in enumerate(learners, 1):
-                drawn = np.cumsum(weight * (member == number))
-                while drawn[-1] and done < ends[number - 1]:
-                    learner.step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
-                    step += 1
+            parts = shares(weight, member, count)
+            owed[parts == 0] = 0
+            owed += parts * max(0.0, end - done - owed.sum())
+            known = psnr(np.average(error, weights=1 / probability), 1)
+            for number in np.argsort(-owed, kind="stable"):
+                drawn = np.cumsum(weight * (member == number + 1)) if owed[number] > 0 else None
+                while owed[number] > 0 and done < 1:
+                    learners[number].step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
+                    step, began = step + 1, done
                     done = effort.done(step, started)
+                    owed[number] -= done - began
                     if progress:
-                        progress(done, found)
-            if round_ < rounds and step > before:
+                        progress(done, known)
+            round_ += 1
+            if round_ <= rounds and step > before and done < 1:
                 # A forward pass costs a third of a step: forward, gradient of the input, gradient of the weights.
                 tries = max(1, (step - before) * stepper.batch // count)
-                tried = np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < everything else \
-                    np.arange(everything)
+                tried = np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < len(pool) else everything
                 _move(learners, stepper, tried, member, error, base_errors)
+                done = effort.done(step, started)
+        _check(learners, stepper, rng.permutation(len(pool)), member, error)
     return Chunks(tuple(learner.net for learner in learners), member, error)
+
+
+def _check(learners, stepper, index, member, error):
+    """Each net tried on some of its members, of those at `index`; one that failed since the latest move falls back."""
+    for number, learner in enumerate(learners, 1):
+        mine = np.sort(index[member[index] == number][:PROBE_PATCHES])
+        if len(mine) and not learner.sound(stepper.errors(learner.net, mine).mean(), error[mine].mean()):
+            learner.fall_back()
 
 
 def least_errors(trained: tuple[nets.Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
                  threads: int) -> np.ndarray:
     """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
     with Stepper(pool, threads) as stepper:
-        return np.min([base_errors[index], *(stepper.errors(net, index) for net in trained)], axis=0)
+        return np.fmin.reduce([base_errors[index], *(stepper.errors(net, index) for net in trained)])
 
 
 def _move(learners, stepper, tried, member, error, base_errors):
@@ -110,6 +124,8 @@ def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
         if not np.any(member == number):
             mass = np.bincount(member, error, count + 1)
             mass[0] = 0
+            if not mass.any():
+                break  # nothing is left to learn, or the base serves all
             heaviest = np.flatnonzero(member == np.argmax(mass))
             member[heaviest[np.argsort(error[heaviest], kind="stable")][(len(heaviest) + 1) // 2:]] = number
     return member

@@ -153,5 +153,27 @@ def test_what_does_not_fit_is_refused():
                            ((lr[:, :5, :5].copy(), residual, np.array([0])), "would give 1 patches")):
         with pytest.raises(ValueError, match=message):
             nets.loss_and_gradients(net, *wrong, work)
+    x, y = np.zeros((1, 8, 8, 1), np.float32), np.zeros((1, 1, 4, 4, 16), np.float32)
+    weight, bias = np.zeros((4, 1, 5, 5), np.float32), np.zeros(4, np.float32)
+    index, pool = np.zeros(1, np.int64), np.zeros((1, 4, 4, 4), np.int16)
+    out = convolutions(Tensor(x), Tensor(weight, requires_grad=True), Tensor(bias), workspace=work)
+    assert out.data.shape == y.shape
+    for call, message in (
+        (lambda: convolutions(Tensor(x.astype(np.float16)), Tensor(weight), Tensor(bias), workspace=work), "float16"),
+        (lambda: convolutions(Tensor(x), Tensor(weight.astype(float)), Tensor(bias), workspace=work), "float64"),
+        (lambda: convolutions(Tensor(x), Tensor(weight[..., :3]), Tensor(bias), workspace=work), "a weight of shape"),
+        (lambda: convolutions(Tensor(x), Tensor(weight), Tensor(bias[:2]), workspace=work), "a bias of"),
+        (lambda: convolutions(Tensor(x[:, ::2]), Tensor(weight[..., :3, :3]), Tensor(bias), workspace=work), "gaps"),
+        (lambda: out._maker.backward(np.zeros(1, np.float32)), "it must be float32"),
+        (lambda: losses(y, pool, index, 1.0, d_y=y[..., :8].copy()), "it must be float32"),
+        (lambda: losses(y.astype(np.float16), pool, index, 1.0), "float16"),
+        (lambda: losses(y, pool, index, 1.0, "l3"), "l1, charbonnier, l2"),
+        (lambda: losses(y, pool, index[:0], 1.0), "one row of int64"),
+        (lambda: gather(lr.astype(np.int16), index, 0.0, 1.0, work), "uint8"),
+        (lambda: gather(lr, index[None], 0.0, 1.0, work), "one row of int64"),
+        (lambda: gather(lr[:, ::2], index, 0.0, 1.0, work), "contiguous"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
     with pytest.raises(ValueError, match="no such tier"):
         Workspace("sse9")

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quantise import measure
+from stdo_min import cli, patchmap, reference, sidecar
 from stdo_min import encode as encoding
-from stdo_min import patchmap, reference, sidecar
 from stdo_min.effort import Effort
 from stdo_min.encode import Recipe, encode, train
 from stdo_min.evaluate import evaluate
 from stdo_min.info import describe
+from stdo_min.overfit import MODES
 from stdo_min.play import frames, open_video
 from stdo_min.video import VideoError, probe, read_lr, read_source
 
@@ -188,6 +189,24 @@ def test_the_general_model_may_come_from_elsewhere(clip, encoded, tmp_path):
     assert describe(open_video(tmp_path / "out.mkv").data)["net_shape"] == "5x5x6-3x3x4"
     with pytest.raises(VideoError, match="was trained for scale 2, not 3"):
         encode(clip, tmp_path / "no.mkv", 3, recipe)
+
+
+def test_as_many_chunks_as_the_format_holds(clip, tmp_path):
+    recipe = replace(QUICK, mode="stdo", patch=8, chunks=63, effort=Effort(steps=100))
+    assert encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True).nets > 8
+
+
+@pytest.mark.parametrize("mode", ["single", "jstdo"])
+def test_modes_of_one_net_do_without_refinement(clip, tmp_path, mode):
+    made = []
+    for refine in (0, 64):
+        encode(clip, tmp_path / "out.mp4", 2, replace(QUICK, mode=mode, refine=refine), lossless=True, force=True)
+        made.append((tmp_path / "out.stdo").read_bytes())
+    assert made[0] == made[1]
+
+
+def test_the_modes_of_the_command_line_are_those_of_the_encoder():
+    assert list(cli.MODES) == list(MODES)
 
 
 def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):
