@@ -1,6 +1,8 @@
-"""What the step from float to integer costs: one net trained on a clip, then both played over every frame of it.
+"""What the step from float to integer costs: nets trained on a clip, then both kinds shown over every frame of it.
 
-    python -m bench quantise CLIP [--scale 4] [--seconds 60 | --steps N] [--json FILE]
+    python -m bench quantise CLIP [--scale 4] [--seconds 60 | --steps N] [--nets K] [--json FILE]
+
+Each patch has the net that serves it best, or the base; several nets are refined as `stdo encode --mode stdo` does.
 """
 
 from __future__ import annotations
@@ -15,20 +17,23 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stdo_min import nets, patchmap, resample, sidecar
+from stdo_min import nets, patchmap, refinement, resample, sidecar
+from stdo_min.chunking import kmeans
 from stdo_min.effort import Effort
-from stdo_min.encode import frame_pairs
+from stdo_min.encode import Recipe, frame_pairs
 from stdo_min.kernels import Upscaler
 from stdo_min.lrvideo import encode_lr, lr_size
+from stdo_min.overfit import WARM_UP_REFINED
 from stdo_min.pool import capacity, choose, gather, sampling
 from stdo_min.quantize import quantize
-from stdo_min.scoring import psnr
+from stdo_min.scoring import psnr, squared_errors
 from stdo_min.training import train
 from stdo_min.video import probe
 
 
-def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], patch: int, seed: int) -> dict:
-    """Luma PSNR in dB over all frames of the base, the float net (rounded to 8 bits) and the integer net in C."""
+def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], patch: int, seed: int,
+            count: int = 1) -> dict:
+    """Luma PSNR in dB over all frames of the base, of `count` float nets (rounded to 8 bits) and of the same in C."""
     rng = np.random.default_rng(seed)
     info = probe(clip)
     width, height = lr_size(info.width, info.height, scale)
@@ -37,33 +42,51 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
         frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
         grid = (frames, -(-height // patch), -(-width // patch))
-        kept, _ = choose(np.ones(grid), capacity(512 << 20, patch, net.halo, scale), rng)
+        kept, probability = choose(np.ones(grid), capacity(512 << 20, patch, net.halo, scale), rng)
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
             pool = gather(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
-        pool = pool.weighing(sampling(pool.base_errors()))
-        net = train(net, pool, effort, rng, threads=2)
-        whole = quantize(net, pool.lr[np.linspace(0, len(pool) - 1, min(len(pool), 512)).astype(int)])
+        trained, members = _trained(net, pool, probability[kept], effort, rng, count)
+        whole = [quantize(one, pool.lr[mine[np.linspace(0, len(mine) - 1, min(len(mine), 512)).astype(int)]])
+                 for one, mine in zip(trained, members, strict=True)]
         upscaler = _upscaler(whole, lr_info, info, scale, patch)
         errors, pixels = np.zeros(3), 0
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
             for lr, hr in pairs:
-                base = resample.base(lr.y, scale)
-                residual = nets.residual(net, np.pad(lr.y, net.halo, "edge")[None])[0]
-                exact = np.clip(np.rint((base - 32) / 64 + residual), 0, 255)
-                shown = upscaler.upscale(0, np.ones(grid[1:], np.uint8), lr)[0]
-                truth = hr.y[:info.height, :info.width].astype(np.float64)
-                for index, plane in enumerate((resample.to_pixels(base), exact, shown)):
-                    errors[index] += np.sum(np.square(plane[:info.height, :info.width] - truth))
+                base, padded = resample.base(lr.y, scale), np.pad(lr.y, net.halo, "edge")[None]
+                floats = [np.clip(np.rint((base - 32) / 64 + nets.residual(one, padded)[0]), 0, 255).astype(np.uint8)
+                          for one in trained]
+                shown = [upscaler.upscale(0, np.full(grid[1:], number, np.uint8), lr)[0].copy()
+                         for number in range(1, count + 1)]
+                truth = hr.y[:info.height, :info.width]
+                plain, *found = [squared_errors(truth, plane[:info.height, :info.width].copy(), patch * scale, grid[1:])
+                                 for plane in (resample.to_pixels(base), *floats, *shown)]
+                errors += [plain.sum(), np.min([plain, *found[:count]], axis=0).sum(),
+                           np.min([plain, *found[count:]], axis=0).sum()]
                 pixels += truth.size
     base, exact, integer = (float(psnr(error, pixels)) for error in errors)
-    return {"clip": clip.name, "scale": scale, "base": base, "float": exact, "integer": integer,
+    return {"clip": clip.name, "scale": scale, "nets": count, "base": base, "float": exact, "integer": integer,
             "lost": exact - integer}
 
 
-def _upscaler(net, lr_info, info, scale, patch) -> Upscaler:
+def _trained(net, pool, probability, effort, rng, count):
+    """Nets, and the patches of the pool that each is for."""
+    drawn, base_errors, everything = sampling(pool.base_errors()), pool.base_errors(), np.arange(len(pool))
+    general = train(net, pool.weighing(drawn), effort.times(1 if count == 1 else WARM_UP_REFINED), rng, threads=2)
+    if count == 1:
+        return [general], [everything]
+    error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 2)
+    labels, _ = kmeans(psnr(np.maximum(error, 1e-4), 1), count)
+    chunks = refinement.Chunks((general,) * count, labels.astype(int) + 1, error)
+    chunks = refinement.refine(chunks, pool, base_errors, probability, Recipe.refine, effort.times(1 - WARM_UP_REFINED),
+                               rng, threads=2)
+    members = [np.flatnonzero(chunks.member == number) for number in range(1, count + 1)]
+    return chunks.nets, [mine if len(mine) else everything for mine in members]
+
+
+def _upscaler(whole, lr_info, info, scale, patch) -> Upscaler:
     header = sidecar.Sidecar(scale, 1, patch, 1, lr_info.width, lr_info.height, info.width, info.height, ())
-    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), 1)
-    return Upscaler(sidecar.write(replace(header, segments=(sidecar.Segment(0, 1, 0, 0, (net,), blank),))))
+    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), len(whole))
+    return Upscaler(sidecar.write(replace(header, segments=(sidecar.Segment(0, 1, 0, 0, tuple(whole), blank),))))
 
 
 def main(argv: list[str]) -> int:
@@ -74,6 +97,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--net", type=lambda text: tuple(map(int, text.split(","))), default=(16, 16))
+    parser.add_argument("--nets", type=int, default=1)
     parser.add_argument("--patch", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -82,7 +106,7 @@ def main(argv: list[str]) -> int:
     rows = []
     print(f"{'clip':24} scale     base    float  integer     lost   (luma PSNR, dB)")
     for clip in a.clips:
-        row = measure(clip, a.scale, effort, a.net, a.patch, a.seed)
+        row = measure(clip, a.scale, effort, a.net, a.patch, a.seed, a.nets)
         rows.append(row)
         print(f"{row['clip']:24} {row['scale']:5} {row['base']:8.3f} {row['float']:8.3f} {row['integer']:8.3f} "
               f"{row['lost']:8.3f}", flush=True)
