@@ -31,6 +31,7 @@ class Workspace:
         if self.kernels == ffi.NULL:
             raise ValueError(f"STDO_CPU={words}: no such tier")
         self.tier = ffi.string(lib.stdo_train_tier(self.kernels)).decode()
+        self.plan = None  # of the latest net and batch
         self._arrays = {}
 
     def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -81,14 +82,11 @@ def _check_index(index, count):
         raise ValueError(f"index is {index.dtype} {index}; it must be one row of int64, 0..{count - 1}")
 
 
-class Convolutions(Function):
-    """Convolutions of x (N, H, W, C) with weights (O, C, k, k) and biases (O,), ReLU between: (N, O/16, H', W', 16).
+class _Plan:
+    """What C is told of a net and a batch: layers, pointers, scratch. Good for as long as the arrays are the same."""
 
-    Applied to x, weight, bias, weight, bias...; backward gives no gradient for x.
-    """
-
-    def forward(self, x, *parameters, workspace):
-        self.workspace = workspace
+    def __init__(self, x, parameters, workspace):
+        self.inputs = (x, *parameters)  # kept, so that no other array can take their place in memory
         patches, height, width, inputs = x.shape
         layers, needed, self.arrays = [], 0, []
         for number, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
@@ -105,17 +103,32 @@ class Convolutions(Function):
             self.arrays.append((x, weight, bias, out, d_x, workspace.array(f"d_weight {number}", weight.shape),
                                 workspace.array(f"d_bias {number}", bias.shape)))
             x, inputs, needed = out, outputs, max(needed, size)
+        self.out, self.gradients = x, [array for arrays in self.arrays for array in arrays[5:]]
         self.scratch = _floats(workspace.array("scratch", (-(-needed // 4),)))
         self.layers = ffi.new("stdo_train_layer[]", layers)
-        self.c_arrays = ffi.new("stdo_train_arrays[]", [
+        self.pointers = ffi.new("stdo_train_arrays[]", [
             [ffi.NULL if array is None else _floats(array) for array in arrays] for arrays in self.arrays])
-        _check(lib.stdo_train_net_forward(workspace.kernels, self.layers, self.c_arrays, len(layers), self.scratch))
-        return x
+
+
+class Convolutions(Function):
+    """Convolutions of x (N, H, W, C) with weights (O, C, k, k) and biases (O,), ReLU between: (N, O/16, H', W', 16).
+
+    Applied to x, weight, bias, weight, bias...; backward gives no gradient for x.
+    """
+
+    def forward(self, x, *parameters, workspace):
+        plan = workspace.plan
+        if plan is None or list(map(id, plan.inputs)) != list(map(id, (x, *parameters))):
+            plan = workspace.plan = _Plan(x, parameters, workspace)
+        self.kernels, self.plan = workspace.kernels, plan
+        _check(lib.stdo_train_net_forward(self.kernels, plan.layers, plan.pointers, len(plan.arrays), plan.scratch))
+        return plan.out
 
     def backward(self, d_out):
-        _check(lib.stdo_train_net_backward(self.workspace.kernels, self.layers, self.c_arrays, len(self.arrays),
-                                           _floats(d_out, self.arrays[-1][3].shape), self.scratch))
-        return None, *(gradient for arrays in self.arrays for gradient in arrays[5:])
+        plan = self.plan
+        _check(lib.stdo_train_net_backward(self.kernels, plan.layers, plan.pointers, len(plan.arrays),
+                                           _floats(d_out, plan.out.shape), plan.scratch))
+        return None, *plan.gradients
 
 
 class ResidualLoss(Function):
