@@ -1,6 +1,6 @@
 """One segment of a video, from its frames to its nets and map (sections 3.1 to 3.3 of the paper, arXiv 2303.08331).
 
-    sample -> warm-up -> score -> chunk -> gather -> train, moving patches -> quantise -> assign
+    sample -> warm-up -> score -> chunk -> gather -> part -> refine -> quantise -> assign
 
 The frames are passed over a few times and never kept: what stays in memory is a pool of patches of bounded size, and
 one number a patch and frame.
@@ -36,10 +36,10 @@ MODES = (
 # Shares of the effort. Chunk nets start from the general model, so what it learns is learned for all of them.
 WARM_UP, WARM_UP_REFINED, WARM_UP_JSTDO = 0.45, 0.2, 0.1  # of chunks as published, refined, and of one net for all
 TIME_CHUNKS = 4
-# Mode auto: the numbers of nets it tries; of each try the share of the effort, the rounds, and the peak of the learning
-# rate (at the usual one a short run ends worse than it began); the patches that judge it; and the dB that twice as many
-# nets must gain there.
-COUNTS, PROBE, PROBE_ROUNDS, PROBE_PEAK, JUDGED, DOUBLING = (1, 2, 4, 8), 0.03, 8, 2e-3, 2048, 0.01
+# Before refinement a short run at a low learning rate parts the nets: its share of the effort, rounds, and peak rate.
+PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
+# Mode auto: the numbers of nets it parts, the patches it compares them on, and the dB that each doubling must gain.
+COUNTS, JUDGED, DOUBLING = (1, 2, 4, 8), 2048, 0.01
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 Pairs = Iterator[tuple[Frame, Frame]]  # lr frame and hr frame of the padded size, in step
 
@@ -178,8 +178,9 @@ class _Segment:
         """One net a chunk; with `rounds`, patches move to the net that serves them best while the nets train."""
         chunks = self._chunks(general, labels, error)
         if rounds:
-            chunks = self._refined(chunks, pool, pool.base_errors(), rounds, self.clock.left(1.0))
-            return self._assign(chunks, pool)
+            base_errors = pool.base_errors()
+            chunks = self._parted(chunks, pool, base_errors)
+            return self._assign(self._refined(chunks, pool, base_errors, rounds, self.clock.left(1.0)), pool)
         return self._assign(replace(chunks, nets=self._train_alike(chunks, pool)), pool, labels + np.uint8(1))
 
     def auto(self, general, pool, scores, error, most, rounds) -> Overfitted:
@@ -188,7 +189,7 @@ class _Segment:
         judged = np.sort(self.rng.permutation(len(pool))[:JUDGED])
         for count in [count for count in COUNTS if count <= min(most or COUNTS[-1], len(np.unique(flat)))]:
             chunks = self._chunks(general, chunking.kmeans(flat, count)[0].reshape(self.shape), error)
-            chunks = self._refined(chunks, pool, base_errors, PROBE_ROUNDS, self.clock.effort.times(PROBE), PROBE_PEAK)
+            chunks = self._parted(chunks, pool, base_errors)
             found = refinement.least_errors(chunks.nets, pool, base_errors, judged, self.threads)
             found = np.average(found, weights=1 / self.probability[judged])
             worth = scoring.psnr(max(found, 1e-9), 1) - DOUBLING * np.log2(count)
@@ -199,6 +200,11 @@ class _Segment:
     def _chunks(self, general, labels, error) -> Chunks:
         """The chunks of the pool's patches, each with the general model for a net."""
         return Chunks((general,) * (int(labels.max()) + 1), labels[self.kept].astype(int) + 1, error)
+
+    def _parted(self, chunks, pool, base_errors) -> Chunks:
+        """Nets that have begun to differ: at the usual rate, equal nets of one chunk or another long stay alike."""
+        effort = self.clock.effort.times(PARTING)
+        return self._refined(chunks, pool, base_errors, PARTING_ROUNDS, effort, PARTING_RATE)
 
     def _refined(self, chunks, pool, base_errors, rounds, effort, peak=PEAK_RATE) -> Chunks:
         return refinement.refine(chunks, pool, base_errors, self.probability, rounds, effort, self.rng, peak,
