@@ -21,7 +21,7 @@ LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-bf", "0")
 def played(clip, tmp_path_factory):
     """An encoded clip: film.mp4 with film.stdo beside it."""
     out = tmp_path_factory.mktemp("played") / "film.mp4"
-    encode(clip, out, 2, Recipe(effort=Effort(steps=10), channels=(4,), patch=16))
+    encode(clip, out, 2, Recipe(effort=Effort(steps=40), channels=(4,), patch=16, mode="stdo"))
     return out
 
 
