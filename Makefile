@@ -1,12 +1,13 @@
 # make demo: the whole road once, on a clip that is drawn here. make test: everything the tests need, and all of them.
 # make test-arm: the ARM kernels under qemu (apt install qemu-user gcc-aarch64-linux-gnu clang).
+# make lib: the C library and stdo-y4m in build/, without Python; make install-lib PREFIX=... installs them.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-arm lint clean
+.PHONY: demo test test-arm lint lib install-lib clean
 
-$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.[ch] csrc/*/*.[ch])
+$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.[ch] csrc/x86/*.[ch] csrc/arm/*.[ch] csrc/train/*.[ch])
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@
@@ -26,6 +27,12 @@ test-arm: $(VENV)/installed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
+
+lib:
+	$(MAKE) -C csrc
+
+install-lib:
+	$(MAKE) -C csrc install
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info stdo_min/_stdo* demo.mp4 demo.mkv demo-hr.mp4 demo.png

@@ -5,6 +5,13 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path(__file__).parent / "csrc"
+PARTS = [CSRC, CSRC / "x86", CSRC / "arm", CSRC / "train"]  # the library; csrc/ has programs too
+
+
+def files(ending: str) -> list[str]:
+    """Paths of the library's files with an ending, from the project's root."""
+    return sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for part in PARTS for path in part.glob(f"*{ending}"))
+
 
 ffibuilder = FFI()
 for header in ("stdo_cdef.h", "train/train_cdef.h"):
@@ -13,8 +20,8 @@ ffibuilder.set_source(
     "stdo_min._stdo",
     '#include "stdo.h"\n#include "train/train_cdef.h"',
     # Files of other architectures compile to nothing.
-    sources=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.c")),
-    depends=sorted(f"csrc/{path.relative_to(CSRC).as_posix()}" for path in CSRC.rglob("*.h")),
+    sources=files(".c"),
+    depends=files(".h"),
     include_dirs=["csrc"],
     libraries=["m"],
     extra_compile_args=["-O3", "-std=c11", "-ffp-contract=off"],

@@ -12,11 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define STDO_VERSION "0.1.0"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__) /* these alone leave a shared library that is built with -fvisibility=hidden */
+#pragma GCC visibility push(default)
+#endif
 
 #include "stdo_cdef.h"
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

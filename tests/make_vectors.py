@@ -8,6 +8,7 @@ and under qemu, must give the same.
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,16 @@ def read_frames(sidecar: Sidecar, data: bytes) -> list[tuple[np.ndarray, ...]]:
     return frames
 
 
+def with_crcs(sidecar: Sidecar, frames: list[tuple[np.ndarray, ...]]) -> Sidecar:
+    """Return the sidecar made for these lr frames."""
+    planes = [b"".join(plane.tobytes() for plane in frame) for frame in frames]
+    segments = []
+    for segment in sidecar.segments:
+        own = planes[segment.first_frame:segment.first_frame + segment.frames]
+        segments.append(replace(segment, lr_first_crc=zlib.crc32(own[0]), lr_crc=zlib.crc32(b"".join(own))))
+    return replace(sidecar, segments=tuple(segments))
+
+
 def reference_hashes(sidecar: Sidecar, frames: list[tuple[np.ndarray, ...]]) -> list[tuple[int, int, int]]:
     """Return what NumPy gives."""
     return hashes(sidecar, frames, lambda index, labels, lr: upscale_frame(sidecar, index, labels, lr))
@@ -85,9 +96,10 @@ if __name__ == "__main__":
              random_labels(rng, frames, size, patch, nets))
             for frames in lengths
         ]  # fmt: skip
-        data = write(make_sidecar(scale, size, patch, segments, **more))
-        sidecar = read(data)
+        sidecar = make_sidecar(scale, size, patch, segments, **more)
         frames = lr_frames(rng, sidecar)
+        data = write(with_crcs(sidecar, frames))
+        sidecar = read(data)
         (VECTORS / f"{name}.stdo").write_bytes(data)
         (VECTORS / f"{name}.lr").write_bytes(b"".join(plane.tobytes() for frame in frames for plane in frame))
         lines += [f"{name} {frame} {plane} {crc:08x}" for frame, plane, crc in reference_hashes(sidecar, frames)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from make_vectors import VECTORS
+from samples import CSRC, LIBRARY
 
 TESTS = Path(__file__).parent
-CSRC = TESTS.parent / "csrc"
 CHECKS = sorted((TESTS / "check").glob("*.c"))
 NEEDED = {"qemu-aarch64": "qemu-user", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "clang": "clang"}
 COMPILERS = {"gcc": ["aarch64-linux-gnu-gcc"], "clang": ["clang", "--target=aarch64-linux-gnu"]}
@@ -38,7 +38,7 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         flags = ["-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", CSRC,
                  "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]  # fmt: skip
         for name, more in (("check_kernels", CHECKS), ("check_files", [])):
-            sources = [TESTS / f"{name}.c", *more, *sorted(CSRC.rglob("*.c"))]
+            sources = [TESTS / f"{name}.c", *more, *LIBRARY]
             subprocess.run([*COMPILERS[request.param], *flags, *sources, "-lm", "-o", folder / name], check=True)
         return folder
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from make_corpus import CORPUS
+from samples import CSRC, LIBRARY
 
 from stdo_min.kernels import StdoError, Upscaler, plane_shapes
 
-CSRC = Path(__file__).parent.parent / "csrc"
-SOURCES = sorted(CSRC.rglob("*.c"))
+PROGRAMS = sorted(path for part in ("tools", "examples", "fuzz") for path in (CSRC / part).glob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 pytestmark = pytest.mark.skipif(not COMPILERS, reason="no C compiler")
@@ -37,10 +37,10 @@ def test_header_compiles_alone(tmp_path, compiler, language):
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_no_warnings_and_only_stdo_symbols(tmp_path, compiler):
-    for source in SOURCES:
+    for source in [*LIBRARY, *PROGRAMS]:
         target = tmp_path / f"{source.stem}.o"
-        run(compiler, "-std=c11", "-O1", *WARNINGS, "-c", source, "-o", target)
-        if shutil.which("nm"):
+        run(compiler, "-std=c11", "-O1", *WARNINGS, "-I", CSRC, "-c", source, "-o", target)
+        if source in LIBRARY and shutil.which("nm"):
             lines = run("nm", "-g", "--defined-only", target).splitlines()
             names = [line.split()[-1].lstrip("_") for line in lines if line]
             assert names or source.parent != CSRC, "files of other architectures alone may be empty"
@@ -63,7 +63,7 @@ def upscaled_crc(upscaler):
 def test_corpus_under_the_sanitizers(tmp_path):
     program = tmp_path / "check_files"
     flags = ["-std=c11", "-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover", "-I", CSRC]
-    command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *SOURCES, "-o", program, "-lm"]
+    command = [COMPILERS[0], *flags, Path(__file__).with_name("check_files.c"), *LIBRARY, "-o", program, "-lm"]
     empty = tmp_path / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([COMPILERS[0], *flags[:-2], empty, "-o", program], capture_output=True).returncode != 0:

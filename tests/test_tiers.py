@@ -8,14 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
-from samples import random_frame
+from samples import CSRC, LIBRARY, random_frame
 
 from stdo_min.kernels import StdoError, Upscaler
 from stdo_min.resample import base
 from stdo_min.sidecar import read
 
-CSRC = Path(__file__).parent.parent / "csrc"
-SOURCES = sorted(CSRC.rglob("*.c"))
 CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).parent / "check").glob("*.c"))]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 FLAGS = ["-std=c11", "-ffp-contract=off", "-I", CSRC]
@@ -30,7 +28,7 @@ def check_kernels(tmp_path_factory):
     if not COMPILERS:
         pytest.skip("no C compiler")
     program = tmp_path_factory.mktemp("check") / "check_kernels"
-    subprocess.run([COMPILERS[0], "-O3", *FLAGS, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    subprocess.run([COMPILERS[0], "-O3", *FLAGS, *CHECK, *LIBRARY, "-lm", "-o", program], check=True)
     return program
 
 
@@ -63,7 +61,7 @@ def test_wrong_kernels_are_found(check_kernels):
 @pytest.mark.skipif("clang" not in COMPILERS, reason="no clang")
 def test_kernels_by_clang(tmp_path):
     program = tmp_path / "check_kernels"
-    subprocess.run(["clang", "-O3", *FLAGS, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    subprocess.run(["clang", "-O3", *FLAGS, *CHECK, *LIBRARY, "-lm", "-o", program], check=True)
     assert not [line for line in said(program, "--quick") if not line.endswith("ok") and "skip" not in line]
 
 
@@ -76,7 +74,7 @@ def test_kernels_under_the_sanitizers(tmp_path):
     empty.write_text("int main(void) { return 0; }\n")
     if subprocess.run([*command, empty, "-o", program], capture_output=True).returncode != 0:
         pytest.skip(f"{COMPILERS[0]} has no sanitizers")
-    subprocess.run([*command, *CHECK, *SOURCES, "-lm", "-o", program], check=True)
+    subprocess.run([*command, *CHECK, *LIBRARY, "-lm", "-o", program], check=True)
     # Leak checking needs ptrace, which sandboxes forbid.
     said(program, "--quick", env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
 

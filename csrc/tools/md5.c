@@ -1,0 +1,76 @@
+/* MD5 as RFC 1321 has it. */
+#include "md5.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* floor(2^32 * abs(sin(i + 1))) */
+static const uint32_t sine[64] = {
+    0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501,
+    0x698098d8, 0x8b44f7af, 0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e, 0x49b40821,
+    0xf61e2562, 0xc040b340, 0x265e5a51, 0xe9b6c7aa, 0xd62f105d, 0x02441453, 0xd8a1e681, 0xe7d3fbc8,
+    0x21e1cde6, 0xc33707d6, 0xf4d50d87, 0x455a14ed, 0xa9e3e905, 0xfcefa3f8, 0x676f02d9, 0x8d2a4c8a,
+    0xfffa3942, 0x8771f681, 0x6d9d6122, 0xfde5380c, 0xa4beea44, 0x4bdecfa9, 0xf6bb4b60, 0xbebfbc70,
+    0x289b7ec6, 0xeaa127fa, 0xd4ef3085, 0x04881d05, 0xd9d4d039, 0xe6db99e5, 0x1fa27cf8, 0xc4ac5665,
+    0xf4292244, 0x432aff97, 0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1,
+    0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391,
+};
+static const uint8_t shift[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
+
+static void add_block(uint32_t state[4], const uint8_t *data)
+{
+    uint32_t word[16], a = state[0], b = state[1], c = state[2], d = state[3];
+    for (int i = 0; i < 16; i++, data += 4)
+        word[i] = data[0] | (uint32_t)data[1] << 8 | (uint32_t)data[2] << 16 | (uint32_t)data[3] << 24;
+    for (unsigned i = 0; i < 64; i++) {
+        uint32_t mixed;
+        unsigned at;
+        switch (i / 16) {
+        case 0: mixed = (b & c) | (~b & d); at = i; break;
+        case 1: mixed = (d & b) | (~d & c); at = (5 * i + 1) % 16; break;
+        case 2: mixed = b ^ c ^ d; at = (3 * i + 5) % 16; break;
+        default: mixed = c ^ (b | ~d); at = 7 * i % 16; break;
+        }
+        const uint32_t sum = a + mixed + sine[i] + word[at], by = shift[i / 16][i % 4];
+        a = d;
+        d = c;
+        c = b;
+        b += sum << by | sum >> (32 - by);
+    }
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+}
+
+void md5_start(md5 *sum)
+{
+    const md5 start = {.state = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476}};
+    *sum = start;
+}
+
+void md5_add(md5 *sum, const uint8_t *data, size_t size)
+{
+    size_t held = sum->size % 64;
+    sum->size += size;
+    if (held > 0) {
+        const size_t more = size < 64 - held ? size : 64 - held;
+        memcpy(sum->block + held, data, more);
+        if (held + more < 64) return;
+        add_block(sum->state, sum->block);
+        data += more;
+        size -= more;
+    }
+    for (; size >= 64; data += 64, size -= 64) add_block(sum->state, data);
+    if (size > 0) memcpy(sum->block, data, size);
+}
+
+void md5_end(md5 *sum, char text[33])
+{
+    const uint64_t bits = sum->size * 8;
+    uint8_t tail[72] = {0x80};
+    const size_t padding = 1 + (119 - sum->size % 64) % 64;
+    for (int i = 0; i < 8; i++) tail[padding + (size_t)i] = (uint8_t)(bits >> 8 * i);
+    md5_add(sum, tail, padding + 8);
+    for (int i = 0; i < 16; i++) snprintf(text + 2 * i, 3, "%02x", (unsigned)(sum->state[i / 4] >> i % 4 * 8 & 0xff));
+}

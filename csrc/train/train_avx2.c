@@ -1,0 +1,31 @@
+/* Training with AVX2 and FMA. Registers, of 16: up to 6 pixels or weights of 2 vectors, 2 vectors for all of them, and an
+   input. */
+#include "../kernels.h"
+#include "train.h"
+#include "../unroll.h"
+
+#if defined(__x86_64__)
+#include "../x86/begin_avx2.h"
+
+enum { LANES = 8, PIXELS = 6, RUN = 6 };
+#define LIST_CASE(count) count,
+#define PIXEL_CASES(CASE) CASE(1) CASE(3) CASE(4) CASE(5) CASE(6)
+#define RUN_CASES(CASE) CASE(6) CASE(5) CASE(4) CASE(3) CASE(2)
+
+typedef __m256 VECTOR;
+#define LOAD _mm256_loadu_ps
+#define STORE _mm256_storeu_ps
+#define SET1 _mm256_set1_ps
+#define FMADD _mm256_fmadd_ps
+
+STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(mask, _mm256_setzero_ps(), _CMP_GT_OQ), value);
+}
+
+#include "train_body.h"
+
+const stdo_train_kernels stdo_train_avx2 = {"avx2", row, weights};
+
+#include "../x86/end_target.h"
+#endif

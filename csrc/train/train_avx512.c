@@ -1,0 +1,30 @@
+/* Training with AVX-512. Registers, of 32: up to 13 pixels or 24 weights, and one vector for all of them. */
+#include "../kernels.h"
+#include "train.h"
+#include "../unroll.h"
+
+#if defined(__x86_64__)
+#include "../x86/begin_avx512vnni.h"
+
+enum { LANES = 16, PIXELS = 13, RUN = 24 };
+#define LIST_CASE(count) count,
+#define PIXEL_CASES(CASE) CASE(1) CASE(4) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13)
+#define RUN_CASES(CASE) CASE(24) CASE(16) CASE(12) CASE(8) CASE(5) CASE(3)
+
+typedef __m512 VECTOR;
+#define LOAD _mm512_loadu_ps
+#define STORE _mm512_storeu_ps
+#define SET1 _mm512_set1_ps
+#define FMADD _mm512_fmadd_ps
+
+STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mask, _mm512_setzero_ps(), _CMP_GT_OQ), value);
+}
+
+#include "train_body.h"
+
+const stdo_train_kernels stdo_train_avx512vnni = {"avx512vnni", row, weights};
+
+#include "../x86/end_target.h"
+#endif

@@ -1,0 +1,31 @@
+/* Training with NEON. Registers, of 32: up to 6 pixels or weights of 4 vectors, 4 vectors for all of them, and an input. */
+#include "../kernels.h"
+#include "train.h"
+
+#if defined(__AARCH64EL__)
+#include "../unroll.h"
+
+#include <arm_neon.h>
+
+enum { LANES = 4, PIXELS = 6, RUN = 6 };
+#define LIST_CASE(count) count,
+#define PIXEL_CASES(CASE) CASE(1) CASE(3) CASE(4) CASE(5) CASE(6)
+#define RUN_CASES(CASE) CASE(6) CASE(5) CASE(4) CASE(3) CASE(2)
+
+typedef float32x4_t VECTOR;
+#define LOAD vld1q_f32
+#define STORE vst1q_f32
+#define SET1 vdupq_n_f32
+
+STDO_INLINE VECTOR FMADD(VECTOR a, VECTOR b, VECTOR c) { return vfmaq_f32(c, a, b); }
+
+STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(mask, vdupq_n_f32(0)), vreinterpretq_u32_f32(value)));
+}
+
+#include "train_body.h"
+
+const stdo_train_kernels stdo_train_neon = {"neon", row, weights};
+
+#endif
