@@ -1,4 +1,4 @@
-"""The command line: `stdo encode | train | decode | pipe | play | eval | info | demo`.
+"""The command line: `stdo encode | train | decode | pipe | play | serve | eval | info | bench | demo`.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed (one line says what and the
 remedy), 2 usage, 130 stopped by Ctrl-C.
@@ -19,7 +19,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from stdo_min import __version__
-from stdo_min.video import VideoError
+from stdo_min.cores import fast_cores
+from stdo_min.video import Address, VideoError
 
 EPILOG = """examples:
   stdo encode film.mp4 film.mkv --scale 2       one file that every player plays and stdo upscales
@@ -48,6 +49,7 @@ ENCODING = """what to choose:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = _parser().parse_args(argv)
+    _name_inputs(arguments)
     if threading.current_thread() is threading.main_thread():
         for name in ("SIGTERM", "SIGHUP"):  # so that a kill or a closed terminal cleans up as Ctrl-C does
             number = getattr(signal, name, None)
@@ -74,6 +76,15 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"stdo: {_one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _name_inputs(arguments: argparse.Namespace) -> None:
+    """Make names of videos paths; those that look like network addresses become such only with --allow-network."""
+    for name in ("source", "video"):
+        text = getattr(arguments, name, None)
+        if text is not None:
+            address = getattr(arguments, "allow_network", False) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+            setattr(arguments, name, Address(text) if address else Path(text))
 
 
 def _one_line(error: BaseException) -> str:
@@ -129,6 +140,33 @@ def _play(a: argparse.Namespace) -> None:
     from stdo_min.play import open_video, play
 
     play(open_video(a.video, a.sidecar), a.player, a.threads)
+
+
+def _serve(a: argparse.Namespace) -> None:
+    from stdo_min.serve import Server
+
+    def report(line):
+        print(f"stdo: {line}", file=sys.stderr, flush=True)
+
+    server = Server(a.video, a.sidecar, a.port, a.threads, a.coder, report)
+    try:
+        print(f"{server.url}\nopen this on this device (in Termux: termux-open-url {server.url}); Ctrl-C ends it",
+              flush=True)
+        server.serve_forever()
+    finally:
+        server.server_close()
+
+
+def _bench(a: argparse.Namespace) -> None:
+    from stdo_min import benchmark
+
+    counts = [a.threads] if a.threads else benchmark.thread_counts()
+    with _Bars(a.quiet) as bars:
+        found = benchmark.measure(counts, progress=bars.frames("bench"))
+    if a.json:
+        print(json.dumps([{**speed._asdict(), "plays": speed.plays} for speed in found]))
+        return
+    print(benchmark.report(found))
 
 
 def _eval(a: argparse.Namespace) -> None:
@@ -262,11 +300,15 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def threads(sub):
-        sub.add_argument("--threads", type=_whole(1, 256), default=_cores(), metavar="N",
-                         help="threads to use; default %(default)s, all there are")
+        sub.add_argument("--threads", type=_threads, default="auto", metavar="N|auto",
+                         help=f"threads to use; default %(default)s, one for each fast core: here {fast_cores()}")
+
+    def network(sub):
+        sub.add_argument("--allow-network", action="store_true",
+                         help="the video may be a network address, http://...; without this nothing is ever fetched")
 
     def played(sub, quiet=True):
-        sub.add_argument("video", type=Path, metavar="IN",
+        sub.add_argument("video", metavar="IN",
                          help="an .mkv with its sidecar inside, or an lr video with it beside")
         sub.add_argument("--sidecar", type=Path, metavar="FILE", help="the sidecar, where it lies elsewhere")
         threads(sub)
@@ -306,9 +348,10 @@ def _parser() -> argparse.ArgumentParser:
         written(sub)
 
     sub = command("encode", _encode, "make an lr video and its sidecar from a video", ENCODING)
-    sub.add_argument("source", type=Path, metavar="SRC", help="any video that ffmpeg reads")
+    sub.add_argument("source", metavar="SRC", help="any video that ffmpeg reads")
     sub.add_argument("out", type=Path, metavar="OUT",
                      help=".mkv: one file with the sidecar attached; .mp4: OUT.stdo lies beside it")
+    network(sub)
     trained(sub, default=2, help="hr pixels that an lr pixel becomes, each way; default %(default)s")
     sub.add_argument("--codec", choices=("x264", "x265", "av1"), default="x264",
                      help="codec of the lr video; default %(default)s")
@@ -325,20 +368,32 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = command("decode", _decode, "write a video upscaled to a file")
     played(sub)
+    network(sub)
     sub.add_argument("out", type=Path, metavar="OUT", help=".mp4 or .mkv (H.264, with sound and subtitles), or .y4m")
     sub.add_argument("--crf", type=_whole(0, 51), default=16, metavar="N",
                      help="quality of the H.264 file, lower is better; default %(default)s")
     written(sub)
 
-    played(command("pipe", _pipe, "write a video upscaled to stdout as y4m: stdo pipe a.mkv | mpv -"), quiet=False)
+    sub = command("pipe", _pipe, "write a video upscaled to stdout as y4m: stdo pipe a.mkv | mpv -")
+    played(sub, quiet=False)
+    network(sub)
 
     sub = command("play", _play, "show a video upscaled in a player")
     played(sub, quiet=False)
+    network(sub)
     sub.add_argument("--player", choices=("mpv", "ffplay"),
                      help="the player; by default the first of these that is installed")
 
+    sub = command("serve", _serve, "offer a video upscaled to this device's own player or browser, over HTTP")
+    played(sub, quiet=False)
+    network(sub)
+    sub.add_argument("--port", type=_whole(0, 65535), default=8080, metavar="N",
+                     help="port of 127.0.0.1, 0 for any that is free; default %(default)s")
+    sub.add_argument("--coder", choices=("h264_mediacodec", "libx264"),
+                     help="what codes the H.264; by default the first of these that ffmpeg has")
+
     sub = command("eval", _eval, "compare a video as it plays with its source: PSNR over all pixels, and bytes")
-    sub.add_argument("source", type=Path, metavar="SRC", help="the source it was made from")
+    sub.add_argument("source", metavar="SRC", help="the source it was made from")
     played(sub)
     sub.add_argument("--json", action="store_true", help="one JSON object")
     sub.add_argument("--picture", type=Path, metavar="FILE.png",
@@ -349,14 +404,19 @@ def _parser() -> argparse.ArgumentParser:
     played(sub, quiet=False)
     sub.add_argument("--json", action="store_true", help="one JSON object")
 
+    sub = command("bench", _bench, "how fast this device upscales to 1920x1080: which nets and scales it plays")
+    sub.add_argument("--threads", type=_threads, metavar="N", help="time this number only; default: some")
+    sub.add_argument("--json", action="store_true", help="one JSON list")
+    sub.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
     sub = command("demo", _demo, "draw a short clip with sound, to try things on")
     sub.add_argument("out", type=Path, metavar="OUT.mp4", help="where to write it")
     written(sub)
     return parser
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _threads(text: str) -> int:
+    return fast_cores() if text == "auto" else _whole(1, 256)(text)
 
 
 def _whole(least: int, most: int):

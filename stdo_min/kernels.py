@@ -10,7 +10,6 @@ import threading
 from bisect import bisect_right
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -77,6 +76,25 @@ class Previous(NamedTuple):
     segment: int
     labels: np.ndarray
     lr: Planes
+
+
+class _Rows:
+    """Shares out rows to threads that iterate over it: (begin, end), each half a thread's share of what is left."""
+
+    def __init__(self, rows: int, threads: int):
+        self._next, self._rows, self._threads, self._lock = 0, rows, threads, threading.Lock()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> tuple[int, int]:
+        with self._lock:
+            begin, left = self._next, self._rows - self._next
+            if left == 0:
+                raise StopIteration
+            # One thread alone takes all: rows that lie together share the work at their borders.
+            self._next += left if self._threads == 1 else -(-left // (2 * self._threads))
+            return begin, self._next
 
 
 class Upscaler:
@@ -191,10 +209,10 @@ class Upscaler:
         """Return the hr planes of one frame, uint8: y, u and v, chroma of half the size rounded up, or r, g and b.
 
         labels is uint8 (rows, columns) with values 0..nets of the segment; lr holds the planes of the lr frame. `out`
-        takes the result instead of new arrays. With a thread executor the patch rows are split into `threads` parts,
-        of which the calling thread does the first. `previous` says which frame `out` holds already: patches that did
-        not change since are left as they are, which changes no byte of the result. All arrays are C-contiguous;
-        ValueError shows what is wrong and what is wanted.
+        takes the result instead of new arrays. With a thread executor `threads` threads, the calling one among them,
+        share out the patch rows: each takes some when it is free, so a slow core holds nobody up. `previous` says
+        which frame `out` holds already: patches that did not change since are left as they are, which changes no byte
+        of the result. All arrays are C-contiguous; ValueError shows what is wrong and what is wanted.
         """
         if not 0 <= segment < len(self.segments):
             raise IndexError(f"segment is {segment}; it must be 0..{len(self.segments) - 1}")
@@ -220,20 +238,21 @@ class Upscaler:
             c_previous.hr.plane, c_previous.hr.stride = target.plane, target.stride
             keep_old.append(old_labels)
 
-        def upscale_rows(begin: int, end: int, _alive=(keep, keep_too, keep_old)):
+        rows = _Rows(self.rows, threads if executor else 1)
+
+        def upscale_rows(_alive=(keep, keep_too, keep_old)):
             done = ffi.new("stdo_statistics *")
-            _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, c_previous, begin, end,
-                                         self._thread_scratch(), done))
+            for begin, end in rows:
+                _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, c_previous, begin, end,
+                                             self._thread_scratch(), done))
             return done
 
-        parts = min(threads, self.rows) if executor else 1
-        cuts = [part * self.rows // parts for part in range(parts + 1)]
-        running = [executor.submit(upscale_rows, *rows) for rows in pairwise(cuts[1:])]
+        running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
         try:
-            done = [upscale_rows(*cuts[:2])]
+            done = [upscale_rows()]
         finally:
             wait(running)  # all of them, before an error of one lets go of the planes
-        done += [rows.result() for rows in running]
+        done += [others.result() for others in running]
         with self._statistics_lock:
             for part in done:
                 self.statistics.net += part.net

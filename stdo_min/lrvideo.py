@@ -5,7 +5,17 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from stdo_min.video import RESIZE, VideoError, VideoInfo, ffmpeg_process, file_url, probe, source_filters, tag_filters
+from stdo_min.video import (
+    RESIZE,
+    VideoError,
+    VideoInfo,
+    ffmpeg_process,
+    file_url,
+    input_arguments,
+    probe,
+    source_filters,
+    tag_filters,
+)
 
 SIDECAR_TYPE = "application/x-stdo"
 SIDECAR_NAME = "video.stdo"
@@ -48,9 +58,9 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
         raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
     coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
     tag = ["-tag:v", "hvc1"] if codec == "x265" and out_path.suffix not in MATROSKA else []  # Apple plays no other
-    arguments = ["-xerror", "-i", file_url(info.path), "-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode",
-                 "passthrough", "-c:v", *coder, *tag, *carried_streams(info, 0, out_path), "-progress", "pipe:1",
-                 file_url(out_path)]
+    arguments = ["-xerror", *input_arguments(info.path), "-map", "0:V:0", "-vf", _lr_filters(info, scale),
+                 "-fps_mode", "passthrough", "-c:v", *coder, *tag, *carried_streams(info, 0, out_path),
+                 "-progress", "pipe:1", file_url(out_path)]
     frames = 0
     with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
@@ -71,7 +81,7 @@ def mux_mkv(lr_path: str | os.PathLike, sidecar_path: str | os.PathLike, out_pat
     if out_path.suffix not in MATROSKA:
         raise VideoError(f"{out_path}: only Matroska holds a sidecar; give the output the ending .mkv")
     place = sum(attachment.mimetype != SIDECAR_TYPE for attachment in info.attachments)
-    arguments = ["-i", file_url(lr_path), "-map", "0:V:0", "-c:v", "copy", *carried_streams(info, 0, out_path),
+    arguments = [*input_arguments(lr_path), "-map", "0:V:0", "-c:v", "copy", *carried_streams(info, 0, out_path),
                  "-attach", file_url(sidecar_path), f"-metadata:s:t:{place}", f"mimetype={SIDECAR_TYPE}",
                  f"-metadata:s:t:{place}", f"filename={SIDECAR_NAME}", file_url(out_path)]
     with ffmpeg_process(arguments, out_path):
@@ -85,7 +95,7 @@ def read_attachment(info: VideoInfo, limit: int = 1 << 30) -> bytes | None:
     for attachment in info.attachments:
         if attachment.mimetype == SIDECAR_TYPE:
             # The null output is there because ffmpeg refuses to run without one.
-            arguments = [f"-dump_attachment:{attachment.index}", "pipe:1", "-i", file_url(info.path), "-map", "0:V:0",
+            arguments = [f"-dump_attachment:{attachment.index}", "pipe:1", *input_arguments(info.path), "-map", "0:V:0",
                          "-c", "copy", "-frames:v", "1", "-f", "null", "-"]
             with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
                 data = process.stdout.read(limit + 1)

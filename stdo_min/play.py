@@ -18,7 +18,7 @@ import numpy as np
 
 from stdo_min.kernels import Previous, StdoError, Upscaler
 from stdo_min.lrvideo import CONTAINERS, read_attachment
-from stdo_min.video import Frame, VideoError, VideoInfo, probe, read_lr
+from stdo_min.video import LOCAL, Address, Frame, VideoError, VideoInfo, probe, read_lr
 from stdo_min.writer import Writer, Y4MWriter, output_file
 
 PLAYERS = {"mpv": ["mpv", "--really-quiet", "-"], "ffplay": ["ffplay", "-loglevel", "error", "-autoexit", "-"]}
@@ -42,13 +42,13 @@ class Video(NamedTuple):
     data: bytes
 
 
-def open_video(path: Path, sidecar: Path | None = None) -> Video:
+def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
     """Open an lr video and its sidecar: the one named, or the one attached to it, or the one beside it (.stdo).
 
     Raises VideoError where there is none, or it is damaged, or it belongs to a video of another size.
     """
     info = probe(path)
-    beside = path.with_suffix(".stdo")
+    beside = Path(path).with_suffix(".stdo")
     if sidecar is not None:
         data, name = read_sidecar(sidecar), sidecar
     elif (data := read_attachment(info, SIDECAR_LIMIT)) is not None:
@@ -152,7 +152,12 @@ def play(video: Video, player: str | None = None, threads: int = 1) -> None:
                          "or use stdo decode")
     command = list(PLAYERS[found])
     if found == "mpv" and video.info.has_audio:
-        command.insert(-1, f"--audio-file={video.info.path.absolute()}")
+        path = video.info.path
+        if isinstance(path, Address):
+            command.insert(-1, f"--audio-file={path}")
+        else:  # what it names must not be fetched: see video.input_arguments
+            command[-1:-1] = [f"--audio-file={path.absolute()}", f"--demuxer-lavf-o-append=protocol_whitelist={LOCAL}",
+                              "--ytdl=no", "--load-unsafe-playlists=no"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         pipe(video, process.stdin, threads)

@@ -18,6 +18,10 @@ import numpy as np
 # column of their pair, as MPEG video has it. Rows need no option: swscale's default for them is the same place.
 RESIZE = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in_h_chr_pos=0:out_h_chr_pos=0"
 
+# What ffmpeg may open for an input: see input_arguments.
+LOCAL = "file,crypto,data"
+NETWORK = ",http,https,httpproxy,tcp,tls"
+
 _DAMAGED = "the file is damaged or cut short; copy it again, or mend it with ffmpeg -i IN -crf 16 OUT.mkv"
 _REMEDIES = {
     "codec not currently supported in container": "give the output the ending .mkv, which holds every codec",
@@ -35,6 +39,12 @@ _UNSEEN = ("File ended prematurely", "Error writing trailer")
 _AFTERMATH = ("Error opening", "Error while", "Error initializing", "Error submitting", "Error marking", "Terminating",
               "Conversion failed", "Nothing was written", "Could not write header", "Task finished", "Svt[info]",
               "x265 [info]")
+
+
+class Address(str):
+    """A network address that may be opened: who makes one of a name has asked the user."""
+
+    __slots__ = ()
 
 
 class VideoError(Exception):
@@ -61,7 +71,7 @@ class Attachment(NamedTuple):
 class VideoInfo:
     """What a video file holds; sizes in pixels after rotation, times in seconds, names as ffmpeg spells them."""
 
-    path: Path
+    path: Path | Address
     width: int
     height: int
     rate: Fraction  # frames per second; a variable rate is made constant at this one
@@ -99,6 +109,22 @@ def file_url(path: str | os.PathLike) -> str:
     return "file:" + os.fspath(path)
 
 
+def input_arguments(path: str | os.PathLike) -> list[str]:
+    """ffmpeg arguments that read `path` as a plain file, and an Address from the network.
+
+    A file can name others, as playlists do. From a file ffmpeg opens files only, whatever it says."""
+    if isinstance(path, Address):
+        return ["-protocol_whitelist", LOCAL + NETWORK, "-i", path]
+    return ["-protocol_whitelist", LOCAL, "-i", file_url(path)]
+
+
+def ffmpeg_encoders() -> frozenset[str]:
+    """The names of the encoders that the ffmpeg in use has."""
+    with ffmpeg_process(["-encoders"], Path("ffmpeg"), stdout=subprocess.PIPE) as process:
+        return frozenset(line.split()[1] for line in process.stdout.read().decode().splitlines() if line[:2] in
+                         (" V", " A", " S") and "=" not in line)
+
+
 @contextmanager
 def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator[subprocess.Popen]:
     """Run ffmpeg while the block runs, killing it if the block is left early.
@@ -134,14 +160,15 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
-    """Read what a video file holds by decoding its first two frames.
+    """Read what a video holds by decoding its first two frames; `path` is a file, or an Address.
 
     Raises VideoError for a file that is missing, unreadable, empty, not a video, sound only, or a still image."""
-    path = Path(path)
-    _check_readable(path)
+    if not isinstance(path, Address):
+        path = Path(path)
+        _check_readable(path)
     with tempfile.TemporaryFile() as log:
-        process = _start([ffmpeg_executable(), "-hide_banner", "-nostdin", "-i", file_url(path), "-map", "0:V:0", "-vf",
-                          "showinfo", "-frames:v", "2", "-f", "null", "-"], stdin=subprocess.DEVNULL, stderr=log)
+        process = _start([ffmpeg_executable(), "-hide_banner", "-nostdin", *input_arguments(path), "-map", "0:V:0",
+                          "-vf", "showinfo", "-frames:v", "2", "-f", "null", "-"], stdin=subprocess.DEVNULL, stderr=log)
         try:
             process.wait()
         finally:
@@ -220,7 +247,7 @@ def _read_frames(info: VideoInfo, filters: list[str]) -> Iterator[Frame]:
     chroma_width, chroma_height = -(-width // 2), -(-height // 2)
     luma, chroma = width * height, chroma_width * chroma_height
     # -xerror: a frame that cannot be decoded must not silently become a copy of its neighbour.
-    arguments = ["-xerror", "-i", file_url(info.path), "-map", "0:V:0", *filters, "-fps_mode", "passthrough",
+    arguments = ["-xerror", *input_arguments(info.path), "-map", "0:V:0", *filters, "-fps_mode", "passthrough",
                  "-f", "rawvideo", "pipe:1"]
     frames = torn = 0
     with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
@@ -264,7 +291,8 @@ def _reason(words: str) -> str:
 
 def _check_readable(path: Path) -> None:
     if not path.exists():
-        raise VideoError(f"{path}: no such file; check the name")
+        hint = "add --allow-network to open an address" if re.match(r"[A-Za-z]\w+:/", str(path)) else "check the name"
+        raise VideoError(f"{path}: no such file; {hint}")
     if not path.is_file():
         raise VideoError(f"{path}: {'a directory' if path.is_dir() else 'not a regular file'}; give a video file")
     if not os.access(path, os.R_OK):

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 
 from stdo_min.lrvideo import carried_streams
-from stdo_min.video import RESIZE, Frame, VideoError, VideoInfo, ffmpeg_process, file_url, tag_filters
+from stdo_min.video import RESIZE, Frame, VideoError, VideoInfo, ffmpeg_process, file_url, input_arguments, tag_filters
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -34,7 +34,7 @@ class Writer:
             filters = f"scale={RESIZE}:in_range={levels}:out_range={levels},format=yuv444p,{filters}"
         arguments = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}",
                      "-framerate", str(info.rate), "-itsoffset", f"{info.start:.6f}", "-i", "pipe:0",
-                     "-i", file_url(info.path), "-map", "0:v", "-vf", filters, "-fps_mode", "passthrough",
+                     *input_arguments(info.path), "-map", "0:v", "-vf", filters, "-fps_mode", "passthrough",
                      "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", pix_fmt,
                      *carried_streams(info, 1, path), file_url(path)]
         self._shape = (height, width)
