@@ -1,7 +1,11 @@
 """The clip that the tests share, and how hypothesis runs."""
 
+import shutil
+import subprocess
+
 import pytest
 from hypothesis import settings
+from samples import CSRC
 
 from stdo_min.demo import write_demo
 
@@ -16,3 +20,21 @@ def clip(tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     write_demo(path, 160, 90, 2, 12)
     return path
+
+
+@pytest.fixture(scope="session")
+def sanitized(tmp_path_factory):
+    """What links with the C library under the sanitizers: (compiler and flags, folder made by csrc/Makefile)."""
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if not compiler or not shutil.which("make"):
+        pytest.skip("no C compiler or make")
+    folder = tmp_path_factory.mktemp("sanitized")
+    flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    empty = folder / "empty.c"
+    empty.write_text("int main(void) { return 0; }\n")
+    if subprocess.run([compiler, *flags, empty, "-o", folder / "empty"], capture_output=True).returncode != 0:
+        pytest.skip(f"{compiler} has no sanitizers")
+    make = ["make", "-C", CSRC, "-j2", f"CC={compiler}", f"CFLAGS={' '.join(flags)}", f"BUILD={folder}"]
+    done = subprocess.run([*make, "replayers", folder / "stdo-y4m"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [compiler, "-std=c11", *flags, "-I", CSRC], folder

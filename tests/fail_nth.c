@@ -1,0 +1,29 @@
+/* Linked into stdo-y4m with -Wl,--wrap=malloc and so on: the allocation whose number stands in FAIL_AT fails. */
+#include <pthread.h>
+#include <stdlib.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *memory, size_t size);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *argument);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *memory, size_t size);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *argument);
+
+/* All are made by one thread, before the others start. */
+static int fails(void)
+{
+    static long count;
+    const char *at = getenv("FAIL_AT");
+    return at != NULL && ++count == atol(at);
+}
+
+void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
+void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
+void *__wrap_realloc(void *memory, size_t size) { return fails() ? NULL : __real_realloc(memory, size); }
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(void *), void *argument)
+{
+    return fails() ? 11 : __real_pthread_create(thread, how, run, argument);
+}

@@ -1,0 +1,188 @@
+"""Input that means harm: sidecars of one wrong byte, memory that ends, corpora under the sanitizers, long streams."""
+
+import os
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from make_corpus import CORPUS
+from make_vectors import VECTORS
+from samples import fix_header, fix_segment, put, random_net, statuses
+from test_c_player import YUV_VECTORS, y4m
+
+from stdo_min.kernels import StdoError, Upscaler
+from stdo_min.patchmap import encode
+from stdo_min.sidecar import Segment, Sidecar, SidecarError, read, write
+
+TESTS = Path(__file__).parent
+WRAP = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
+VALID = [*sorted(CORPUS.glob("ok.*.stdo")), *sorted(VECTORS.glob("*.stdo"))]
+SMALL = [path.read_bytes() for path in VALID if path.stat().st_size < 1200]
+
+
+def link(sanitized, program, *arguments):
+    """Build a program with the sanitized library."""
+    compiler, folder = sanitized
+    done = subprocess.run([*compiler, *arguments, folder / "libstdo.a", "-o", program, "-lm", "-lpthread"],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def opens(data):
+    try:
+        Upscaler(data)
+    except StdoError:
+        return False
+    return True
+
+
+# ---- The readers, in C and in Python ----
+
+
+@pytest.mark.parametrize("path", VALID, ids=lambda path: path.name)
+def test_no_single_byte_may_change(path):
+    """A crc of 32 bits finds every one; all 255 changes of each byte of small files, one of each byte of the others."""
+    data = path.read_bytes()
+    for at in range(len(data)):
+        for change in range(1, 256) if len(data) < 400 else (1 + at % 255,):
+            assert not opens(data[:at] + bytes([data[at] ^ change]) + data[at + 1:]), (at, change)
+
+
+@pytest.mark.parametrize("data", SMALL, ids=len)
+def test_readers_agree_on_every_cut_and_flip(data):
+    for cut in range(len(data)):
+        python, c = statuses(data[:cut])
+        assert python == c != "STDO_OK", cut
+    for at in range(len(data)):
+        flipped = data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1:]
+        python, c = statuses(flipped)
+        assert python == c != "STDO_OK", at
+
+
+@given(st.data())
+def test_readers_agree_when_fields_grow_and_checksums_fit(data):
+    """The checksums made right again, so that the change gets behind them."""
+    file = data.draw(st.sampled_from(SMALL))
+    for _ in range(data.draw(st.integers(1, 3))):
+        size = data.draw(st.sampled_from([1, 2, 4]))
+        at = data.draw(st.integers(8, len(file) - size))
+        old = int.from_bytes(file[at:at + size], "little")
+        greatest = 256**size - 1
+        new = data.draw(st.one_of(st.integers(0, greatest), st.sampled_from([0, 1, old + 1, 2 * old, greatest])))
+        file = put(file, at, new % 256**size, size)
+    extra = data.draw(st.binary(max_size=8))
+    for mended in (file, fix_header(file), fixed(file), fixed(file) + extra):
+        python, c = statuses(mended)
+        assert python == c
+
+
+def fixed(file):
+    """The file with all checksums right, as far as its segments can be found."""
+    file, at = fix_header(file), 40
+    while at + 32 <= len(file):
+        size = int.from_bytes(file[at:at + 4], "little")
+        if not 32 <= size <= len(file) - at:
+            break
+        file = fix_segment(file, at)
+        at += size
+    return file
+
+
+@given(st.binary(max_size=200))
+def test_readers_agree_on_noise(noise):
+    for data in (noise, b"\x89STDO\r\n\x1a" + noise):
+        python, c = statuses(data)
+        assert python == c
+    with pytest.raises(SidecarError):
+        read(noise)
+
+
+# ---- Memory that ends ----
+
+
+def test_the_library_without_memory(sanitized, leaks, tmp_path):
+    program = link(sanitized, tmp_path / "check_memory", *WRAP, "-Wl,--wrap=free", TESTS / "check_memory.c")
+    done = subprocess.run([program, *VALID], capture_output=True, text=True, env=leaks)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + len(VALID)
+    assert lines[0] == "floats 1"
+    assert all(line.endswith(" 2") for line in lines[1:]), "a sidecar and its map are one block each"
+
+
+def test_stdo_y4m_without_memory(sanitized, leaks, tmp_path):
+    tool = sorted((sanitized[1] / "tools").glob("*.o"))
+    program = link(sanitized, tmp_path / "stdo-y4m", *WRAP, "-Wl,--wrap=pthread_create", TESTS / "fail_nth.c", *tool)
+    path, stream = VECTORS / "8-8-x2.stdo", y4m("8-8-x2")
+    wanted = subprocess.run([program, path], input=stream, capture_output=True, check=True, env=leaks).stdout
+    for number in range(1, 100):
+        done = subprocess.run([program, "--threads", "3", path], input=stream, capture_output=True,
+                              env={**leaks, "FAIL_AT": str(number)})
+        if done.returncode == 0:
+            assert done.stdout == wanted
+            break
+        assert done.returncode == 1 and done.stderr.startswith(b"stdo-y4m: ") and done.stderr.count(b"\n") == 1, number
+    assert number > 6, "the sidecar's bytes, the sidecar, its map, frames, the pool and its threads"
+
+
+@pytest.fixture(scope="session")
+def leaks(sanitized, tmp_path_factory):
+    """The environment in which leaks are found, where the system lets them be: it takes ptrace, which some forbid."""
+    folder = tmp_path_factory.mktemp("leak")
+    (folder / "leak.c").write_text("#include <stdlib.h>\nint main(void) { return malloc(9) == NULL; }\n")
+    found = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1"}
+    done = subprocess.run([link(sanitized, folder / "leak", folder / "leak.c", "-O0")], capture_output=True, env=found)
+    return found if b"detected memory leaks" in done.stderr else {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+
+
+# ---- The corpus of the fuzzers, and long streams ----
+
+
+def test_the_corpus_replayed(sanitized, leaks, tmp_path):
+    """What libFuzzer began with and found, by plain programs."""
+    streams = []
+    for name in YUV_VECTORS:
+        streams.append(tmp_path / f"{name}.y4m")
+        streams[-1].write_bytes(y4m(name))
+    files = [*sorted(CORPUS.glob("*.stdo")), *sorted(VECTORS.glob("*.stdo"))]
+    for target, inputs in (("reader", files), ("upscale", files), ("y4m", [*streams, *files])):
+        program = sanitized[1] / f"replay_fuzz_{target}"
+        done = subprocess.run([program, *inputs], capture_output=True, text=True, env=leaks)
+        assert done.returncode == 0 and done.stdout == f"{len(inputs)} files, nothing found\n", done.stderr
+
+
+def test_a_long_stream_in_flat_memory(sanitized, leaks, tmp_path):
+    """STDO_TEST_FRAMES=100000 for the whole length; memory is that of a short stream."""
+    frames = int(os.environ.get("STDO_TEST_FRAMES", 2000))
+    short, whole = (peak_memory(sanitized[1] / "stdo-y4m", leaks, tmp_path, count) for count in (1000, frames))
+    print(f"{short} KiB for 1000 frames, {whole} KiB for {frames}")
+    assert whole < 1.1 * short + 1024, f"{short} KiB for 1000 frames, {whole} KiB for {frames}"
+
+
+def peak_memory(program, leaks, tmp_path, frames):
+    """KiB that stdo-y4m takes at most for a stream of so many frames, of which every fourth changes."""
+    rng = np.random.default_rng(0)
+    pictures = [rng.bytes(16 * 16 * 3 // 2) for _ in range(2)]
+    stream = [pictures[number // 4 % 2] for number in range(frames)]
+    segments, nets = [], (random_net(rng, 2, [(3, 4)], 3),)
+    for first in range(0, frames, 50_000):
+        own = stream[first:first + 50_000]
+        segments.append(Segment(first, len(own), zlib.crc32(own[0]), zlib.crc32(b"".join(own)), nets,
+                                encode(np.ones((len(own), 2, 2), np.uint8), 1)))
+    path = tmp_path / "long.stdo"
+    path.write_bytes(write(Sidecar(2, 2, 8, 0, 16, 16, 32, 32, tuple(segments))))
+    process = subprocess.Popen([program, "--md5", "--threads", "2", path], stdin=subprocess.PIPE,
+                               stdout=subprocess.DEVNULL, env=leaks)
+    with process.stdin as out:
+        out.write(b"YUV4MPEG2 W16 H16 F25:1 C420jpeg\n")
+        for picture in stream:
+            out.write(b"FRAME\n" + picture)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return used.ru_maxrss
