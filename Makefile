@@ -1,11 +1,12 @@
 # make demo: the whole road once, on a clip that is drawn here. make test: everything the tests need, and all of them.
 # make test-arm: the ARM kernels under qemu (apt install qemu-user gcc-aarch64-linux-gnu clang).
+# make test-termux: an arm64 system as on a phone, under qemu, as root (apt install debootstrap qemu-user-static).
 # make lib: the C library and stdo-y4m in build/, without Python; make install-lib PREFIX=... installs them.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test test-arm lint lib install-lib clean
+.PHONY: demo test test-arm test-termux lint lib install-lib clean
 
 $(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.[ch] csrc/x86/*.[ch] csrc/arm/*.[ch] csrc/train/*.[ch])
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +25,9 @@ test: $(VENV)/installed
 
 test-arm: $(VENV)/installed
 	STDO_TEST_ARM=1 $(BIN)/python -m pytest tests/test_arm.py
+
+test-termux: $(VENV)/installed
+	bash tests/termux.sh $(abspath $(BIN)/python)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

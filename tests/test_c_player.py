@@ -203,6 +203,18 @@ def test_the_example(installed, tmp_path):
         assert hashlib.md5((tmp_path / "hr").read_bytes()).hexdigest() == wanted.decode()
 
 
+def test_another_libc(installed, tmp_path):
+    """Android's is not glibc; musl is not either."""
+    if not shutil.which("musl-gcc"):
+        pytest.skip("no musl-gcc: apt install musl-tools")
+    program = tmp_path / "stdo-y4m"
+    run("make", "-C", CSRC, "CC=musl-gcc", "LDFLAGS=-static", "CFLAGS=-O2 -Wall -Werror", f"BUILD={tmp_path}", program)
+    for name in YUV_VECTORS:
+        path = VECTORS / f"{name}.stdo"
+        wanted = run(installed / "bin" / "stdo-y4m", "--md5", path, input=y4m(name))
+        assert run(program, "--md5", path, input=y4m(name)) == wanted
+
+
 def test_installed_files(installed):
     library = installed / "lib" / "libstdo.so.0"
     names = [line.split()[-1] for line in run("nm", "-D", "--defined-only", library).decode().splitlines()]
