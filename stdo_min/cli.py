@@ -15,7 +15,7 @@ import re
 import signal
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from stdo_min import __version__
@@ -152,7 +152,8 @@ def _serve(a: argparse.Namespace) -> None:
     try:
         print(f"{server.url}\nopen this on this device (in Termux: termux-open-url {server.url}); Ctrl-C ends it",
               flush=True)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):  # how one ends it
+            server.serve_forever()
     finally:
         server.server_close()
 
@@ -416,7 +417,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _threads(text: str) -> int:
-    return fast_cores() if text == "auto" else _whole(1, 256)(text)
+    return min(fast_cores(), 256) if text == "auto" else _whole(1, 256)(text)
 
 
 def _whole(least: int, most: int):

@@ -63,6 +63,12 @@ static int parse_number(const char *text, uint32_t least, uint32_t most, uint32_
     return at != text && *at == '\0' && value >= least && value <= most;
 }
 
+static unsigned automatic_threads(void)
+{
+    const unsigned fast = fast_cores();
+    return fast < WORKERS_MOST ? fast : WORKERS_MOST;
+}
+
 /* Gives the exit code with which to end at once, or -1 to go on. */
 static int parse_options(int count, char **words, options *o)
 {
@@ -83,7 +89,7 @@ static int parse_options(int count, char **words, options *o)
         } else if (strcmp(word, "--null") == 0) {
             o->output = OUTPUT_NULL;
         } else if (strcmp(word, "--threads") == 0) {
-            uint32_t threads = 0;
+            uint32_t threads = automatic_threads();
             if (strcmp(value, "auto") != 0 && !parse_number(value, 1, WORKERS_MOST, &threads))
                 return complain("--threads '%s': a number of 1..%d, or auto", value, WORKERS_MOST), 2;
             o->threads = threads;
@@ -196,7 +202,8 @@ static int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads)
     p->hr_size = y4m_frame_size(p->info.hr_width, p->info.hr_height);
     p->scratch_size = stdo_scratch_size(sidecar);
     const size_t labels = (size_t)p->info.columns * p->info.rows;
-    p->memory = malloc(2 * p->lr_size + 2 * labels + p->hr_size + threads * p->scratch_size);
+    const uint64_t bytes = 2 * ((uint64_t)p->lr_size + labels) + p->hr_size + (uint64_t)threads * p->scratch_size;
+    p->memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL; /* greater where pointers have 32 bits */
     p->pool = workers_new(threads);
     if (p->memory == NULL || p->pool == NULL || stdo_map_new(sidecar, &p->map) != STDO_OK)
         return complain("not enough memory for frames of %ux%u and %u threads", (unsigned)p->info.hr_width,
@@ -311,7 +318,7 @@ static int run(const options *o, player *p)
 
 int main(int count, char **words)
 {
-    options o = {.threads = 0};
+    options o = {.threads = automatic_threads()};
     const int code = parse_options(count, words, &o);
     if (code >= 0) return code;
 
@@ -326,7 +333,7 @@ int main(int count, char **words)
     else if (o.start >= info.frames)
         complain("--start %u: %s has %u frames", (unsigned)o.start, o.sidecar, (unsigned)info.frames);
     else
-        sound = player_new(&p, sidecar, o.threads > 0 ? o.threads : fast_cores()) && run(&o, &p);
+        sound = player_new(&p, sidecar, o.threads) && run(&o, &p);
     player_free(&p);
     stdo_close(sidecar);
     return !sound;
