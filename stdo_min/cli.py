@@ -79,11 +79,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _name_inputs(arguments: argparse.Namespace) -> None:
-    """Make names of videos paths; those that look like network addresses become such only with --allow-network."""
+    """Make names of videos paths; http:// and https:// become addresses only with --allow-network."""
     for name in ("source", "video"):
         text = getattr(arguments, name, None)
         if text is not None:
-            address = getattr(arguments, "allow_network", False) and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+            address = getattr(arguments, "allow_network", False) and re.match("https?://", text)
             setattr(arguments, name, Address(text) if address else Path(text))
 
 
@@ -306,7 +306,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def network(sub):
         sub.add_argument("--allow-network", action="store_true",
-                         help="the video may be a network address, http://...; without this nothing is ever fetched")
+                         help="the video may be at http://... or https://...; without this nothing is ever fetched")
 
     def played(sub, quiet=True):
         sub.add_argument("video", metavar="IN",

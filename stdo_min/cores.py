@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Slow cores of phones run at 58 to 78 % of the fastest core's highest clock, middle ones at 80 % and more (Snapdragon
 # 845: 63 %, 888: 63 and 85 %, 8 Gen 3: 69, 90 and 95 %; Tensor: 64 and 80 %; Kirin 990: 68 and 83 %).
-FAST = 0.8
+FAST_PERCENT = 80
 CLOCKS = Path("/sys/devices/system/cpu")
 
 
@@ -23,4 +23,4 @@ def fast_cores(clocks: Path = CLOCKS) -> int:
         found = [int((clocks / f"cpu{core}/cpufreq/cpuinfo_max_freq").read_text()) for core in cores]
     except (OSError, ValueError):
         return len(cores)
-    return sum(clock >= FAST * max(found) for clock in found)
+    return sum(100 * clock >= FAST_PERCENT * max(found) for clock in found)

@@ -157,7 +157,7 @@ def play(video: Video, player: str | None = None, threads: int = 1) -> None:
             command.insert(-1, f"--audio-file={path}")
         else:  # what it names must not be fetched: see video.input_arguments
             command[-1:-1] = [f"--audio-file={path.absolute()}", f"--demuxer-lavf-o-append=protocol_whitelist={LOCAL}",
-                              "--ytdl=no", "--load-unsafe-playlists=no"]
+                              "--audio-demuxer=lavf", "--ytdl=no", "--load-unsafe-playlists=no"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         pipe(video, process.stdin, threads)
@@ -195,8 +195,12 @@ def _crc(lr, crc):
 def read_sidecar(path: Path) -> bytes:
     """The bytes of a sidecar file. Raises VideoError if it cannot be read."""
     try:
-        if path.stat().st_size > SIDECAR_LIMIT:
+        if path.exists() and not path.is_file():
+            raise VideoError(f"{path}: not a regular file, so not a sidecar; name a .stdo file")
+        with path.open("rb") as file:
+            data = file.read(SIDECAR_LIMIT + 1)
+        if len(data) > SIDECAR_LIMIT:
             raise VideoError(f"{path}: larger than {SIDECAR_LIMIT >> 20} MiB, so not a sidecar; name a .stdo file")
-        return path.read_bytes()
+        return data
     except OSError as error:
         raise VideoError(f"{path}: {error.strerror}; name the sidecar with --sidecar") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import socket
+import socketserver
 import subprocess
 import threading
 from collections import deque
@@ -25,7 +26,7 @@ from stdo_min.video import Address, VideoError, ffmpeg_encoders, ffmpeg_process,
 CODERS = ("h264_mediacodec", "libx264")
 STREAMS = 2  # at once: players open a second one before they close the first
 CONNECTIONS = 16
-REQUEST_SECONDS = 10  # to say what is wanted; watching may take for ever
+REQUEST_SECONDS = 10  # to show the token; watching may take for ever
 BLOCK = 1 << 16
 
 _PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -51,26 +52,30 @@ class Server(ThreadingHTTPServer):
         _coder(coder, upscaler.hr_width, upscaler.hr_height)
         self.video, self.report = (path, sidecar, threads, coder), report
         self.token = secrets.token_urlsafe(16)
-        self._connections, self._streams, self._lock = threading.Semaphore(CONNECTIONS), deque(), threading.Lock()
+        # Connections that have not shown the token yet, and those that are shown the video; the oldest first.
+        self._asking, self._watching, self._lock = deque(), deque(), threading.Lock()
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
             raise VideoError(f"port {port}: {error.strerror}; choose another with --port") from None
         self.url = f"http://127.0.0.1:{self.server_port}/{self.token}/"
 
-    def process_request(self, request, client_address):
-        """Give a connection its thread, or hang up where there are too many."""
-        if not self._connections.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
+    def server_bind(self):
+        """Bind the address without asking a resolver for its name, as HTTPServer would."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address
 
     def process_request_thread(self, request, client_address):
-        """Serve one connection."""
+        """Serve one connection, which has REQUEST_SECONDS in all to show the token."""
+        self._enter(self._asking, request, CONNECTIONS)
+        deadline = threading.Timer(REQUEST_SECONDS, self._hang_up_asking, [request])
+        deadline.daemon = True
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._connections.release()
+            deadline.cancel()
+            self.leave(request)
 
     def handle_error(self, request, client_address):
         """Say nothing: clients leave when they like."""
@@ -79,24 +84,36 @@ class Server(ThreadingHTTPServer):
         """Stop listening, and end the streams."""
         super().server_close()
         with self._lock:
-            for connection in self._streams:
+            for connection in [*self._asking, *self._watching]:
                 _hang_up(connection)
 
-    def admit(self, connection: socket.socket) -> None:
-        """Count a stream in. Of too many the oldest ends, so that one that stalls keeps nobody out."""
-        with self._lock:
-            self._streams.append(connection)
-            if len(self._streams) > STREAMS:
-                _hang_up(self._streams.popleft())
+    def trust(self, connection: socket.socket, watching: bool) -> None:
+        """Take note that a connection has shown the token, and whether it is to be shown the video."""
+        self.leave(connection)
+        if watching:
+            self._enter(self._watching, connection, STREAMS)
 
-    def dismiss(self, connection: socket.socket) -> None:
-        """Count a stream out."""
-        with self._lock, suppress(ValueError):
-            self._streams.remove(connection)
+    def leave(self, connection: socket.socket) -> None:
+        """Forget a connection."""
+        with self._lock:
+            for group in (self._asking, self._watching):
+                with suppress(ValueError):
+                    group.remove(connection)
+
+    def _enter(self, group, connection, most):
+        # Of too many the oldest ends: whoever stalls keeps nobody out.
+        with self._lock:
+            group.append(connection)
+            if len(group) > most:
+                _hang_up(group.popleft())
+
+    def _hang_up_asking(self, connection):
+        with self._lock:
+            if connection in self._asking:
+                _hang_up(connection)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = REQUEST_SECONDS
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -111,6 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
+    def handle_expect_100(self):
+        """Not asked for: whoever lacks the token gets the 404 and nothing else."""
+        return True
+
     def log_message(self, *_):
         pass
 
@@ -120,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.close_connection = True
+        self.server.trust(self.connection, watching=with_body and name == ["video.mp4"])
         if name == [""]:
             page = _PAGE.format(name=escape(Path(self.server.video[0]).name)).encode()
             self._head("text/html; charset=utf-8", f"Content-Length: {len(page)}")
@@ -136,19 +158,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode())
 
     def _stream(self):
-        server, connection = self.server, self.connection
-        connection.settimeout(None)
-        server.admit(connection)
         try:
-            with closing(stream(*server.video)) as blocks:
+            with closing(stream(*self.server.video)) as blocks:
                 for block in blocks:
-                    connection.sendall(block)
+                    self.connection.sendall(block)
         except OSError:  # the client has left, or was hung up on
             pass
-        except VideoError as error:
-            server.report(str(error))
-        finally:
-            server.dismiss(connection)
+        except Exception as error:  # one stream's, whatever it is: the next may well be played
+            self.server.report(f"{error or type(error).__name__}")
 
 
 def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, coder: str | None = None):
@@ -173,7 +190,7 @@ def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, 
             process.stdin.close()
         except OSError:  # ffmpeg has ended, and says why itself
             pass
-        except VideoError as error:
+        except BaseException as error:  # whatever it is: ffmpeg would wait for ever
             failures.append(error)
             process.kill()
 

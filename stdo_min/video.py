@@ -20,10 +20,12 @@ RESIZE = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in
 
 # What ffmpeg may open for an input: see input_arguments.
 LOCAL = "file,crypto,data"
-NETWORK = ",http,https,httpproxy,tcp,tls"
+NETWORK = "http,https,httpproxy,tcp,tls,crypto,data"
+STALLED = 15  # seconds without a byte from the network
 
 _DAMAGED = "the file is damaged or cut short; copy it again, or mend it with ffmpeg -i IN -crf 16 OUT.mkv"
 _REMEDIES = {
+    "not on whitelist": "it names what may not be opened from there; give the video itself",
     "codec not currently supported in container": "give the output the ending .mkv, which holds every codec",
     "Subtitle encoding currently only possible": "give the output the ending .mkv, which holds picture subtitles",
     "Unknown encoder": "choose another codec or install an ffmpeg built with it",
@@ -112,9 +114,9 @@ def file_url(path: str | os.PathLike) -> str:
 def input_arguments(path: str | os.PathLike) -> list[str]:
     """ffmpeg arguments that read `path` as a plain file, and an Address from the network.
 
-    A file can name others, as playlists do. From a file ffmpeg opens files only, whatever it says."""
+    Either can name others, as playlists do. From a file ffmpeg opens files only, from an address addresses only."""
     if isinstance(path, Address):
-        return ["-protocol_whitelist", LOCAL + NETWORK, "-i", path]
+        return ["-protocol_whitelist", NETWORK, "-rw_timeout", str(STALLED * 10**6), "-i", path]
     return ["-protocol_whitelist", LOCAL, "-i", file_url(path)]
 
 
@@ -291,7 +293,7 @@ def _reason(words: str) -> str:
 
 def _check_readable(path: Path) -> None:
     if not path.exists():
-        hint = "add --allow-network to open an address" if re.match(r"[A-Za-z]\w+:/", str(path)) else "check the name"
+        hint = "add --allow-network to open an address" if re.match("https?:/", str(path)) else "check the name"
         raise VideoError(f"{path}: no such file; {hint}")
     if not path.is_file():
         raise VideoError(f"{path}: {'a directory' if path.is_dir() else 'not a regular file'}; give a video file")

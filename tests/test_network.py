@@ -2,13 +2,16 @@
 
 import io
 import shutil
+import socket
 import subprocess
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from stdo_min import video
 from stdo_min.cli import main
 from stdo_min.play import open_video, pipe
 from stdo_min.video import Address, VideoError, ffmpeg_executable, probe
@@ -79,19 +82,38 @@ def test_an_address_is_opened_when_allowed_only(clip, web, tmp_path, capsys):
 
 @pytest.mark.parametrize("playlist", [
     "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\n{url}/a.ts\n#EXT-X-ENDLIST\n",
-    "ffconcat version 1.0\nfile {url}/a.ts\n",
     '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S" '
     'profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period><AdaptationSet mimeType="video/mp4"><Representation '
     'id="1" bandwidth="1"><BaseURL>{url}/a.ts</BaseURL></Representation></AdaptationSet></Period></MPD>',
     "v=0\no=- 0 0 IN IP4 127.0.0.1\nc=IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-], ids=["hls", "concat", "dash", "sdp"])
+], ids=["hls", "dash", "sdp"])
 def test_a_file_that_names_addresses_fetches_nothing(clip, web, tmp_path, playlist):
     copied(clip, web.folder / "a.ts")
     path = tmp_path / "list.m3u8"
     path.write_text(playlist.format(url=web.url))
-    with pytest.raises(VideoError):
+    with pytest.raises(VideoError) as refused:
         probe(path)
     assert not web.asked
+    assert "whitelist" in str(refused.value)
+
+
+def test_an_address_that_names_files_opens_none(clip, web, tmp_path):
+    copied(clip, tmp_path / "secret.ts")
+    (web.folder / "list.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:2,\nfile://{tmp_path}/secret.ts\n"
+        "#EXT-X-ENDLIST\n")
+    with pytest.raises(VideoError):
+        probe(Address(f"{web.url}/list.m3u8"))
+
+
+def test_a_source_that_stalls(monkeypatch):
+    """It is given up after a time, so that no ffmpeg waits for ever."""
+    monkeypatch.setattr(video, "STALLED", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(VideoError):
+            probe(Address(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mkv"))
+    assert time.monotonic() - begun < 20
 
 
 def test_the_trap_works(clip, web, tmp_path):

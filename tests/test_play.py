@@ -163,6 +163,20 @@ def test_a_player_gets_the_frames(played, tmp_path, monkeypatch, script, outcome
         assert (tmp_path / "got").read_bytes() == stream.getvalue()
 
 
+def test_mpv_is_told_to_fetch_nothing(played, tmp_path, monkeypatch):
+    """What the sound's file names is not followed: real mpv takes these options (0.35)."""
+    fake = tmp_path / "mpv"
+    fake.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > "$GOT"\nexec /bin/cat > /dev/null\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin:/bin")
+    monkeypatch.setenv("GOT", str(tmp_path / "got"))
+    play(open_video(played), "mpv")
+    assert (tmp_path / "got").read_text().splitlines() == [
+        "--really-quiet", f"--audio-file={played.absolute()}",
+        "--demuxer-lavf-o-append=protocol_whitelist=file,crypto,data", "--audio-demuxer=lavf", "--ytdl=no",
+        "--load-unsafe-playlists=no", "-"]
+
+
 def test_info_says_what_is_inside(played):
     data = played.with_suffix(".stdo").read_bytes()
     found = describe(data)

@@ -83,8 +83,13 @@ def test_whoever_does_not_know_learns_nothing(server, path):
     assert answer == b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-@pytest.mark.parametrize("said", [b"POST / HTTP/1.1\r\n\r\n", b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
-                                  b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n"])  # fmt: skip
+@pytest.mark.parametrize("said", [
+    b"POST / HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n",
+    b"nonsense\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n",
+])
 def test_what_is_no_request(server, said):
     with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as client:
         client.sendall(said)
@@ -119,14 +124,37 @@ def test_clients_that_stall_or_leave(film):
             client.close()
 
 
-def test_many_silent_connections(film, monkeypatch):
-    monkeypatch.setattr(serve._Handler, "timeout", 1)
+def test_silent_connections_keep_nobody_out(film):
     with serving(film) as server:
-        silent = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(serve.CONNECTIONS + 4)]
-        time.sleep(1.5)  # their time to ask is over
-        assert request(server, f"/{server.token}/")[0] == 200
+        silent = [socket.create_connection(("127.0.0.1", server.server_port)) for _ in range(2 * serve.CONNECTIONS)]
+        for _ in range(3):
+            assert request(server, f"/{server.token}/")[0] == 200
         for client in silent:
             client.close()
+
+
+def test_a_request_that_drips(film, monkeypatch):
+    """The deadline is for all of it, however often a byte comes."""
+    monkeypatch.setattr(serve, "REQUEST_SECONDS", 1)
+    with serving(film) as server, socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as client:
+        begun = time.monotonic()
+        with pytest.raises(OSError):  # noqa: PT012
+            while time.monotonic() < begun + 15:
+                client.sendall(b"G")
+                time.sleep(0.1)
+        assert time.monotonic() - begun < 5
+
+
+def test_a_failure_that_nobody_thought_of(film, monkeypatch):
+    """The stream ends, with a report, in place of waiting for frames for ever."""
+    def fail(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(serve, "pipe", fail)
+    reports = []
+    with serving(film, report=reports.append) as server:
+        assert request(server, f"/{server.token}/video.mp4")[0] == 200
+    assert reports == ["can't start new thread"]
 
 
 def test_a_stream_is_made_as_it_is_watched(film):

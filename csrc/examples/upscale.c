@@ -70,6 +70,7 @@ int main(int count, char **words)
     FILE *file = open_file(words[1], "rb");
     const size_t size = fread(bytes, 1, LARGEST, file);
     fclose(file);
+    if (size == LARGEST) fail(words[1], "larger than sidecars are");
     stdo_sidecar *sidecar;
     check(stdo_open_memory(bytes, size, NULL, &sidecar), words[1]);
     free(bytes);
@@ -79,9 +80,10 @@ int main(int count, char **words)
     check(stdo_get_info(sidecar, &info), "info");
     if (info.colour != STDO_COLOUR_YUV420) fail(words[1], "made for RGB frames");
 
-    /* 3. Get memory: the hr frame, two lr frames and two sets of labels (this frame's and the one's before, so that what did not
-       change is not computed again), and the scratch of one thread. */
-    const size_t lr_size = frame_size(info.lr_width, info.lr_height), hr_size = frame_size(info.hr_width, info.hr_height);
+    /* 3. Get memory: the hr frame, two lr frames and two sets of labels (this frame's and the one's before, so that what
+       did not change is not computed again), and the scratch of one thread. */
+    const size_t lr_size = frame_size(info.lr_width, info.lr_height);
+    const size_t hr_size = frame_size(info.hr_width, info.hr_height);
     const stdo_image hr = image_in(block(hr_size), info.hr_width, info.hr_height);
     stdo_image lr[2];
     uint8_t *labels[2];
@@ -104,8 +106,8 @@ int main(int count, char **words)
         /* 5. Decode an lr frame. */
         if (fread(lr[now].plane[0], 1, lr_size, in) != lr_size) fail(words[2], "ends before the sidecar's last frame");
 
-        /* 6. Find its segment and labels. At the first frame of a segment its crc tells whether this is the video that the
-           sidecar was made for. */
+        /* 6. Find its segment and labels. At the first frame of a segment its crc tells whether this is the video that
+           the sidecar was made for. */
         stdo_segment_info at;
         check(stdo_get_segment(sidecar, segment, &at), "segment");
         if (frame == at.first_frame + at.frames) check(stdo_get_segment(sidecar, ++segment, &at), "segment");

@@ -2,8 +2,15 @@
 #define _GNU_SOURCE /* for sched_getaffinity, which musl and bionic have too */
 #include "cores.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
+
+static unsigned online_cores(void)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores < 1 ? 1 : (unsigned)cores;
+}
 
 #ifdef __linux__
 #include <sched.h>
@@ -25,7 +32,7 @@ unsigned fast_cores(void)
     cpu_set_t mine;
     unsigned all = 0, fast = 0, untold = 0;
     unsigned long highest = 0;
-    if (sched_getaffinity(0, sizeof mine, &mine) != 0) return 1;
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0) return online_cores(); /* more than CPU_SETSIZE */
     for (size_t core = 0; core < CPU_SETSIZE; core++) {
         if (!CPU_ISSET(core, &mine)) continue;
         const unsigned long clock = highest_clock(core);
@@ -35,13 +42,9 @@ unsigned fast_cores(void)
     }
     if (untold > 0) return all;
     for (size_t core = 0; core < CPU_SETSIZE; core++)
-        if (CPU_ISSET(core, &mine) && highest_clock(core) / 4 >= highest / 5) fast++;
+        if (CPU_ISSET(core, &mine) && 5 * (uint64_t)highest_clock(core) >= 4 * (uint64_t)highest) fast++;
     return fast;
 }
 #else
-unsigned fast_cores(void)
-{
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : (unsigned)cores;
-}
+unsigned fast_cores(void) { return online_cores(); }
 #endif

@@ -81,9 +81,9 @@ static int parse_options(int count, char **words, options *o)
         } else if (strcmp(word, "--") == 0) {
             plain = 1;
         } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-            return fputs(usage, stdout) == EOF;
+            return fputs(usage, stdout) == EOF || fflush(stdout) != 0;
         } else if (strcmp(word, "--version") == 0) {
-            return printf("stdo-y4m %s\n", STDO_VERSION) < 0;
+            return printf("stdo-y4m %s\n", STDO_VERSION) < 0 || fflush(stdout) != 0;
         } else if (strcmp(word, "--md5") == 0) {
             o->output = OUTPUT_MD5;
         } else if (strcmp(word, "--null") == 0) {
@@ -118,7 +118,8 @@ static stdo_sidecar *open_sidecar(const char *path)
     while (sound && !feof(file)) {
         if (size == room) {
             room = room == 0 ? 1 << 16 : 2 * room;
-            uint8_t *more = room <= LARGEST_SIDECAR ? realloc(data, room) : NULL;
+            if (room > LARGEST_SIDECAR) room = (size_t)LARGEST_SIDECAR + 1; /* one more, to see the end */
+            uint8_t *more = size <= LARGEST_SIDECAR ? realloc(data, room) : NULL;
             if (more == NULL) {
                 sound = complain("%s: more than %zu bytes, and no room for them", path, size);
                 break;
@@ -268,6 +269,18 @@ static int check_stream(const y4m_header *header, const stdo_info *info, const c
                     (unsigned)header->height);
 }
 
+/* Makes the lr stream's header that of the hr stream. What it does not state is stated as `stdo pipe` does. */
+static void describe_hr(y4m_header *header, const stdo_info *info)
+{
+    header->width = info->hr_width;
+    header->height = info->hr_height;
+    header->interlace = 'p';
+    strcpy(header->chroma, info->chroma ? "420mpeg2" : "420jpeg");
+    if (header->rate[0] == '\0' || header->rate[0] == '0') strcpy(header->rate, "25:1");
+    if (header->aspect[0] == '\0' || header->aspect[0] == '0') strcpy(header->aspect, "1:1");
+    if (header->range[0] == '\0') strcpy(header->range, "LIMITED");
+}
+
 static int write_failed(void) { return complain("stdout takes no more: the disk is full, or its reader has ended"); }
 
 static int run(const options *o, player *p)
@@ -276,9 +289,7 @@ static int run(const options *o, player *p)
     y4m_status status = y4m_read_header(stdin, &header);
     if (status != Y4M_OK) return complain("stdin: %s", y4m_status_string(status));
     if (!check_stream(&header, &p->info, o->sidecar)) return 0;
-    header.width = p->info.hr_width;
-    header.height = p->info.hr_height;
-    strcpy(header.chroma, p->info.chroma ? "420mpeg2" : "420jpeg");
+    describe_hr(&header, &p->info);
     if (o->output == OUTPUT_VIDEO && !y4m_write_header(stdout, &header)) return write_failed();
 
     md5 sum;

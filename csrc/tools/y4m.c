@@ -32,6 +32,7 @@ static y4m_status read_line(FILE *file, char line[LONGEST_LINE])
 {
     size_t length = 0;
     for (int c; (c = getc(file)) != '\n'; line[length++] = (char)c) {
+        line[length] = '\0'; /* whatever the outcome */
         if (c == EOF) return length == 0 ? Y4M_END : Y4M_LINE;
         if (length == LONGEST_LINE - 1) return Y4M_LINE;
         if (c == '\0') return Y4M_PARAMETER;
