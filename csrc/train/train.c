@@ -217,7 +217,7 @@ void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, 
 STDO_INLINE float loss_of(stdo_train_loss loss, float epsilon, float d, float slope, float *gradient)
 {
     if (loss == STDO_TRAIN_L1) {
-        *gradient = d > 0 ? slope : d < 0 ? -slope : 0;
+        *gradient = (float)((d > 0) - (d < 0)) * slope;
         return fabsf(d);
     }
     if (loss == STDO_TRAIN_L2) {
@@ -229,32 +229,29 @@ STDO_INLINE float loss_of(stdo_train_loss loss, float epsilon, float d, float sl
     return root;
 }
 
-/* One pixel of a block: one sum for each channel, so that the compiler keeps them side by side. */
-STDO_INLINE void loss_pixel(stdo_train_loss loss, float epsilon, const float *y, const int16_t *target, float unit,
-                            float slope, size_t channels, float *sum, float *d_y)
-{
-    float gradient[BLOCK] = {0};
-    for (size_t o = 0; o < channels; o++)
-        sum[o] += loss_of(loss, epsilon, y[o] - unit * (float)target[o], slope, &gradient[o]);
-    if (d_y != NULL) memcpy(d_y, gradient, sizeof gradient);
-}
-
+/* One sum for each channel of a block, so that the compiler may keep them side by side. */
 STDO_INLINE void loss_blocks(const stdo_train_layer *l, stdo_train_loss loss, float epsilon, const float *y,
                              const int16_t *pool, const int64_t *index, float unit, float slope, double *losses, float *d_y)
 {
     const size_t pixels = (size_t)l->height * l->width;
     for (size_t n = 0; n < l->patches; n++) {
         losses[n] = 0;
-        for (size_t first = 0; first < l->out; first += BLOCK) {
+        for (size_t first = 0; first < l->out; first += BLOCK, y += pixels * BLOCK) {
             const int16_t *target = pool + (size_t)index[n] * pixels * l->out + first;
-            const size_t channels = in_block(l->out, first / BLOCK);
+            const size_t channels = l->out - first < BLOCK ? l->out - first : BLOCK;
             float sum[BLOCK] = {0};
-            for (size_t i = 0; i < pixels; i++, y += BLOCK, target += l->out) {
+            for (size_t i = 0; i < pixels; i++, target += l->out) {
+                int16_t wanted[BLOCK] = {0};
+                float loss_here[BLOCK], gradient[BLOCK];
                 if (channels == BLOCK)
-                    loss_pixel(loss, epsilon, y, target, unit, slope, BLOCK, sum, d_y);
+                    memcpy(wanted, target, sizeof wanted);
                 else
-                    loss_pixel(loss, epsilon, y, target, unit, slope, channels, sum, d_y);
-                if (d_y != NULL) d_y += BLOCK;
+                    memcpy(wanted, target, channels * sizeof *wanted);
+                for (size_t o = 0; o < BLOCK; o++)
+                    loss_here[o] = loss_of(loss, epsilon, y[i * BLOCK + o] - unit * (float)wanted[o], slope, &gradient[o]);
+                for (size_t o = 0; o < BLOCK; o++) sum[o] += loss_here[o];
+                if (d_y != NULL)
+                    for (size_t o = 0; o < BLOCK; o++) *d_y++ = o < channels ? gradient[o] : 0;
             }
             for (size_t o = 0; o < channels; o++) losses[n] += (double)sum[o];
         }
