@@ -1,13 +1,18 @@
 """The ARM tiers under qemu's user emulation: `make test-arm`. Slow, so `make test` only says that it was not run."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from make_vectors import VECTORS
+from make_vectors import VECTORS, read_frames
 from samples import CSRC, LIBRARY
+from test_c_player import YUV_VECTORS, y4m
+
+from stdo_min.kernels import Upscaler
+from stdo_min.sidecar import read
 
 TESTS = Path(__file__).parent
 CHECKS = sorted((TESTS / "check").glob("*.c"))
@@ -63,6 +68,42 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         for tier in TIERS[: TIERS.index(CPUS[cpu]) + 1]:
             files = sorted(VECTORS.glob("*.stdo"))
             assert sorted(emulated(cpu, programs / "check_files", "--vectors", *files, tiers=tier)) == expected, tier
+
+    @pytest.fixture(scope="session", params=COMPILERS)
+    def player(request, tmp_path_factory):
+        """The folder of libstdo.so and of stdo-y4m, statically linked, by the library's own Makefile."""
+        folder = tmp_path_factory.mktemp(f"player-{request.param}")
+        make = ["make", "-C", CSRC, f"CC={' '.join(COMPILERS[request.param])}", f"BUILD={folder}"]
+        subprocess.run([*make, folder / "libstdo.so"], check=True)
+        subprocess.run([*make, "LDFLAGS=-static", folder / "stdo-y4m"], check=True)
+        return folder
+
+    @pytest.mark.parametrize("cpu", CPUS)
+    def test_stdo_y4m(player, cpu):
+        """Every tier gives the bytes of this machine, which test_c_player.py holds against `stdo pipe`."""
+        for name in YUV_VECTORS:
+            sums = []
+            for tier in TIERS[: TIERS.index(CPUS[cpu]) + 1]:
+                command = ["qemu-aarch64", "-cpu", cpu, player / "stdo-y4m", "--md5", VECTORS / f"{name}.stdo"]
+                done = subprocess.run(command, input=y4m(name), capture_output=True,
+                                      env={**os.environ, "STDO_CPU": tier})
+                assert done.returncode == 0, done.stderr
+                sums.append(done.stdout.decode().strip())
+            assert set(sums) == {pipe_sum(name)}
+
+    def pipe_sum(name):
+        """The MD5 of what the library gives on this machine."""
+        sidecar = read((VECTORS / f"{name}.stdo").read_bytes())
+        upscaler, planes = Upscaler((VECTORS / f"{name}.stdo").read_bytes()), hashlib.md5()
+        for number, lr in enumerate(read_frames(sidecar, (VECTORS / f"{name}.lr").read_bytes())):
+            for plane in upscaler.upscale(upscaler.segment_of(number), upscaler.labels(number), lr):
+                planes.update(plane)
+        return planes.hexdigest()
+
+    def test_the_library_is_small(player, tmp_path):
+        strip = shutil.which("aarch64-linux-gnu-strip")
+        subprocess.run([strip, "-o", tmp_path / "stripped", player / "libstdo.so.0"], check=True)
+        assert (tmp_path / "stripped").stat().st_size < 128 << 10
 
     def test_wrong_kernels_are_found(programs):
         lines = emulated("max", programs / "check_kernels", "--quick", "--self-test")
