@@ -20,7 +20,7 @@ class Tensor:
 
     def __init__(self, data: np.ndarray, requires_grad: bool = False):
         self.data = np.asarray(data)
-        if not np.issubdtype(self.data.dtype, np.floating):
+        if self.data.dtype.kind != "f":
             raise TypeError(f"a tensor holds floats, not {self.data.dtype}")
         self.grad: np.ndarray | None = None
         self.requires_grad = requires_grad

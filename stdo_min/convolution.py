@@ -139,7 +139,7 @@ class ResidualLoss(Function):
 
     def forward(self, y, pool, index, unit, workspace, loss="l1", epsilon=0.0):
         self.d_y = workspace.array("d_y", y.shape)
-        found = losses(y, pool, index, unit, loss, epsilon, self.d_y)
+        found = losses(y, pool, index, unit, workspace, loss, epsilon, self.d_y)
         return np.float32(sum(found.tolist()) / len(found))
 
     def backward(self, d_out):
@@ -148,8 +148,8 @@ class ResidualLoss(Function):
         return (self.d_y,)
 
 
-def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, loss: str = "l1", epsilon: float = 0.0,
-           d_y: np.ndarray | None = None) -> np.ndarray:
+def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, workspace: Workspace, loss: str = "l1",
+           epsilon: float = 0.0, d_y: np.ndarray | None = None) -> np.ndarray:
     """Return the mean loss of each patch, float64 (N,), and where d_y is given the gradient of their mean in it.
 
     y: outputs (N, O/16, H, W, 16). pool: int16 (patches, H, W, O), contiguous, one unit of it being `unit` in y. index:
@@ -166,7 +166,7 @@ def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, loss
     found, size = np.empty(patches), pool[0].size
     targets, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
     _check(lib.stdo_train_loss_gradient(
-        layer, LOSSES[loss], epsilon, _floats(y), targets, places, unit, 1 / (patches * size),
+        workspace.kernels, layer, LOSSES[loss], epsilon, _floats(y), targets, places, unit, 1 / (patches * size),
         ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y, y.shape)))
     return found / size
 

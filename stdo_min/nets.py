@@ -96,7 +96,7 @@ def squared_errors(net: Net, lr: np.ndarray, residual: np.ndarray, index: np.nda
     """The mean squared error of each patch of a batch, float64 (N,), in grey levels squared; arguments as above."""
     x = Tensor(gather(lr, index, INPUT_CENTRE, INPUT_UNIT, workspace))
     y = convolutions(x, *map(Tensor, net.parameters), workspace=workspace)
-    return losses(y.data, residual, index, TARGET_UNIT, "l2") * RESIDUAL_UNIT**2
+    return losses(y.data, residual, index, TARGET_UNIT, workspace, "l2") * RESIDUAL_UNIT**2
 
 
 def residual(net: Net, lr: np.ndarray) -> np.ndarray:

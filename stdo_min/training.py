@@ -27,14 +27,15 @@ DIVERGED = 4  # times the error it had
 
 
 class Stepper:
-    """What nets are trained and tried with on one pool: threads, and a workspace for each shard of a batch."""
+    """What nets are trained and tried with on one pool: threads, and a workspace for each of them."""
 
     def __init__(self, pool: Pool, threads: int):
         """`threads` of 1 to SHARDS change the speed only."""
         self.pool = pool
         self.batch = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
-        self.workspaces = [nets.Workspace() for _ in range(SHARDS)]
         self.helpers = min(threads, SHARDS) - 1  # beside the thread that calls
+        self.workspaces = [nets.Workspace() for _ in range(self.helpers + 1)]
+        self.shards = [[] for _ in range(SHARDS)]  # gradients, kept from step to step
         self.executor = ThreadPoolExecutor(max(1, self.helpers))
 
     def __enter__(self) -> Stepper:
@@ -53,20 +54,24 @@ class Stepper:
 
         The gradients are valid until the next call.
         """
-        parts, found = np.split(index, SHARDS), [None] * SHARDS
+        parts, found = np.split(index, SHARDS), [0.0] * SHARDS
+        if [kept.shape for kept in self.shards[0]] != [p.shape for p in net.parameters]:
+            self.shards = [[np.empty_like(p) for p in net.parameters] for _ in range(SHARDS)]
 
-        def shard(number, _):
-            found[number] = nets.loss_and_gradients(net, self.pool.lr, self.pool.residual, parts[number],
-                                                    self.workspaces[number], loss)
+        def shard(number, worker):
+            found[number], gradients = nets.loss_and_gradients(net, self.pool.lr, self.pool.residual, parts[number],
+                                                               self.workspaces[worker], loss)
+            for kept, gradient in zip(self.shards[number], gradients, strict=True):
+                np.copyto(kept, gradient)
 
         self._each(SHARDS, shard)
-        sums = found[0][1]
-        for _, more in found[1:]:
-            for total, gradient in zip(sums, more, strict=True):
+        sums = self.shards[0]
+        for others in self.shards[1:]:
+            for total, gradient in zip(sums, others, strict=True):
                 total += gradient
         for total in sums:
             total /= SHARDS
-        return sum(one for one, _ in found) / SHARDS, sums
+        return sum(found) / SHARDS, sums
 
     def errors(self, net: nets.Net, index: np.ndarray) -> np.ndarray:
         """The mean squared error of each of the patches under a net, float64 (N,), in grey levels squared."""

@@ -44,6 +44,10 @@ static const kernel list[] = {
     {"float32_frame", check_float32_frame, NULL},
     {"train_row", check_train_row, NULL},
     {"train_weights", check_train_weights, NULL},
+    {"train_input_tiles", check_train_input_tiles, NULL},
+    {"train_gradient_tiles", check_train_gradient_tiles, NULL},
+    {"train_output_tiles", check_train_output_tiles, NULL},
+    {"train_errors", check_train_errors, NULL},
     {"train_net", check_train_net, NULL},
 };
 enum { KERNELS = sizeof list / sizeof *list };

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import test_tiers
 from make_vectors import VECTORS, read_frames
 from samples import CSRC, LIBRARY
 from test_c_player import YUV_VECTORS, y4m
@@ -60,7 +61,7 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         for line in lines:
             kernel, tier, result = line.split(None, 2)
             assert result == "ok" if tier in ran else result.startswith("skip"), line
-        assert len(lines) == 13 * 6
+        assert len(lines) == len(test_tiers.KERNELS) * len(test_tiers.TIERS)
 
     @pytest.mark.parametrize("cpu", CPUS)
     def test_vectors(programs, cpu):

@@ -19,7 +19,8 @@ COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 FLAGS = ["-std=c11", "-ffp-contract=off", "-I", CSRC]
 TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]
 KERNELS = ["int8_load", "int8_hidden", "int8_last", "float32_load", "float32_hidden", "float32_last", "base_vertical",
-           "hr_row", "int8_frame", "float32_frame", "train_row", "train_weights", "train_net"]  # fmt: skip
+           "hr_row", "int8_frame", "float32_frame", "train_row", "train_weights",
+           "train_input_tiles", "train_gradient_tiles", "train_output_tiles", "train_errors", "train_net"]  # fmt: skip
 
 
 @pytest.fixture(scope="session")

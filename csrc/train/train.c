@@ -1,10 +1,10 @@
-/* Training's convolutions over a batch: weights are re-laid, then each patch goes through the kernels block by block. */
+/* Training's convolutions over a batch, of which 3x3 ones go to winograd.c, and the loss. In direct convolution weights are
+   re-laid, then each patch goes through the kernels block by block. */
 #include "train.h"
 
 #include "../kernels.h"
 #include "../unroll.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { BLOCK = STDO_TRAIN_BLOCK, ALIGNMENT = 64 };
@@ -32,12 +32,8 @@ static int within_limits(const stdo_train_layer *l)
            l->in <= STDO_MAX_CHANNELS && l->out <= STDO_MAX_CHANNELS && (!l->dense || l->in <= BLOCK);
 }
 
-static size_t blocks(size_t channels) { return (channels + BLOCK - 1) / BLOCK; }
-static size_t in_block(size_t channels, size_t block)
-{
-    const size_t left = channels - block * BLOCK;
-    return left < BLOCK ? left : BLOCK;
-}
+/* Winograd's tiles halve the products of 3x3; the input of a net is too thin to be worth its transform. */
+static int by_tiles(const stdo_train_layer *l) { return l->kernel == 3 && !l->dense; }
 
 /* Floats of one output block's weights for `channels` inputs. */
 static size_t packed_block(const stdo_train_layer *l, size_t channels)
@@ -50,10 +46,11 @@ static size_t margin_row(const stdo_train_layer *l) { return ((size_t)l->width +
 size_t stdo_train_scratch_size(const stdo_train_layer *l)
 {
     if (!within_limits(l)) return 0;
-    const size_t weights = packed_block(l, l->in) * blocks(l->out), turned = packed_block(l, l->out) * blocks(l->in);
-    const size_t margins = blocks(l->out) * l->height * margin_row(l);
-    const size_t backward = turned + margins;
-    return ((weights > backward ? weights : backward) + BLOCK * blocks(l->out)) * sizeof(float) + ALIGNMENT;
+    const size_t in = stdo_train_blocks(l->in), out = stdo_train_blocks(l->out);
+    const size_t forward = packed_block(l, l->in) * out + out * BLOCK;
+    const size_t backward = packed_block(l, l->out) * in + out * l->height * margin_row(l);
+    const size_t direct = forward > backward ? forward : backward;
+    return (by_tiles(l) ? stdo_winograd_floats(l) : direct) * sizeof(float) + ALIGNMENT;
 }
 
 static float *aligned(void *scratch)
@@ -66,12 +63,13 @@ static float *aligned(void *scratch)
    kernel turns by half a circle. */
 STDO_INLINE void relay(const stdo_train_layer *l, int turned, int back, const float *from, float *to)
 {
-    const size_t taps = (size_t)l->kernel * l->kernel, inputs = turned ? l->out : l->in, outputs = turned ? l->in : l->out;
+    const size_t taps = (size_t)l->kernel * l->kernel;
+    const size_t inputs = turned ? l->out : l->in, outputs = turned ? l->in : l->out;
     size_t packed = 0;
     for (size_t first = 0; first < outputs; first += BLOCK)
-        for (size_t block = 0; block < blocks(inputs); block++)
+        for (size_t block = 0; block < stdo_train_blocks(inputs); block++)
             for (size_t tap = 0; tap < taps; tap++)
-                for (size_t c = block * BLOCK; c < block * BLOCK + in_block(inputs, block); c++)
+                for (size_t c = block * BLOCK; c < block * BLOCK + stdo_train_in_block(inputs, block); c++)
                     for (size_t o = first; o < first + BLOCK; o++, packed++) {
                         const size_t out = turned ? c : o, in = turned ? o : c, at = turned ? taps - 1 - tap : tap;
                         const size_t place = (out * l->in + in) * taps + at;
@@ -86,16 +84,20 @@ stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_tra
                                const float *weight, const float *bias, float *out, void *scratch)
 {
     if (!kernels || !l || !x || !weight || !bias || !out || !scratch || !within_limits(l)) return STDO_ERROR_ARGUMENT;
-    float *const start = aligned(scratch), *const packed = start + blocks(l->out) * BLOCK;
-    for (size_t o = 0; o < blocks(l->out) * BLOCK; o++) start[o] = o < l->out ? bias[o] : 0;
+    if (by_tiles(l)) {
+        stdo_winograd_forward(kernels, l, x, weight, bias, out, aligned(scratch));
+        return STDO_OK;
+    }
+    float *const start = aligned(scratch), *const packed = start + stdo_train_blocks(l->out) * BLOCK;
+    for (size_t o = 0; o < stdo_train_blocks(l->out) * BLOCK; o++) start[o] = o < l->out ? bias[o] : 0;
     relay(l, 0, 0, weight, packed);
     const size_t k = l->kernel, in_width = l->width + k - 1, in_height = l->height + k - 1;
-    stdo_train_row row = {.channels = l->in, .kernel = k, .rows = k, .width = l->width, .relu = l->relu};
+    stdo_train_row row = {.channels = l->in, .kernel = k, .columns = k, .rows = k, .width = l->width, .relu = l->relu};
     row.in_pixel = l->dense ? l->in : BLOCK;
     row.in_row = in_width * row.in_pixel;
     row.in_block = in_height * row.in_row;
-    for (size_t patch = 0; patch < l->patches; patch++, x += blocks(l->in) * row.in_block)
-        for (size_t block = 0; block < blocks(l->out); block++) {
+    for (size_t patch = 0; patch < l->patches; patch++, x += stdo_train_blocks(l->in) * row.in_block)
+        for (size_t block = 0; block < stdo_train_blocks(l->out); block++) {
             row.weight = packed + block * packed_block(l, l->in);
             row.start = start + block * BLOCK;
             for (size_t y = 0; y < l->height; y++, out += l->width * BLOCK) {
@@ -112,17 +114,22 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
 {
     if (!kernels || !l || !x || !weight || !d_out || !d_x || !scratch || !within_limits(l) || l->dense)
         return STDO_ERROR_ARGUMENT;
+    if (by_tiles(l)) {
+        stdo_winograd_input_gradient(kernels, l, x, weight, d_out, d_x, aligned(scratch));
+        return STDO_OK;
+    }
     static const float zeros[BLOCK];
-    float *const packed = aligned(scratch), *const margins = packed + blocks(l->in) * packed_block(l, l->out);
+    const size_t blocks = stdo_train_blocks(l->in), rows = stdo_train_blocks(l->out) * l->height;
+    const size_t k = l->kernel, margin = (k - 1) * BLOCK, width = l->width + k - 1;
+    float *const packed = aligned(scratch), *const margins = packed + blocks * packed_block(l, l->out);
     relay(l, 1, 0, weight, packed);
-    const size_t k = l->kernel, margin = (k - 1) * BLOCK, width = l->width + k - 1, rows = blocks(l->out) * l->height;
     memset(margins, 0, rows * margin_row(l) * sizeof(float));
     stdo_train_row row = {.in_pixel = BLOCK, .in_row = margin_row(l), .in_block = l->height * margin_row(l),
-                          .channels = l->out, .kernel = k, .start = zeros, .width = width};
+                          .channels = l->out, .kernel = k, .columns = k, .start = zeros, .width = width};
     for (size_t patch = 0; patch < l->patches; patch++) {
         for (size_t y = 0; y < rows; y++, d_out += l->width * BLOCK)
             memcpy(margins + y * margin_row(l) + margin, d_out, l->width * BLOCK * sizeof(float));
-        for (size_t block = 0; block < blocks(l->in); block++) {
+        for (size_t block = 0; block < blocks; block++) {
             row.weight = packed + block * packed_block(l, l->out);
             for (size_t y = 0; y < l->height + k - 1; y++, x += width * BLOCK, d_x += width * BLOCK) {
                 /* Kernel row r meets row y + r - (k - 1) of the gradient, where there is one. */
@@ -139,11 +146,10 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
     return STDO_OK;
 }
 
-/* Sums up one block of one patch: four chains, each of every fourth pixel. */
-static void add_bias_gradient(const float *d_out, size_t pixels, float *sum)
+void stdo_train_add_bias_gradient(const float *d_out, size_t count, float *sum)
 {
     float chain[4][BLOCK] = {{0}};
-    for (size_t i = 0; i < pixels; i++)
+    for (size_t i = 0; i < count; i++)
         for (size_t o = 0; o < BLOCK; o++) chain[i % 4][o] += d_out[i * BLOCK + o];
     for (size_t o = 0; o < BLOCK; o++) sum[o] += (chain[0][o] + chain[1][o]) + (chain[2][o] + chain[3][o]);
 }
@@ -153,21 +159,25 @@ stdo_status stdo_train_weight_gradient(const stdo_train_kernels *kernels, const 
 {
     if (!kernels || !l || !x || !d_out || !d_weight || !d_bias || !scratch || !within_limits(l))
         return STDO_ERROR_ARGUMENT;
+    if (by_tiles(l)) {
+        stdo_winograd_weight_gradient(kernels, l, x, d_out, d_weight, d_bias, aligned(scratch));
+        return STDO_OK;
+    }
     const size_t pixels = (size_t)l->height * l->width, k = l->kernel;
-    float *const bias = aligned(scratch), *const sums = bias + blocks(l->out) * BLOCK;
-    memset(bias, 0, blocks(l->out) * (BLOCK + packed_block(l, l->in)) * sizeof(float));
-    stdo_train_weights job = {.kernel = k, .height = l->height, .width = l->width};
+    float *const bias = aligned(scratch), *const sums = bias + stdo_train_blocks(l->out) * BLOCK;
+    memset(bias, 0, stdo_train_blocks(l->out) * (BLOCK + packed_block(l, l->in)) * sizeof(float));
+    stdo_train_weights job = {.kernel = k, .columns = k, .height = l->height, .width = l->width};
     job.in_pixel = l->dense ? l->in : BLOCK;
     job.in_row = (l->width + k - 1) * job.in_pixel;
     const size_t plane = (l->height + k - 1) * job.in_row;
-    for (size_t patch = 0; patch < l->patches; patch++, x += blocks(l->in) * plane) {
+    for (size_t patch = 0; patch < l->patches; patch++, x += stdo_train_blocks(l->in) * plane) {
         job.sum = sums;
-        for (size_t block = 0; block < blocks(l->out); block++, d_out += pixels * BLOCK) {
-            add_bias_gradient(d_out, pixels, bias + block * BLOCK);
+        for (size_t block = 0; block < stdo_train_blocks(l->out); block++, d_out += pixels * BLOCK) {
+            stdo_train_add_bias_gradient(d_out, pixels, bias + block * BLOCK);
             job.d_out = d_out;
-            for (size_t from = 0; from < blocks(l->in); from++) {
+            for (size_t from = 0; from < stdo_train_blocks(l->in); from++) {
                 job.in = x + from * plane;
-                job.channels = in_block(l->in, from);
+                job.channels = stdo_train_in_block(l->in, from);
                 kernels->weights(&job);
                 job.sum += k * k * job.channels * BLOCK;
             }
@@ -214,62 +224,24 @@ void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, 
     }
 }
 
-STDO_INLINE float loss_of(stdo_train_loss loss, float epsilon, float d, float slope, float *gradient)
+stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, stdo_train_loss loss,
+                                     float epsilon, const float *y, const int16_t *pool, const int64_t *index,
+                                     float unit, float slope, double *losses, float *d_y)
 {
-    if (loss == STDO_TRAIN_L1) {
-        *gradient = (float)((d > 0) - (d < 0)) * slope;
-        return fabsf(d);
-    }
-    if (loss == STDO_TRAIN_L2) {
-        *gradient = 2 * slope * d;
-        return d * d;
-    }
-    const float root = sqrtf(d * d + epsilon * epsilon);
-    *gradient = slope * d / root;
-    return root;
-}
-
-/* One sum for each channel of a block, so that the compiler may keep them side by side. */
-STDO_INLINE void loss_blocks(const stdo_train_layer *l, stdo_train_loss loss, float epsilon, const float *y,
-                             const int16_t *pool, const int64_t *index, float unit, float slope, double *losses, float *d_y)
-{
+    if (!kernels || !l || !y || !pool || !index || !losses || !within_limits(l) || (unsigned)loss > STDO_TRAIN_L2)
+        return STDO_ERROR_ARGUMENT;
     const size_t pixels = (size_t)l->height * l->width;
+    stdo_train_errors job = {.loss = loss, .epsilon = epsilon, .unit = unit, .slope = slope, .y = y, .d_y = d_y,
+                             .out = l->out, .pixels = pixels};
     for (size_t n = 0; n < l->patches; n++) {
         losses[n] = 0;
-        for (size_t first = 0; first < l->out; first += BLOCK, y += pixels * BLOCK) {
-            const int16_t *target = pool + (size_t)index[n] * pixels * l->out + first;
-            const size_t channels = l->out - first < BLOCK ? l->out - first : BLOCK;
-            float sum[BLOCK] = {0};
-            for (size_t i = 0; i < pixels; i++, target += l->out) {
-                int16_t wanted[BLOCK] = {0};
-                float loss_here[BLOCK], gradient[BLOCK];
-                if (channels == BLOCK)
-                    memcpy(wanted, target, sizeof wanted);
-                else
-                    memcpy(wanted, target, channels * sizeof *wanted);
-                for (size_t o = 0; o < BLOCK; o++)
-                    loss_here[o] = loss_of(loss, epsilon, y[i * BLOCK + o] - unit * (float)wanted[o], slope, &gradient[o]);
-                for (size_t o = 0; o < BLOCK; o++) sum[o] += loss_here[o];
-                if (d_y != NULL)
-                    for (size_t o = 0; o < BLOCK; o++) *d_y++ = o < channels ? gradient[o] : 0;
-            }
-            for (size_t o = 0; o < channels; o++) losses[n] += (double)sum[o];
+        for (size_t first = 0; first < l->out; first += BLOCK, job.y += pixels * BLOCK) {
+            job.target = pool + (size_t)index[n] * pixels * l->out + first;
+            job.channels = stdo_train_in_block(l->out, first / BLOCK);
+            kernels->errors(&job);
+            for (size_t o = 0; o < job.channels; o++) losses[n] += (double)job.sum[o];
+            if (d_y != NULL) job.d_y += pixels * BLOCK;
         }
-    }
-}
-
-stdo_status stdo_train_loss_gradient(const stdo_train_layer *l, stdo_train_loss loss, float epsilon, const float *y,
-                                     const int16_t *pool, const int64_t *index, float unit, float slope,
-                                     double *losses, float *d_y)
-{
-    if (!l || !y || !pool || !index || !losses || !within_limits(l)) return STDO_ERROR_ARGUMENT;
-    switch (loss) {
-    case STDO_TRAIN_L1: loss_blocks(l, STDO_TRAIN_L1, 0, y, pool, index, unit, slope, losses, d_y); break;
-    case STDO_TRAIN_CHARBONNIER:
-        loss_blocks(l, STDO_TRAIN_CHARBONNIER, epsilon, y, pool, index, unit, slope, losses, d_y);
-        break;
-    case STDO_TRAIN_L2: loss_blocks(l, STDO_TRAIN_L2, 0, y, pool, index, unit, slope, losses, d_y); break;
-    default: return STDO_ERROR_ARGUMENT;
     }
     return STDO_OK;
 }

@@ -4,6 +4,8 @@
 #include "train.h"
 #include "../unroll.h"
 
+#include <string.h>
+
 #if defined(__x86_64__)
 #include "../x86/begin_avx2.h"
 
@@ -16,7 +18,19 @@ typedef __m256 VECTOR;
 #define LOAD _mm256_loadu_ps
 #define STORE _mm256_storeu_ps
 #define SET1 _mm256_set1_ps
+#define ADD _mm256_add_ps
+#define SUB _mm256_sub_ps
+#define MUL _mm256_mul_ps
+#define DIV _mm256_div_ps
+#define SQRT _mm256_sqrt_ps
 #define FMADD _mm256_fmadd_ps
+
+STDO_INLINE VECTOR LOAD_INT16(const int16_t *from)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(const void *)from)));
+}
+
+STDO_INLINE VECTOR ABS(VECTOR value) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), value); }
 
 STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
 {
@@ -25,7 +39,7 @@ STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
 
 #include "train_body.h"
 
-const stdo_train_kernels stdo_train_avx2 = {"avx2", row, weights};
+const stdo_train_kernels stdo_train_avx2 = STDO_TRAIN_KERNELS("avx2");
 
 #include "../x86/end_target.h"
 #endif

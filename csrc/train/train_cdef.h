@@ -65,6 +65,6 @@ void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, 
 /* The loss of each patch, summed over the outputs y of a layer (without ReLU), and slope times its gradient, unless d_y is
    NULL. The targets are unit * pool, where the pool is [patch][row][column][out]; d = y - target gives |d|,
    sqrt(d^2 + epsilon^2) or d^2. */
-stdo_status stdo_train_loss_gradient(const stdo_train_layer *layer, stdo_train_loss loss, float epsilon, const float *y,
-                                     const int16_t *pool, const int64_t *index, float unit, float slope,
-                                     double *losses, float *d_y);
+stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer,
+                                     stdo_train_loss loss, float epsilon, const float *y, const int16_t *pool,
+                                     const int64_t *index, float unit, float slope, double *losses, float *d_y);

@@ -6,6 +6,7 @@
 #include "../unroll.h"
 
 #include <arm_neon.h>
+#include <string.h>
 
 enum { LANES = 4, PIXELS = 6, RUN = 6 };
 #define LIST_CASE(count) count,
@@ -16,6 +17,13 @@ typedef float32x4_t VECTOR;
 #define LOAD vld1q_f32
 #define STORE vst1q_f32
 #define SET1 vdupq_n_f32
+#define ADD vaddq_f32
+#define SUB vsubq_f32
+#define MUL vmulq_f32
+#define DIV vdivq_f32
+#define ABS vabsq_f32
+#define SQRT vsqrtq_f32
+#define LOAD_INT16(from) vcvtq_f32_s32(vmovl_s16(vld1_s16(from)))
 
 STDO_INLINE VECTOR FMADD(VECTOR a, VECTOR b, VECTOR c) { return vfmaq_f32(c, a, b); }
 
@@ -26,6 +34,6 @@ STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
 
 #include "train_body.h"
 
-const stdo_train_kernels stdo_train_neon = {"neon", row, weights};
+const stdo_train_kernels stdo_train_neon = STDO_TRAIN_KERNELS("neon");
 
 #endif

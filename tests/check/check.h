@@ -13,9 +13,10 @@ typedef void check_function(const stdo_kernels *kernels, int quick);
 check_function check_int8_load, check_int8_hidden, check_int8_last;
 check_function check_float32_load, check_float32_hidden, check_float32_last;
 check_function check_base_vertical, check_hr_row, check_int8_frame, check_float32_frame;
-check_function check_train_row, check_train_weights, check_train_net;
+check_function check_train_row, check_train_weights, check_train_net, check_train_errors;
+check_function check_train_input_tiles, check_train_gradient_tiles, check_train_output_tiles;
 
-/* Checked by the last three in place of a tier's own where it is not NULL. */
+/* Checked by those of training in place of a tier's own where it is not NULL. */
 extern const stdo_train_kernels *train_override;
 
 /* Runs a check from a seed. Returns 1, or 0 with what went wrong in `report`, a fault among it. */

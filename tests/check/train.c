@@ -42,18 +42,18 @@ void check_train_row(const stdo_kernels *kernels, int quick)
 {
     const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
     for (size_t i = 0; i < (quick ? 120 : 1500); i++) {
-        const uint32_t k = a_kernel(), dense = random_below(3) == 0;
-        stdo_train_row r = {.kernel = k, .width = 1 + i % MOST_WIDTH, .relu = random_below(2)};
+        const uint32_t k = a_kernel(), columns = a_kernel(), dense = random_below(3) == 0;
+        stdo_train_row r = {.kernel = k, .columns = columns, .width = 1 + i % MOST_WIDTH, .relu = random_below(2)};
         r.channels = 1 + random_below(dense ? BLOCK : STDO_MAX_CHANNELS);
         r.in_pixel = dense ? r.channels : BLOCK;
-        r.in_row = (r.width + k - 1) * r.in_pixel + random_below(20);
+        r.in_row = (r.width + columns - 1) * r.in_pixel + random_below(20);
         r.first = random_below(k);
         r.rows = 1 + random_below(k - (uint32_t)r.first);
-        r.in_block = (r.rows - 1) * r.in_row + (r.width + k - 1) * r.in_pixel;
-        describe("case %zu: width %zu, kernel %u, rows %zu to %zu, %zu channels%s, relu %u", i, r.width, k, r.first,
+        r.in_block = (r.rows - 1) * r.in_row + (r.width + columns - 1) * r.in_pixel;
+        describe("case %zu: width %zu, kernel %ux%u, rows %zu to %zu, %zu channels%s, relu %u", i, r.width, k, columns, r.first,
                  r.first + r.rows, r.channels, dense ? ", dense" : "", r.relu);
         r.in = floats("in", channel_blocks(r.channels) * r.in_block);
-        r.weight = floats("weight", (size_t)k * k * r.channels * BLOCK);
+        r.weight = floats("weight", (size_t)k * columns * r.channels * BLOCK);
         r.start = floats("start", BLOCK);
         r.mask = random_below(2) ? floats("mask", r.width * BLOCK) : NULL;
         float *out[2];
@@ -70,15 +70,15 @@ void check_train_weights(const stdo_kernels *kernels, int quick)
 {
     const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
     for (size_t i = 0; i < (quick ? 60 : 600); i++) {
-        const uint32_t k = a_kernel(), dense = random_below(2);
-        stdo_train_weights w = {.kernel = k, .channels = 1 + i % BLOCK, .width = 1 + random_below(WIDTHS),
+        const uint32_t k = a_kernel(), columns = a_kernel(), dense = random_below(2);
+        stdo_train_weights w = {.kernel = k, .columns = columns, .channels = 1 + i % BLOCK, .width = 1 + random_below(WIDTHS),
                                 .height = 1 + random_below(8)};
         w.in_pixel = dense ? w.channels : BLOCK;
-        w.in_row = (w.width + k - 1) * w.in_pixel;
-        describe("case %zu: %zux%zu, kernel %u, %zu channels%s", i, w.width, w.height, k, w.channels, dense ? ", dense" : "");
+        w.in_row = (w.width + columns - 1) * w.in_pixel;
+        describe("case %zu: %zux%zu, kernel %ux%u, %zu channels%s", i, w.width, w.height, k, columns, w.channels, dense ? ", dense" : "");
         w.in = floats("in", (w.height + k - 1) * w.in_row);
         w.d_out = floats("d_out", w.height * w.width * BLOCK);
-        const size_t count = (size_t)k * k * w.channels * BLOCK;
+        const size_t count = (size_t)k * columns * w.channels * BLOCK;
         const float *before = floats("before", count);
         float *sum[2];
         for (int t = 0; t < 2; t++) {
@@ -87,6 +87,65 @@ void check_train_weights(const stdo_kernels *kernels, int quick)
             tables[t]->weights(&w);
         }
         compare("sum", sum[0], sum[1], count);
+        release_blocks(0);
+    }
+}
+
+/* One of the three transforms of F(4, 3): a row of pixels to points, or back. */
+static void check_tiles(const stdo_kernels *kernels, int quick, int of_gradients, int back)
+{
+    const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
+    for (size_t i = 0; i < (quick ? 60 : 600); i++) {
+        stdo_train_tiles t = {.width = 1 + i % MOST_WIDTH, .relu = back ? random_below(2) : 0};
+        t.margin = back || of_gradients ? 0 : random_below(3);
+        t.tiles = (t.width + 2 * t.margin + STDO_TRAIN_TILE - 1) / STDO_TRAIN_TILE;
+        t.plane = t.tiles * BLOCK + random_below(20);
+        const size_t pixels = t.width * BLOCK, points = (STDO_TRAIN_POINTS - 1) * t.plane + t.tiles * BLOCK;
+        describe("case %zu: width %zu, margin %zu, plane %zu, relu %u", i, t.width, t.margin, t.plane, t.relu);
+        t.in = floats("in", back ? points : pixels);
+        t.start = back ? floats("start", BLOCK) : NULL;
+        t.mask = back && random_below(2) ? floats("mask", pixels) : NULL;
+        float *out[2];
+        for (int n = 0; n < 2; n++) {
+            t.out = out[n] = block("out", (back ? pixels : points) * sizeof(float), sizeof(float));
+            memset(t.out, 0, (back ? pixels : points) * sizeof(float)); /* between planes nothing is written */
+            (back ? tables[n]->output_tiles : of_gradients ? tables[n]->gradient_tiles : tables[n]->input_tiles)(&t);
+        }
+        compare("output", out[0], out[1], back ? pixels : points);
+        release_blocks(0);
+    }
+}
+
+void check_train_input_tiles(const stdo_kernels *kernels, int quick) { check_tiles(kernels, quick, 0, 0); }
+void check_train_gradient_tiles(const stdo_kernels *kernels, int quick) { check_tiles(kernels, quick, 1, 0); }
+void check_train_output_tiles(const stdo_kernels *kernels, int quick) { check_tiles(kernels, quick, 0, 1); }
+
+void check_train_errors(const stdo_kernels *kernels, int quick)
+{
+    const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
+    for (size_t i = 0; i < (quick ? 60 : 600); i++) {
+        stdo_train_errors e = {.loss = (stdo_train_loss)random_below(3), .channels = 1 + i % BLOCK, .unit = 1 / 2048.0f,
+                               .pixels = 1 + random_below(WIDTHS), .epsilon = 0.03125f, .slope = 0.001f};
+        const int gradient = random_below(3) > 0;
+        e.out = e.channels + random_below(2) * random_below(48);
+        describe("case %zu: loss %d, %zu of %zu channels, %zu pixels, gradient %d", i, (int)e.loss, e.channels, e.out,
+                 e.pixels, gradient);
+        const size_t count = e.pixels * BLOCK, targets = (e.pixels - 1) * e.out + e.channels;
+        float *y = floats("y", count);
+        int16_t *target = block("target", targets * sizeof *target, sizeof *target);
+        for (size_t n = 0; n < targets; n++) target[n] = (int16_t)random_between(-32768, 32767);
+        for (size_t n = 0; n < e.pixels; n += 3) y[n * BLOCK] = e.unit * (float)target[n * e.out]; /* no error at all */
+        e.y = y;
+        e.target = target;
+        float sum[2][BLOCK], *d_y[2] = {NULL, NULL};
+        for (int t = 0; t < 2; t++) {
+            if (gradient) d_y[t] = block("d_y", count * sizeof(float), sizeof(float));
+            e.d_y = d_y[t];
+            tables[t]->errors(&e);
+            memcpy(sum[t], e.sum, sizeof sum[t]);
+        }
+        compare("loss", sum[0], sum[1], BLOCK);
+        if (gradient) compare("gradient", d_y[0], d_y[1], count);
         release_blocks(0);
     }
 }
