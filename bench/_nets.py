@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stdo_min import patchmap
-from stdo_min.sidecar import Layer, Net, Segment, Sidecar, write
+from stdo_min.format import patchmap
+from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, write
 
 
 def random_sidecar(hidden: tuple[tuple[int, int], ...], scale: int, width: int, height: int, patch: int = 20) -> bytes:

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench._jobs import Job
 from bench.peers import WHOLE, Ready, Variant
-from stdo_min import patchmap, reference, sidecar
-from stdo_min.kernels import Upscaler
+from stdo_min.format import patchmap, reference, sidecar
+from stdo_min.format.library import Upscaler
 
 PATCH = 20  # what `stdo encode` takes by default
 WHO = "stdo"

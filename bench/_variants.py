@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.encode import frame_pairs
-from stdo_min.lrvideo import encode_lr
-from stdo_min.pool import Pool, gather
-from stdo_min.scoring import psnr
-from stdo_min.video import probe
+from stdo_min.algorithm.sample import gather
+from stdo_min.commands.encode import frame_pairs
+from stdo_min.engine.pool import Pool
+from stdo_min.format.psnr import psnr
+from stdo_min.video.ffmpeg import probe
+from stdo_min.video.lr import encode_lr
 
 HALO = 4  # of the pool; nets that read less use its middle
 

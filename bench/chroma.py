@@ -18,15 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min import nets, patches, resample
-from stdo_min.autograd import Tensor
-from stdo_min.convolution import convolutions, gather
-from stdo_min.encode import frame_pairs
-from stdo_min.lrvideo import encode_lr
-from stdo_min.pool import Pool, sampling
-from stdo_min.scoring import psnr
-from stdo_min.training import Learner, Stepper
-from stdo_min.video import probe
+from stdo_min.algorithm import patches
+from stdo_min.algorithm.sample import sampling
+from stdo_min.commands.encode import frame_pairs
+from stdo_min.engine import nets
+from stdo_min.engine.autograd import Tensor
+from stdo_min.engine.convolution import convolutions, gather
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.train import Learner, Stepper
+from stdo_min.format import base as resample
+from stdo_min.format.psnr import psnr
+from stdo_min.video.ffmpeg import probe
+from stdo_min.video.lr import encode_lr
 
 PATCH, HALO, PLANES = 20, 2, 6
 LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # a lr pixel, of the default net at x4

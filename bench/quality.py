@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min import patchmap, sidecar
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, frame_pairs, train
-from stdo_min.lrvideo import encode_lr
-from stdo_min.scoring import psnr
-from stdo_min.video import probe
+from stdo_min.commands.encode import Recipe, frame_pairs, train
+from stdo_min.engine.budget import Effort
+from stdo_min.format import patchmap, sidecar
+from stdo_min.format.psnr import psnr
+from stdo_min.video.ffmpeg import probe
+from stdo_min.video.lr import encode_lr
 
 MODES = {  # row: (mode, rounds of refinement)
     "single": ("single", 0),

@@ -17,18 +17,22 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stdo_min import nets, patchmap, refinement, resample, sidecar
-from stdo_min.chunking import kmeans
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, frame_pairs
-from stdo_min.kernels import Upscaler
-from stdo_min.lrvideo import encode_lr, lr_size
-from stdo_min.overfit import WARM_UP_REFINED
-from stdo_min.pool import capacity, choose, gather, sampling
-from stdo_min.quantize import quantize
-from stdo_min.scoring import psnr, squared_errors
-from stdo_min.training import train
-from stdo_min.video import probe
+from stdo_min.algorithm import refine as refinement
+from stdo_min.algorithm.chunk import kmeans
+from stdo_min.algorithm.overfit import WARM_UP_REFINED
+from stdo_min.algorithm.sample import capacity, choose, gather, sampling
+from stdo_min.algorithm.score import squared_errors
+from stdo_min.commands.encode import Recipe, frame_pairs
+from stdo_min.engine import nets
+from stdo_min.engine.budget import Effort
+from stdo_min.engine.quantise import quantize
+from stdo_min.engine.train import train
+from stdo_min.format import base as resample
+from stdo_min.format import patchmap, sidecar
+from stdo_min.format.library import Upscaler
+from stdo_min.format.psnr import psnr
+from stdo_min.video.ffmpeg import probe
+from stdo_min.video.lr import encode_lr, lr_size
 
 
 def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], patch: int, seed: int,

@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench._variants import HALO, compare
-from stdo_min import nets
-from stdo_min.optim import Adam, learning_rate
-from stdo_min.pool import EXPONENT, Pool
-from stdo_min.training import LATE, PEAK_RATE, Stepper
+from stdo_min.algorithm.sample import EXPONENT
+from stdo_min.engine import nets
+from stdo_min.engine.optimiser import Adam, learning_rate
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.train import LATE, PEAK_RATE, Stepper
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,15 @@ from __future__ import annotations
 import numpy as np
 
 from bench._variants import compare
-from stdo_min import chunking, nets, refinement
-from stdo_min.effort import Effort
-from stdo_min.overfit import WARM_UP_REFINED
-from stdo_min.pool import Pool, sampling
-from stdo_min.scoring import psnr
-from stdo_min.training import train
+from stdo_min.algorithm import chunk as chunking
+from stdo_min.algorithm import refine as refinement
+from stdo_min.algorithm.overfit import WARM_UP_REFINED
+from stdo_min.algorithm.sample import sampling
+from stdo_min.engine import nets
+from stdo_min.engine.budget import Effort
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.train import train
+from stdo_min.format.psnr import psnr
 
 VARIANTS = {  # nets, rounds, share of the steps that the warm-up takes
     "4 nets, 64 rounds": (4, 64, WARM_UP_REFINED),

@@ -69,10 +69,10 @@ def gmacs(name: str) -> float:
 
 def ours(name: str, threads: int):
     """A function that makes one step and returns its loss."""
-    from stdo_min.nets import RESIDUAL_UNIT, Net
-    from stdo_min.optim import Adam
-    from stdo_min.pool import Pool
-    from stdo_min.training import Stepper
+    from stdo_min.engine.nets import RESIDUAL_UNIT, Net
+    from stdo_min.engine.optimiser import Adam
+    from stdo_min.engine.pool import Pool
+    from stdo_min.engine.train import Stepper
 
     parameters, lr, residual, batches = problem(name)
     pool = Pool(lr, residual, np.ones(len(lr)))

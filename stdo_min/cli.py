@@ -19,8 +19,8 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from stdo_min import __version__
-from stdo_min.cores import fast_cores
-from stdo_min.video import Address, VideoError
+from stdo_min.format.cores import fast_cores
+from stdo_min.video.ffmpeg import Address, VideoError
 
 EPILOG = """examples:
   stdo encode film.mp4 film.mkv --scale 2       one file that every player plays and stdo upscales
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
                 signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
         if os.environ.get("STDO_CPU"):
-            from stdo_min.kernels import check_tiers
+            from stdo_min.format.library import check_tiers
 
             check_tiers()
         arguments.run(arguments)
@@ -101,7 +101,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _encode(a: argparse.Namespace) -> None:
-    from stdo_min.encode import encode
+    from stdo_min.commands.encode import encode
 
     with _Bars(a.quiet) as bars:
         result = encode(a.source, a.out, a.scale, _recipe(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
@@ -110,7 +110,7 @@ def _encode(a: argparse.Namespace) -> None:
 
 
 def _train(a: argparse.Namespace) -> None:
-    from stdo_min.encode import train
+    from stdo_min.commands.encode import train
 
     with _Bars(a.quiet) as bars:
         result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, force=a.force, progress=bars.training)
@@ -118,7 +118,7 @@ def _train(a: argparse.Namespace) -> None:
 
 
 def _decode(a: argparse.Namespace) -> None:
-    from stdo_min.play import decode, open_video
+    from stdo_min.player import decode, open_video
 
     with _Bars(a.quiet) as bars:
         video = open_video(a.video, a.sidecar)
@@ -129,7 +129,7 @@ def _decode(a: argparse.Namespace) -> None:
 
 
 def _pipe(a: argparse.Namespace) -> None:
-    from stdo_min.play import open_video, pipe
+    from stdo_min.player import open_video, pipe
 
     if sys.stdout.isatty():
         raise VideoError(f"stdout is a terminal; pipe the frames into a player: stdo pipe {a.video} | mpv -")
@@ -137,13 +137,13 @@ def _pipe(a: argparse.Namespace) -> None:
 
 
 def _play(a: argparse.Namespace) -> None:
-    from stdo_min.play import open_video, play
+    from stdo_min.player import open_video, play
 
     play(open_video(a.video, a.sidecar), a.player, a.threads)
 
 
 def _serve(a: argparse.Namespace) -> None:
-    from stdo_min.serve import Server
+    from stdo_min.commands.serve import Server
 
     def report(line):
         print(f"stdo: {line}", file=sys.stderr, flush=True)
@@ -159,7 +159,7 @@ def _serve(a: argparse.Namespace) -> None:
 
 
 def _bench(a: argparse.Namespace) -> None:
-    from stdo_min import benchmark
+    from stdo_min.commands import bench as benchmark
 
     counts = [a.threads] if a.threads else benchmark.thread_counts()
     with _Bars(a.quiet) as bars:
@@ -171,10 +171,10 @@ def _bench(a: argparse.Namespace) -> None:
 
 
 def _eval(a: argparse.Namespace) -> None:
-    from stdo_min.evaluate import evaluate
-    from stdo_min.picture import Comparison
-    from stdo_min.play import open_video
-    from stdo_min.writer import output_file
+    from stdo_min.commands.eval import evaluate
+    from stdo_min.commands.picture import Comparison
+    from stdo_min.player import open_video
+    from stdo_min.video.write import output_file
 
     if a.picture and a.picture.suffix.lower() != ".png":
         raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
@@ -197,8 +197,8 @@ def _eval(a: argparse.Namespace) -> None:
 
 
 def _info(a: argparse.Namespace) -> None:
-    from stdo_min.info import describe
-    from stdo_min.play import open_video, read_sidecar
+    from stdo_min.commands.info import describe
+    from stdo_min.player import open_video, read_sidecar
 
     data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
     found = describe(data, a.video)
@@ -206,8 +206,8 @@ def _info(a: argparse.Namespace) -> None:
 
 
 def _demo(a: argparse.Namespace) -> None:
-    from stdo_min.demo import write_demo
-    from stdo_min.writer import output_file
+    from stdo_min.commands.demo import write_demo
+    from stdo_min.video.write import output_file
 
     with output_file(a.out, a.force) as final:
         write_demo(final)
@@ -215,8 +215,8 @@ def _demo(a: argparse.Namespace) -> None:
 
 
 def _recipe(a: argparse.Namespace):
-    from stdo_min.effort import Effort
-    from stdo_min.encode import Recipe
+    from stdo_min.commands.encode import Recipe
+    from stdo_min.engine.budget import Effort
 
     effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.budget)
     return Recipe(mode=a.mode, chunks=a.chunks, refine=a.refine, channels=a.net, patch=a.patch, effort=effort,
@@ -271,7 +271,7 @@ class _Bars:
         return progress
 
     def training(self, stage: str, done: float, psnr: float) -> None:
-        """The progress of `encode` and `train`; see stdo_min.effort.Progress."""
+        """The progress of `encode` and `train`; see stdo_min.engine.budget.Progress."""
         layout = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         bar = self._show("training", total=1.0, bar_format=layout)
         bar.set_description_str(f"{stage:9}", refresh=False)

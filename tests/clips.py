@@ -4,8 +4,8 @@ import subprocess
 
 import numpy as np
 
-from stdo_min.demo import draw
-from stdo_min.video import ffmpeg_executable
+from stdo_min.commands.demo import draw
+from stdo_min.video.ffmpeg import ffmpeg_executable
 
 
 def ffmpeg(*arguments, **options):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 from samples import CSRC
 
-from stdo_min.demo import write_demo
+from stdo_min.commands.demo import write_demo
 
 # The same examples in every run; no deadline, because the first call of a Numba function compiles it.
 settings.register_profile("stdo", deadline=None, derandomize=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from samples import fix_header, fix_segment, make_sidecar, put, random_labels, random_net
 
-from stdo_min.sidecar import Sidecar, write
+from stdo_min.format.sidecar import Sidecar, write
 
 CORPUS = Path(__file__).parent / "corpus"
 SEGMENT, NET = 40, 68  # where the first segment and its first net begin

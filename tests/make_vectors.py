@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from samples import make_sidecar, random_labels, random_net
 
-from stdo_min import patchmap
-from stdo_min.kernels import plane_shapes
-from stdo_min.reference import upscale_frame
-from stdo_min.sidecar import Sidecar, read, write
+from stdo_min.format import patchmap
+from stdo_min.format.library import plane_shapes
+from stdo_min.format.reference import upscale_frame
+from stdo_min.format.sidecar import Sidecar, read, write
 
 VECTORS = Path(__file__).parent / "vectors"
 CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames of each segment, nets, more fields

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.kernels import StdoError, Upscaler, plane_shapes
-from stdo_min.patchmap import encode
-from stdo_min.sidecar import Layer, Net, Segment, Sidecar, SidecarError, read
+from stdo_min.format.library import StdoError, Upscaler, plane_shapes
+from stdo_min.format.patchmap import encode
+from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, SidecarError, read
 
 CSRC = Path(__file__).parents[1] / "csrc"
 LIBRARY = sorted(path for part in (".", "x86", "arm", "train") for path in (CSRC / part).glob("*.c"))

@@ -12,8 +12,8 @@ from make_vectors import VECTORS, read_frames
 from samples import CSRC, LIBRARY
 from test_c_player import YUV_VECTORS, y4m
 
-from stdo_min.kernels import Upscaler
-from stdo_min.sidecar import read
+from stdo_min.format.library import Upscaler
+from stdo_min.format.sidecar import read
 
 TESTS = Path(__file__).parent
 CHECKS = sorted((TESTS / "check").glob("*.c"))

@@ -5,8 +5,8 @@ import gc
 import numpy as np
 import pytest
 
-from stdo_min import autograd
-from stdo_min.autograd import Tensor
+from stdo_min.engine import autograd
+from stdo_min.engine.autograd import Tensor
 
 
 class Add(autograd.Function):

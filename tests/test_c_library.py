@@ -11,7 +11,7 @@ import pytest
 from make_corpus import CORPUS
 from samples import CSRC, LIBRARY
 
-from stdo_min.kernels import StdoError, Upscaler, plane_shapes
+from stdo_min.format.library import StdoError, Upscaler, plane_shapes
 
 PROGRAMS = sorted(path for part in ("tools", "examples", "fuzz") for path in (CSRC / part).glob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from make_vectors import VECTORS
 
-from stdo_min.demo import write_demo
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, encode
-from stdo_min.play import open_video, pipe
-from stdo_min.video import ffmpeg_executable
+from stdo_min.commands.demo import write_demo
+from stdo_min.commands.encode import Recipe, encode
+from stdo_min.engine.budget import Effort
+from stdo_min.player import open_video, pipe
+from stdo_min.video.ffmpeg import ffmpeg_executable
 
 ROOT = Path(__file__).parents[1]
 CSRC = ROOT / "csrc"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdo_min import autograd, nets
-from stdo_min.autograd import Tensor
-from stdo_min.convolution import BLOCK, Workspace, convolutions, gather, losses, residual_loss
+from stdo_min.engine import autograd, nets
+from stdo_min.engine.autograd import Tensor
+from stdo_min.engine.convolution import BLOCK, Workspace, convolutions, gather, losses, residual_loss
 
 TIERS = ["c", "avx2", "avx512vnni", "neon"]
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from stdo_min.cores import fast_cores
+from stdo_min.format.cores import fast_cores
 
 PHONES = {  # highest clocks in kHz: how many are fast
     "snapdragon 845": ([1766400] * 4 + [2803200] * 4, 4),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stdo_min.demo import draw, write_demo
-from stdo_min.video import VideoError, probe, read_source
+from stdo_min.commands.demo import draw, write_demo
+from stdo_min.video.ffmpeg import VideoError, probe, read_source
 
 
 @pytest.mark.parametrize("width,height", [(64, 48), (65, 47)])

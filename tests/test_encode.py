@@ -13,15 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quantise import measure
-from stdo_min import cli, patchmap, reference, sidecar
-from stdo_min import encode as encoding
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, encode, train
-from stdo_min.evaluate import evaluate
-from stdo_min.info import describe
-from stdo_min.overfit import MODES
-from stdo_min.play import frames, open_video
-from stdo_min.video import VideoError, probe, read_lr, read_source
+from stdo_min import cli
+from stdo_min.algorithm.overfit import MODES
+from stdo_min.commands import encode as encoding
+from stdo_min.commands.encode import Recipe, encode, train
+from stdo_min.commands.eval import evaluate
+from stdo_min.commands.info import describe
+from stdo_min.engine.budget import Effort
+from stdo_min.format import patchmap, reference, sidecar
+from stdo_min.player import frames, open_video
+from stdo_min.video.ffmpeg import VideoError, probe, read_lr, read_source
 
 QUICK = Recipe(effort=Effort(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
 

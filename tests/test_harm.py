@@ -14,9 +14,9 @@ from make_vectors import VECTORS
 from samples import fix_header, fix_segment, put, random_net, statuses
 from test_c_player import YUV_VECTORS, y4m
 
-from stdo_min.kernels import StdoError, Upscaler
-from stdo_min.patchmap import encode
-from stdo_min.sidecar import Segment, Sidecar, SidecarError, read, write
+from stdo_min.format.library import StdoError, Upscaler
+from stdo_min.format.patchmap import encode
+from stdo_min.format.sidecar import Segment, Sidecar, SidecarError, read, write
 
 TESTS = Path(__file__).parent
 WRAP = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]

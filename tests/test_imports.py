@@ -16,16 +16,16 @@ def loaded(statement):
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("statement", ["import stdo_min.play", "import stdo_min.info", "import stdo_min.cli"])
+@pytest.mark.parametrize("statement", [f"import stdo_min.{name}" for name in ("player", "commands.info", "cli")])
 def test_the_player_imports_no_training(statement):
     modules = loaded(statement)
     assert "stdo_min" in modules
-    for name in ("numba", "scipy", "tqdm", "threadpoolctl", "stdo_min.autograd", "stdo_min.nets", "stdo_min.training"):
+    for name in ("numba", "scipy", "tqdm", "threadpoolctl", "stdo_min.engine", "stdo_min.algorithm"):
         assert name not in modules, name
 
 
 def test_the_trap_works():
-    assert "numba" in loaded("import stdo_min.scoring")
+    assert "numba" in loaded("import stdo_min.algorithm.score")
 
 
 def test_a_missing_extra_names_its_remedy(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stdo_min import nets
+from stdo_min.engine import nets
 
 
 def test_d16_has_the_shape_and_cost_it_should():

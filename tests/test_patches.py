@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stdo_min import patches
+from stdo_min.algorithm import patches
 
 SIZES = st.tuples(st.integers(8, 60), st.integers(8, 60), st.integers(3, 8))
 

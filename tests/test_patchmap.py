@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import make_sidecar, random_labels, random_net
 
-from stdo_min.kernels import Upscaler
-from stdo_min.patchmap import decode, encode
-from stdo_min.sidecar import Segment, Sidecar, write
+from stdo_min.format.library import Upscaler
+from stdo_min.format.patchmap import decode, encode
+from stdo_min.format.sidecar import Segment, Sidecar, write
 
 reproducible = settings(derandomize=True, deadline=None, max_examples=100, database=None)
 

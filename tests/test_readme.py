@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, encode
-from stdo_min.video import ffmpeg_executable
+from stdo_min.commands.encode import Recipe, encode
+from stdo_min.engine.budget import Effort
+from stdo_min.video.ffmpeg import ffmpeg_executable
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

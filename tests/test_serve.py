@@ -12,12 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from stdo_min import serve
-from stdo_min.demo import write_demo
-from stdo_min.effort import Effort
-from stdo_min.encode import Recipe, encode
-from stdo_min.serve import Server, stream
-from stdo_min.video import VideoError, ffmpeg_executable, probe
+from stdo_min.commands import serve
+from stdo_min.commands.demo import write_demo
+from stdo_min.commands.encode import Recipe, encode
+from stdo_min.commands.serve import Server, stream
+from stdo_min.engine.budget import Effort
+from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable, probe
 
 
 @pytest.fixture(scope="module")

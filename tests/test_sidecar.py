@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from make_corpus import CORPUS, corpus, small_sidecar
 from samples import fix_header, fix_segment, make_sidecar, random_labels, random_net, statuses
 
-from stdo_min.kernels import Upscaler
-from stdo_min.sidecar import Layer, Net, Sidecar, SidecarError, read, write
+from stdo_min.format.library import Upscaler
+from stdo_min.format.sidecar import Layer, Net, Sidecar, SidecarError, read, write
 
 SMALL = write(small_sidecar())
 FILES = sorted(path.name for path in CORPUS.glob("*.stdo"))

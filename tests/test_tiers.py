@@ -10,9 +10,9 @@ import pytest
 from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
 from samples import CSRC, LIBRARY, random_frame
 
-from stdo_min.kernels import StdoError, Upscaler
-from stdo_min.resample import base
-from stdo_min.sidecar import read
+from stdo_min.format.base import base
+from stdo_min.format.library import StdoError, Upscaler
+from stdo_min.format.sidecar import read
 
 CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).parent / "check").glob("*.c"))]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]

@@ -1,0 +1,142 @@
+"""Refinement: patches move to the net that serves them best while the nets train (hard EM, or k-means over nets).
+
+Clustering by score says which patches are alike in difficulty; this says which are alike for a net. Net 0, the base,
+competes, so patches it serves best cost nothing when played. Many short rounds under one learning-rate schedule do
+better than few long ones (docs/training.md): early on nets differ little and part slowly, as in annealing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from stdo_min.algorithm.sample import sampling
+from stdo_min.engine import nets
+from stdo_min.engine.budget import Effort
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.train import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
+from stdo_min.format.psnr import psnr
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Nets, and for each patch of a pool the number of its net, intp (N,), and its mean squared error, float64 (N,).
+
+    Nets are numbered from 1; 0 is the base alone.
+    """
+
+    nets: tuple[nets.Net, ...]
+    member: np.ndarray
+    error: np.ndarray
+
+
+def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.ndarray, rounds: int, effort: Effort,
+           rng: np.random.Generator, peak: float = PEAK_RATE, threads: int = 1,
+           progress: Callable[[float, float], None] | None = None) -> Chunks:
+    """Train the nets of chunks for an effort, and move patches to the net with the least error `rounds` times.
+
+    base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. In each
+    round the nets train in turn, for shares of it as `shares` gives them; patches are drawn by the error they have
+    left, as `sampling` says. Then a sample of patches is tried with every net, as many as take a third of what the
+    round took to train, and each goes to the best; a net without patches takes over some of the heaviest's. One that
+    died or diverged falls back, as in `train`. peak: of the learning rate. progress(done, dB): after every step, with
+    the PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
+    """
+    count, everything = len(chunks.nets), np.arange(len(pool))
+    learners = [Learner(net, peak) for net in chunks.nets]
+    member, error = chunks.member.copy(), chunks.error.copy()
+    owed = np.zeros(count)  # of the effort, to each net: no round is so short that its last net never trains
+    round_, step, done, started = 0, 0, 0.0, time.monotonic()
+    with Stepper(pool, threads) as stepper:
+        while done < 1 and member.any():
+            before, end = step, min(1.0, (round_ + 1) / (rounds + 1))
+            weight = sampling(error) / probability
+            parts = shares(weight, member, count)
+            owed[parts == 0] = 0
+            owed += parts * max(0.0, end - done - owed.sum())
+            known = psnr(np.average(error, weights=1 / probability), 1)
+            for number in np.argsort(-owed, kind="stable"):
+                drawn = np.cumsum(weight * (member == number + 1)) if owed[number] > 0 else None
+                while owed[number] > 0 and done < 1:
+                    learners[number].step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
+                    step, began = step + 1, done
+                    done = effort.done(step, started)
+                    owed[number] -= done - began
+                    if progress:
+                        progress(done, known)
+            round_ += 1
+            if round_ <= rounds and step > before and done < 1:
+                # A forward pass costs a third of a step: forward, gradient of the input, gradient of the weights.
+                tries = max(1, (step - before) * stepper.batch // count)
+                tried = np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < len(pool) else everything
+                _move(learners, stepper, tried, member, error, base_errors)
+                done = effort.done(step, started)
+        _check(learners, stepper, rng.permutation(len(pool)), member, error)
+    return Chunks(tuple(learner.net for learner in learners), member, error)
+
+
+def _check(learners, stepper, index, member, error):
+    """Each net tried on some of its members, of those at `index`; one that failed since the latest move falls back."""
+    for number, learner in enumerate(learners, 1):
+        mine = np.sort(index[member[index] == number][:PROBE_PATCHES])
+        if len(mine) and not learner.sound(stepper.errors(learner.net, mine).mean(), error[mine].mean()):
+            learner.fall_back()
+
+
+def least_errors(trained: tuple[nets.Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
+                 threads: int) -> np.ndarray:
+    """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
+    with Stepper(pool, threads) as stepper:
+        return np.fmin.reduce([base_errors[index], *(stepper.errors(net, index) for net in trained)])
+
+
+def _move(learners, stepper, tried, member, error, base_errors):
+    """The tried patches to their best nets, in place; nets that fail fall back, nets without patches get some."""
+    errors = [base_errors[tried]]
+    for number, learner in enumerate(learners, 1):
+        errors.append(stepper.errors(learner.net, tried))
+        mine = member[tried] == number
+        if np.any(mine):
+            if learner.sound(errors[-1][mine].mean(), error[tried][mine].mean()):
+                learner.keep()
+            else:
+                learner.fall_back()
+                errors[-1] = stepper.errors(learner.net, tried)
+    errors = np.nan_to_num(errors, nan=np.inf, posinf=np.inf)
+    member[tried], error[tried] = np.argmin(errors, axis=0), np.min(errors, axis=0)
+    filled = fill(member, error, len(learners))
+    for number, learner in enumerate(learners, 1):
+        heirs = member[filled == number]
+        if len(heirs) and not np.any(member == number):
+            learner.restart(learners[heirs[0] - 1].net)  # who takes another's patches goes on from the other's net
+    member[:] = filled
+
+
+def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
+    """The members (N,) again, where each of `count` nets without any takes the harder half of the heaviest net's.
+
+    error: (N,) mean squared error of each patch under its net.
+    """
+    member = member.copy()
+    for number in range(1, count + 1):
+        if not np.any(member == number):
+            mass = np.bincount(member, error, count + 1)
+            mass[0] = 0
+            if not mass.any():
+                break  # nothing is left to learn, or the base serves all
+            heaviest = np.flatnonzero(member == np.argmax(mass))
+            member[heaviest[np.argsort(error[heaviest], kind="stable")][(len(heaviest) + 1) // 2:]] = number
+    return member
+
+
+def shares(weight: np.ndarray, member: np.ndarray, count: int) -> np.ndarray:
+    """The share of the effort that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
+
+    weight: float (N,), how often each patch should be drawn, by the error it still has; member: (N,), the
+    number of its net, 0 for none. So a net trains as often as if one draw over all patches fed all nets.
+    """
+    mass = np.bincount(member, weight, count + 1)[1:]
+    return mass / mass.sum() if mass.any() else np.full(count, 1 / count)

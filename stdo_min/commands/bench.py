@@ -1,0 +1,112 @@
+"""How fast this device upscales: which nets and scales it plays in real time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from stdo_min.format.cores import fast_cores
+from stdo_min.format.library import Upscaler, plane_shapes
+from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, write
+
+NETS = ((4,), (8, 8), (16, 16), (32, 16))
+SCALES = (2, 3, 4)
+HR = 1920, 1080
+PATCH = 20
+# The lr decoder and the player need the processor too: a net that is half as fast again as the video plays.
+REAL_TIME, ROOM = 30, 1.5
+
+
+class Speed(NamedTuple):
+    """One measurement: a net's hidden channels, the scale, threads, and hr frames of 1920x1080 a second."""
+
+    net: tuple[int, ...]
+    scale: int
+    threads: int
+    fps: float
+
+    @property
+    def plays(self) -> bool:
+        """Whether 30 frames a second play, with room for what else must be done."""
+        return self.fps >= ROOM * REAL_TIME
+
+
+def measure(threads: list[int], seconds: float = 20,
+            progress: Callable[[int, int], None] | None = None) -> list[Speed]:
+    """Time every net of NETS at scale 4 with each number of threads, and at the other scales with the fastest number.
+
+    Each patch of each frame is upscaled by a net, which is the worst case: in videos some are left to the base or did
+    not change. `seconds` is for all together; a measurement takes two frames at least. progress gets (done, of all).
+    """
+    count = len(NETS) * (len(threads) + len(SCALES) - 1)
+    found = []
+
+    def timed(net, scale, number):
+        found.append(Speed(net, scale, number, _fps(net, scale, number, seconds / count)))
+        if progress:
+            progress(len(found), count)
+
+    for net in NETS:
+        for number in threads:
+            timed(net, 4, number)
+    for net in NETS:
+        best = max((speed for speed in found if speed.net == net), key=lambda speed: speed.fps).threads
+        for scale in SCALES[:-1]:
+            timed(net, scale, best)
+    return found
+
+
+def thread_counts() -> list[int]:
+    """The numbers of threads worth timing here: one, two and four, where there are fast cores for them, and all."""
+    fast = fast_cores()
+    return sorted({1, fast, *(number for number in (2, 4) if number < fast)})
+
+
+def report(found: list[Speed]) -> str:
+    """A table of what was measured, and what it means for whoever encodes videos for this device."""
+    lines = [f"1920x1080 frames a second; * plays {REAL_TIME} a second with room for the decoder and the player", "",
+             "--net    --scale  threads      fps"]
+    for speed in sorted(found, key=lambda speed: (speed.net, -speed.scale, speed.threads)):
+        lines.append(f"{_name(speed.net):8} {speed.scale:7} {speed.threads:8} {speed.fps:8.1f}{' *' * speed.plays}")
+    lines.append("")
+    for scale in SCALES:
+        plays = [speed.net for speed in found if speed.scale == scale and speed.plays]
+        told = f"--net {_name(max(plays, key=NETS.index))} or a smaller one" if plays else "none; take a greater scale"
+        lines.append(f"1080p at --scale {scale}: {told}")
+    return "\n".join(lines)
+
+
+def _name(net):
+    return ",".join(map(str, net))
+
+
+def _fps(channels, scale, threads, seconds):
+    width, height = -(-HR[0] // (2 * scale)) * 2, -(-HR[1] // (2 * scale)) * 2
+    upscaler = Upscaler(_sidecar(channels, scale, width, height))
+    rng = np.random.default_rng(0)
+    lr = tuple(rng.integers(0, 256, shape, dtype=np.uint8) for shape in plane_shapes(width, height))
+    labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
+    with ThreadPoolExecutor(threads) as executor:
+        out = upscaler.upscale(0, labels, lr, None, executor, threads)  # caches, scratch and threads are there now
+        times, begun = [], time.perf_counter()
+        while len(times) < 2 or time.perf_counter() - begun < seconds:
+            start = time.perf_counter()
+            upscaler.upscale(0, labels, lr, out, executor, threads)
+            times.append(time.perf_counter() - start)
+    return 1 / float(np.median(times))
+
+
+def _sidecar(channels, scale, width, height):
+    rng = np.random.default_rng(0)
+    layers, inputs = [], 1
+    for kernel, out in zip((5, *[3] * len(channels)), (*channels, scale * scale), strict=True):
+        weight = rng.integers(-128, 128, (out, kernel, kernel, inputs), dtype=np.int8)
+        layers.append(Layer(kernel, 8, np.full(out, 1000, np.uint16), np.zeros(out, np.int32), weight))
+        inputs = out
+    segment = Segment(first_frame=0, frames=1, lr_first_crc=0, lr_crc=0, nets=(Net(tuple(layers)),), map_data=b"")
+    return write(Sidecar(scale=scale, mode=0, patch=PATCH, chroma=1, lr_width=width, lr_height=height, hr_width=HR[0],
+                         hr_height=HR[1], segments=(segment,)))

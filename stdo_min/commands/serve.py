@@ -1,0 +1,224 @@
+"""Serving the upscaled video to a player or browser on the same device, where there is no display to open a window on.
+
+A live fragmented MP4 over HTTP: H.264 and AAC, coded by ffmpeg while it is watched. Only the loopback address is
+bound, and since every other program on the device can reach that too, the path begins with a random token: whatever
+does not know it gets 404 and learns nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import socket
+import socketserver
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing, suppress
+from html import escape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from stdo_min.player import open_video, pipe
+from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_encoders, ffmpeg_process, input_arguments, tag_filters
+
+CODERS = ("h264_mediacodec", "libx264")
+STREAMS = 2  # at once: players open a second one before they close the first
+CONNECTIONS = 16
+REQUEST_SECONDS = 10  # to show the token; watching may take for ever
+BLOCK = 1 << 16
+
+_PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{name}</title><style>body{{margin:0;background:#000}}video{{width:100vw;height:100vh}}</style>
+<video src="video.mp4" controls autoplay playsinline></video>
+"""
+
+
+class Server(ThreadingHTTPServer):
+    """An HTTP server for one lr video and its sidecar; `url` is where to look. serve_forever() runs it, shutdown() and
+    server_close() end it and all its streams."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path | Address, sidecar: Path | None = None, port: int = 0, threads: int = 1,
+                 coder: str | None = None, report: Callable[[str], None] = lambda line: None):
+        """Check that the video can be played, and listen; port 0 takes any that is free.
+
+        report gets a line where a stream fails. Raises VideoError for a video that cannot be played, or a port that
+        cannot be had.
+        """
+        upscaler = open_video(path, sidecar).upscaler
+        _coder(coder, upscaler.hr_width, upscaler.hr_height)
+        self.video, self.report = (path, sidecar, threads, coder), report
+        self.token = secrets.token_urlsafe(16)
+        # Connections that have not shown the token yet, and those that are shown the video; the oldest first.
+        self._asking, self._watching, self._lock = deque(), deque(), threading.Lock()
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise VideoError(f"port {port}: {error.strerror}; choose another with --port") from None
+        self.url = f"http://127.0.0.1:{self.server_port}/{self.token}/"
+
+    def server_bind(self):
+        """Bind the address without asking a resolver for its name, as HTTPServer would."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address
+
+    def process_request_thread(self, request, client_address):
+        """Serve one connection, which has REQUEST_SECONDS in all to show the token."""
+        self._enter(self._asking, request, CONNECTIONS)
+        deadline = threading.Timer(REQUEST_SECONDS, self._hang_up_asking, [request])
+        deadline.daemon = True
+        deadline.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            deadline.cancel()
+            self.leave(request)
+
+    def handle_error(self, request, client_address):
+        """Say nothing: clients leave when they like."""
+
+    def server_close(self):
+        """Stop listening, and end the streams."""
+        super().server_close()
+        with self._lock:
+            for connection in [*self._asking, *self._watching]:
+                _hang_up(connection)
+
+    def trust(self, connection: socket.socket, watching: bool) -> None:
+        """Take note that a connection has shown the token, and whether it is to be shown the video."""
+        self.leave(connection)
+        if watching:
+            self._enter(self._watching, connection, STREAMS)
+
+    def leave(self, connection: socket.socket) -> None:
+        """Forget a connection."""
+        with self._lock:
+            for group in (self._asking, self._watching):
+                with suppress(ValueError):
+                    group.remove(connection)
+
+    def _enter(self, group, connection, most):
+        # Of too many the oldest ends: whoever stalls keeps nobody out.
+        with self._lock:
+            group.append(connection)
+            if len(group) > most:
+                _hang_up(group.popleft())
+
+    def _hang_up_asking(self, connection):
+        with self._lock:
+            if connection in self._asking:
+                _hang_up(connection)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self._answer(with_body=True)
+
+    def do_HEAD(self):
+        self._answer(with_body=False)
+
+    def send_error(self, code, message=None, explain=None):
+        """Whatever is wrong looks the same, and says nothing of who answers."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def handle_expect_100(self):
+        """Not asked for: whoever lacks the token gets the 404 and nothing else."""
+        return True
+
+    def log_message(self, *_):
+        pass
+
+    def _answer(self, with_body):
+        _, token, *name = self.path.split("?")[0].split("/", 2) if self.path.startswith("/") else ("", "", "")
+        if not hmac.compare_digest(token.encode(), self.server.token.encode()) or name not in ([""], ["video.mp4"]):
+            self.send_error(404)
+            return
+        self.close_connection = True
+        self.server.trust(self.connection, watching=with_body and name == ["video.mp4"])
+        if name == [""]:
+            page = _PAGE.format(name=escape(Path(self.server.video[0]).name)).encode()
+            self._head("text/html; charset=utf-8", f"Content-Length: {len(page)}")
+            if with_body:
+                self.wfile.write(page)
+            return
+        self._head("video/mp4", "Accept-Ranges: none")
+        if with_body:
+            self._stream()
+
+    def _head(self, kind, more):
+        lines = ["HTTP/1.1 200 OK", f"Content-Type: {kind}", more, "Cache-Control: no-store", "Connection: close",
+                 "X-Content-Type-Options: nosniff", "Referrer-Policy: no-referrer"]
+        self.wfile.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+
+    def _stream(self):
+        try:
+            with closing(stream(*self.server.video)) as blocks:
+                for block in blocks:
+                    self.connection.sendall(block)
+        except OSError:  # the client has left, or was hung up on
+            pass
+        except Exception as error:  # one stream's, whatever it is: the next may well be played
+            self.server.report(f"{error or type(error).__name__}")
+
+
+def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, coder: str | None = None):
+    """Yield the bytes of a live fragmented MP4 of the upscaled video, with its sound.
+
+    Frames are only upscaled as fast as the bytes are taken. coder is one of CODERS, by default the first that ffmpeg
+    has. Closing the generator ends ffmpeg. Raises VideoError.
+    """
+    video = open_video(path, sidecar)
+    info, size = video.info, (video.upscaler.hr_width, video.upscaler.hr_height)
+    even = ":".join(str(side + side % 2) for side in size)  # phones decode 4:2:0 of even size only
+    arguments = ["-f", "yuv4mpegpipe", "-itsoffset", f"{info.start:.6f}", "-i", "pipe:0", *input_arguments(info.path),
+                 "-map", "0:v", "-map", "1:a?", "-vf", f"scale={even},{tag_filters(info)}", "-fps_mode", "passthrough",
+                 "-c:v", *_coder(coder, *size), "-pix_fmt", "yuv420p", "-g", str(max(1, round(info.rate))),
+                 "-c:a", "aac", "-ac", "2", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
+                 "-f", "mp4", "pipe:1"]
+    failures = []
+
+    def feed(process):
+        try:
+            pipe(video, process.stdin, threads)
+            process.stdin.close()
+        except OSError:  # ffmpeg has ended, and says why itself
+            pass
+        except BaseException as error:  # whatever it is: ffmpeg would wait for ever
+            failures.append(error)
+            process.kill()
+
+    with ffmpeg_process(arguments, info.path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        feeder = threading.Thread(target=feed, args=(process,), daemon=True)
+        feeder.start()
+        try:
+            while block := process.stdout.read1(BLOCK):
+                yield block
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            feeder.join()
+        if failures:
+            raise failures[0]
+
+
+def _coder(wanted, width, height):
+    has = ffmpeg_encoders()
+    found = next((name for name in ([wanted] if wanted else CODERS) if name in has), None)
+    if found is None:
+        raise VideoError(f"{wanted or ' and '.join(CODERS)}: not in this ffmpeg; install one that has it")
+    # The phone's own coder knows bit rates only: eight bits for each pixel of a frame, each second.
+    quality = ["-b:v", str(8 * width * height)] if found == CODERS[0] else ["-preset", "ultrafast", "-crf", "18"]
+    return [found, *quality]
+
+
+def _hang_up(connection):
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

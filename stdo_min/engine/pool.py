@@ -1,0 +1,37 @@
+"""The pool: the bounded set of patches that training draws from."""
+
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Patches of one segment.
+
+    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P, P, scale^2), hr minus base in 64ths of a grey level,
+    unshuffled. weight: float64 (N,), how often each is drawn relative to the others; a chunk is those above 0.
+    """
+
+    lr: np.ndarray
+    residual: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.lr)
+
+    def base_errors(self) -> np.ndarray:
+        """Mean squared error of each patch under the base, float64 (N,), in grey levels squared."""
+        return np.array([np.mean(np.square(r.astype(np.float32) / 64)) for r in self.residual], np.float64)
+
+    def weighing(self, weight: np.ndarray) -> Pool:
+        """The same patches with other weights."""
+        return replace(self, weight=weight)
+
+    def drawable(self) -> Pool:
+        """Only the patches that weigh something: what another process needs to be sent."""
+        chosen = self.weight > 0
+        return self if chosen.all() else Pool(self.lr[chosen], self.residual[chosen], self.weight[chosen])

@@ -1,0 +1,127 @@
+"""From a trained float net to the integer net of FORMAT.md: u8 activations, i8 weights, one requantisation a channel.
+
+Calibrated on patches of the very video the net serves, so ranges are exact rather than guessed. Each hidden channel
+gets its own activation step (its maximum becomes 255), which the next layer's weights absorb. Biases are then chosen
+so that every channel's mean before the activation is that of the float net: what rounding the weights does to the
+brightness is taken back exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stdo_min.engine import nets
+from stdo_min.engine.autograd import Tensor, conv2d
+from stdo_min.format import sidecar
+
+HEADROOM = 1.25  # of the largest residual seen in calibration, against the saturation of its 16 bits
+HIDDEN_MULTIPLIER = 256  # the least at which saturation (32767) cannot bite below q = 255
+
+
+def quantize(net: nets.Net, lr: np.ndarray) -> sidecar.Net:
+    """The integer net closest to a float net on given patches of its video.
+
+    lr: uint8 (N, S, S) with S > 2*halo, patches with their halo, a few hundred of them. Raises ValueError for patches
+    without room for the halo, and for a net that is not finite.
+    """
+    if lr.ndim != 3 or len(lr) == 0 or min(lr.shape[1:]) <= 2 * net.halo:
+        raise ValueError(f"calibration takes patches (N, S, S) with S > {2 * net.halo}, not shape {lr.shape}")
+    if not all(np.isfinite(p).all() for p in net.parameters):
+        raise ValueError("the net has weights that are not finite: train it again at a lower learning rate")
+    exact = lr[None].astype(np.float64)  # what the float net sees; then, layer by layer, its activations
+    coded = exact  # the integer net's activations, whole numbers
+    steps = np.ones(1)  # what one unit of each channel of `coded` is worth in `exact`
+    layers = []
+    for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
+        weight, bias = weight.astype(np.float64), bias.astype(np.float64)
+        if index == 0:
+            weight = weight / nets.INPUT_UNIT
+            bias = bias - nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+        last = index == len(net.weights) - 1
+        if last:
+            weight, bias = weight * nets.RESIDUAL_UNIT * 64, bias * nets.RESIDUAL_UNIT * 64
+        wanted = _convolve(exact, weight) + bias[:, None, None, None]
+        if last:
+            out_steps = np.ones(len(weight))
+            least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
+        else:
+            largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
+            # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of
+            # range.
+            out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
+            least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
+        layer, coded = _quantize_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
+        layers.append(layer)
+        if not last:
+            exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
+    return sidecar.Net(tuple(layers))
+
+
+def _quantize_layer(weight, wanted, coded, out_steps, least):
+    """One layer, and its output q (FORMAT.md) on the calibration patches, before any clamp.
+
+    weight (out, in, k, k) takes whole inputs `coded` to `wanted` (out, N, H, W); q = wanted / out_steps; `least`
+    multipliers.
+    """
+    largest = np.abs(weight).max(axis=(1, 2, 3))
+    shift, multiplier = _multipliers(largest / 127 / out_steps, least)
+    # The step follows the whole multiplier, not the other way round, so rounding it costs nothing.
+    step = multiplier / 2.0 ** (15 + shift) * out_steps
+    whole = np.clip(np.rint(weight / step[:, None, None, None]), -127, 127)
+    summed = _convolve(coded, whole)
+    bias = np.rint(wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3)))
+    bias = np.clip(bias, -2**29, 2**29)  # beyond lie only channels that are never on, or saturated anyway
+    bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
+    sums = (summed + bias[:, None, None, None]).astype(np.int64)
+    q = np.clip(sums >> shift, -32768, 32767) * multiplier[:, None, None, None].astype(np.int64) + 16384 >> 15
+    layer = sidecar.Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
+                          bias=bias.astype(np.int32),
+                          weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
+    return layer, q.astype(np.float64)
+
+
+def _multipliers(ratio, least):
+    """The shift of a layer and the multiplier of each channel, so that multiplier / 2^(15 + shift) >= ratio, hardly
+    more.
+
+    The smallest shift that gives every channel its `least` multiplier keeps most bits before the multiplication;
+    where the channels differ too much for one shift, the weak ones get a coarser step. Weights too large for any
+    multiplier are cut by the caller.
+    """
+    used = ratio[ratio > 0]
+    if len(used) == 0:
+        return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
+    most = sidecar.MAX_MULTIPLIER
+    # Up to 14, a sum that q can hold stays below 2^29 whatever the multiplier, and so does its bias.
+    fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
+    enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
+    shift = enough[0] if enough else fitting[-1]
+    return shift, np.clip(np.ceil(np.maximum(ratio * 2.0 ** (15 + shift), least)), 1, most).astype(np.int64)
+
+
+def _convolve(x, weight):
+    """Valid convolution in float64, exact for whole numbers below 2^53; a few patches at a time bound the memory."""
+    parts = np.array_split(x, min(x.shape[1], -(-x.size * weight[0, 0].size // 10_000_000)), axis=1)
+    return np.concatenate([conv2d(Tensor(part), Tensor(weight)).data for part in parts], axis=1)
+
+
+def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
+    """The float net that an integer net stands for, but for its rounding: a start for training on another video.
+
+    An activation of 128 becomes 1.0, so the weights have the size that training is used to. Raises ValueError if the
+    last layer has not scale^2 channels.
+    """
+    if net.channels[-1] != scale * scale:
+        raise ValueError(f"the net has {net.channels[-1]} outputs; scale {scale} takes {scale * scale}")
+    unit = nets.INPUT_UNIT
+    weights, biases = [], []
+    for index, layer in enumerate(net.layers):
+        worth = layer.multiplier / 2.0 ** (15 + layer.shift)
+        weight = layer.weight.astype(np.float64).transpose(0, 3, 1, 2) * worth[:, None, None, None]
+        bias = (layer.bias - ((1 << layer.shift) >> 1)) * worth
+        if index == 0:
+            bias = bias + nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+        out_unit = 64 * nets.RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
+        weights.append(np.ascontiguousarray(weight * unit / out_unit, np.float32))
+        biases.append((bias / out_unit).astype(np.float32))
+    return nets.Net(weights, biases, scale)

@@ -1,0 +1,172 @@
+"""Training one net on one pool of patches, for a given time or number of steps.
+
+`train` is a pure function of its arguments (but for the clock, where seconds are given), so chunks can be trained
+side by side on any `concurrent.futures.Executor`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from stdo_min.engine import nets
+from stdo_min.engine.budget import Effort
+from stdo_min.engine.optimiser import Adam, learning_rate
+from stdo_min.engine.pool import Pool
+from stdo_min.format.psnr import psnr
+
+BATCH_PIXELS = 25_088  # lr, halo included: 32 patches of 20x20 with a halo of 4
+SHARDS = 4  # parts of a batch that may run side by side; fixed, so the sum does not depend on the number of threads
+PEAK_RATE = 1e-2
+LATE = 0.4  # of a run: from then on the loss is the squared error, which PSNR counts
+PROBES, PROBE_PATCHES = 24, 96
+DIVERGED = 4  # times the error it had
+
+
+class Stepper:
+    """What nets are trained and tried with on one pool: threads, and a workspace for each of them."""
+
+    def __init__(self, pool: Pool, threads: int):
+        """`threads` of 1 to SHARDS change the speed only."""
+        self.pool = pool
+        self.batch = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
+        self.helpers = min(threads, SHARDS) - 1  # beside the thread that calls
+        self.workspaces = [nets.Workspace() for _ in range(self.helpers + 1)]
+        self.shards = [[] for _ in range(SHARDS)]  # gradients, kept from step to step
+        self.executor = ThreadPoolExecutor(max(1, self.helpers))
+
+    def __enter__(self) -> Stepper:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.executor.shutdown()
+
+    def draw(self, drawn: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """`count` patches drawn by their weights, of which `drawn` is the running sum; sorted: near ones read fast."""
+        index = np.searchsorted(drawn, rng.random(count) * drawn[-1], side="right")
+        return np.sort(np.minimum(index, len(drawn) - 1))
+
+    def gradients(self, net: nets.Net, index: np.ndarray, loss: str = "l1") -> tuple[float, list[np.ndarray]]:
+        """The mean loss over the patches of the pool at `index`, int64 (N,), N a multiple of SHARDS, and its gradients.
+
+        The gradients are valid until the next call.
+        """
+        parts, found = np.split(index, SHARDS), [0.0] * SHARDS
+        if [kept.shape for kept in self.shards[0]] != [p.shape for p in net.parameters]:
+            self.shards = [[np.empty_like(p) for p in net.parameters] for _ in range(SHARDS)]
+
+        def shard(number, worker):
+            found[number], gradients = nets.loss_and_gradients(net, self.pool.lr, self.pool.residual, parts[number],
+                                                               self.workspaces[worker], loss)
+            for kept, gradient in zip(self.shards[number], gradients, strict=True):
+                np.copyto(kept, gradient)
+
+        self._each(SHARDS, shard)
+        sums = self.shards[0]
+        for others in self.shards[1:]:
+            for total, gradient in zip(sums, others, strict=True):
+                total += gradient
+        for total in sums:
+            total /= SHARDS
+        return sum(found) / SHARDS, sums
+
+    def errors(self, net: nets.Net, index: np.ndarray) -> np.ndarray:
+        """The mean squared error of each of the patches under a net, float64 (N,), in grey levels squared."""
+        side = self.batch // SHARDS
+        found = np.empty(len(index))
+
+        def part(number, worker):
+            at = slice(side * number, side * (number + 1))
+            found[at] = nets.squared_errors(net, self.pool.lr, self.pool.residual, index[at], self.workspaces[worker])
+
+        self._each(-(-len(index) // side), part)
+        return found
+
+    def _each(self, count, work):
+        """work(number, worker) for every number below count: whoever is free takes the next one."""
+        waiting = iter(range(count))
+
+        def take(worker):
+            for number in waiting:
+                work(number, worker)
+
+        helpers = [self.executor.submit(take, worker) for worker in range(1, self.helpers + 1)]
+        take(0)
+        for helper in helpers:
+            helper.result()
+
+
+class Learner:
+    """A net in training, with Adam's memory, the peak of its learning rate, and the latest weights that were sound."""
+
+    def __init__(self, net: nets.Net, peak: float = PEAK_RATE):
+        self.net, self.peak, self.alive = net.copy(), peak, True
+        self.adam = Adam(self.net.parameters)
+        self.keep()
+
+    def step(self, stepper: Stepper, index: np.ndarray, done: float) -> None:
+        """Train on a batch; `done`, 0..1, is how much of the run is over."""
+        _, gradients = stepper.gradients(self.net, index, "l2" if done >= LATE else "l1")
+        # Where no gradient reaches the first layer, all of a later layer is off.
+        self.alive = self.adam.steps == 0 or bool(np.any(gradients[0]))
+        self.adam.step(gradients, learning_rate(done, self.peak))
+
+    def sound(self, error: float, before: float) -> bool:
+        """Whether the net is alive and its error not far above what it was `before`."""
+        return self.alive and bool(error < DIVERGED * before or error == 0)  # neither where it is not a number
+
+    def keep(self) -> None:
+        """Note that the net is sound."""
+        self.kept = self.net.copy()
+
+    def fall_back(self) -> None:
+        """Go on from the weights that were sound, at half the learning rate."""
+        self.peak /= 2
+        self.restart(self.kept)
+
+    def restart(self, net: nets.Net) -> None:
+        """Go on from the weights of another net, with Adam's memory empty."""
+        self.net, self.alive = net.copy(), True
+        self.adam = Adam(self.net.parameters)
+        self.keep()
+
+
+def train(net: nets.Net, pool: Pool, effort: Effort, rng: np.random.Generator, peak: float = PEAK_RATE,
+          threads: int = 1, progress: Callable[[float, float], None] | None = None) -> nets.Net:
+    """A net trained from `net` (left as it is) on the patches of `pool`: L1 and at last L2, Adam, warm-up and cosine.
+
+    Batches of about 25,000 lr pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
+    change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is
+    returned. A net that diverged, or that died (no gradient reaches its first layer), goes on from the last that was
+    sound at half the learning rate. progress(done, dB) is called after every step: done 0..1, dB the PSNR of the latest
+    probe; what it raises ends the training. Raises ValueError for an empty pool.
+    """
+    drawable = np.flatnonzero(pool.weight)
+    if len(drawable) == 0:
+        raise ValueError("the pool holds no patch to train on")
+    drawn = np.cumsum(pool.weight)
+    sample = np.sort(rng.choice(drawable, min(PROBE_PATCHES, len(drawable)), replace=False))
+    best, learner = net, Learner(net, peak)
+    step, next_probe, done = 0, 0, 0.0
+    started = time.monotonic()
+    with Stepper(pool, threads) as stepper:
+        least = probed = stepper.errors(net, sample).mean()
+        while done < 1:
+            learner.step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
+            step += 1
+            done = effort.done(step, started)
+            if done >= next_probe or done == 1:
+                next_probe = (int(done * PROBES) + 1) / PROBES
+                probed = stepper.errors(learner.net, sample).mean()
+                if probed < least:
+                    best, least = learner.net.copy(), probed
+                if learner.sound(probed, least):
+                    learner.keep()
+                else:
+                    learner.fall_back()
+            if progress:
+                progress(done, psnr(probed, 1))
+    return best

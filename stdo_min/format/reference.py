@@ -1,0 +1,73 @@
+"""The arithmetic of FORMAT.md written to be read: the NumPy twin of the C library, for tests and for study.
+
+It evaluates every net on the whole frame and picks by label afterwards. Because a net reads its halo from the real
+neighbours of a patch, that gives the same bytes as evaluating it patch by patch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stdo_min.format.base import base, to_pixels, upscale
+from stdo_min.format.sidecar import Layer, Net, Sidecar
+
+
+def convolve(layer: Layer, u: np.ndarray) -> np.ndarray:
+    """Return the requantised values q, int32 (height, width, out), of a layer.
+
+    u is int32 (height + kernel - 1, width + kernel - 1, in) with values 0..255.
+    """
+    margin = layer.kernel - 1
+    height, width = u.shape[0] - margin, u.shape[1] - margin
+    acc = np.empty((height, width, layer.out), np.int32)
+    acc[:] = layer.bias
+    for row in range(layer.kernel):
+        for column in range(layer.kernel):
+            acc += u[row : row + height, column : column + width] @ layer.weight[:, row, column].astype(np.int32).T
+    a = np.clip(acc >> layer.shift, -32768, 32767)
+    return (a * layer.multiplier.astype(np.int32) + 16384) >> 15
+
+
+def net_residual(net: Net, lr: np.ndarray, scale: int) -> np.ndarray:
+    """Return a net's residual, int32 (planes, height * scale, width * scale) in 64ths of a grey level.
+
+    lr is uint8 (planes, height, width): those planes of a whole lr frame that the net reads.
+    """
+    planes, height, width = lr.shape
+    halo = (net.halo, net.halo)
+    u = np.pad(lr, ((0, 0), halo, halo), mode="edge").astype(np.int32).transpose(1, 2, 0)
+    for layer in net.layers[:-1]:
+        u = np.clip(convolve(layer, u), 0, 255)
+    q = convolve(net.layers[-1], u).reshape(height, width, planes, scale, scale)
+    return q.transpose(2, 0, 3, 1, 4).reshape(planes, height * scale, width * scale)
+
+
+def upscale_planes(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, lr: np.ndarray) -> np.ndarray:
+    """Return the planes that nets serve, uint8 (planes, lr_height * scale, lr_width * scale), before the crop.
+
+    labels is (rows, columns); lr is uint8 (planes, lr_height, lr_width).
+    """
+    height, width = lr.shape[1:]
+    per_pixel = labels.repeat(sidecar.patch, 0).repeat(sidecar.patch, 1)[:height, :width]
+    per_pixel = per_pixel.repeat(sidecar.scale, 0).repeat(sidecar.scale, 1)
+    values = np.stack([base(plane, sidecar.scale) for plane in lr])
+    for label in np.unique(labels[labels > 0]):
+        chosen = per_pixel == label
+        values[:, chosen] += net_residual(nets[label - 1], lr, sidecar.scale)[:, chosen]
+    return to_pixels(values)
+
+
+def upscale_frame(
+    sidecar: Sidecar, segment: int, labels: np.ndarray, lr: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the hr planes (y, u, v) or (r, g, b) of one frame, uint8; those of chroma have half the size rounded up.
+
+    labels is (rows, columns) for the given segment; lr holds the planes of the lr frame in the same way.
+    """
+    height, width = sidecar.hr_height, sidecar.hr_width
+    served = upscale_planes(sidecar, sidecar.segments[segment].nets, labels, np.stack(lr[: sidecar.planes]))
+    chroma = (
+        upscale(plane, sidecar.scale, bool(sidecar.chroma))[: (height + 1) // 2, : (width + 1) // 2]
+        for plane in lr[sidecar.planes :]
+    )
+    return *served[:, :height, :width], *chroma

@@ -1,0 +1,123 @@
+"""Writing video: hr frames into a file with the lr file's sound, frames into a pipe, and files that appear whole."""
+
+import errno
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from stdo_min.video.ffmpeg import (
+    RESIZE,
+    Frame,
+    VideoError,
+    VideoInfo,
+    ffmpeg_process,
+    file_url,
+    input_arguments,
+    tag_filters,
+)
+from stdo_min.video.lr import carried_streams
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+class Writer:
+    """Codes hr frames as H.264 into an .mp4 or .mkv that also carries the sound, subtitles and chapters of `info`.
+
+    `info` is the lr video: its rate, start, colour tags and pixel shape hold for the hr frames too. Used as a context
+    manager; left by an exception it ends ffmpeg and the file is incomplete. Raises VideoError if ffmpeg fails."""
+
+    def __init__(self, path: str | os.PathLike, info: VideoInfo, width: int, height: int, crf: int = 16):
+        path = Path(path)
+        filters, pix_fmt = tag_filters(info), "yuv420p"
+        if width % 2 or height % 2:
+            # H.264 cannot code 4:2:0 of odd size, and cropping or padding would change the picture's size.
+            pix_fmt = "yuv444p"
+            levels = info.color_range
+            filters = f"scale={RESIZE}:in_range={levels}:out_range={levels},format=yuv444p,{filters}"
+        arguments = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}",
+                     "-framerate", str(info.rate), "-itsoffset", f"{info.start:.6f}", "-i", "pipe:0",
+                     *input_arguments(info.path), "-map", "0:v", "-vf", filters, "-fps_mode", "passthrough",
+                     "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", pix_fmt,
+                     *carried_streams(info, 1, path), file_url(path)]
+        self._shape = (height, width)
+        self._running = ffmpeg_process(arguments, path, stdin=subprocess.PIPE)
+
+    def __enter__(self) -> "Writer":
+        self._process = self._running.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> bool | None:
+        return self._running.__exit__(*exception)
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame, y uint8 (height, width); a failure of ffmpeg is raised when the block is left."""
+        _write_planes(self._process.stdin, frame, self._shape)
+
+
+class Y4MWriter:
+    """Writes frames as YUV4MPEG2 to a binary file object, such as a pipe to a player; the object stays open.
+
+    `info` gives rate, pixel shape and range; `chroma` is 'left' or 'centre', the place of chroma columns. Raises
+    BrokenPipeError if the reader has gone."""
+
+    def __init__(self, file: BinaryIO, info: VideoInfo, width: int, height: int, chroma: str = "left"):
+        siting = {"left": "420mpeg2", "centre": "420jpeg"}[chroma]
+        levels = {"tv": "LIMITED", "pc": "FULL"}[info.color_range]
+        rate, sar = (f"{ratio.numerator}:{ratio.denominator}" for ratio in (Fraction(info.rate), info.sar))
+        self._file, self._shape = file, (height, width)
+        file.write(f"YUV4MPEG2 W{width} H{height} F{rate} Ip A{sar} C{siting} XCOLORRANGE={levels}\n".encode())
+
+    def write(self, frame: Frame) -> None:
+        """Add one frame, y uint8 (height, width)."""
+        self._file.write(b"FRAME\n")
+        _write_planes(self._file, frame, self._shape)
+
+
+@contextmanager
+def output_file(path: str | os.PathLike, force: bool = False,
+                inputs: Sequence[str | os.PathLike] = ()) -> Iterator[Path]:
+    """Give a temporary name beside `path` that becomes `path` if the block succeeds and vanishes if it does not.
+
+    Raises VideoError if `path` is one of the `inputs`, exists and `force` is not set, is not a regular file, or cannot
+    be written."""
+    shown, path = path, Path(os.path.realpath(path))
+    if any(path == Path(os.path.realpath(read)) or (path.exists() and os.path.exists(read) and path.samefile(read))
+           for read in inputs):
+        raise VideoError(f"{shown}: is itself an input; choose another name for the output")
+    if path.exists():
+        if not path.is_file():
+            raise VideoError(f"{shown}: {'a directory' if path.is_dir() else 'not a regular file'}; give a file name")
+        if not force:
+            raise VideoError(f"{shown}: exists already; choose another name or add --force")
+    if not path.parent.is_dir():
+        raise VideoError(f"{shown}: there is no directory {path.parent}; make it first")
+    temporary = path.with_name(f".stdo-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        # Made now, so that a directory that refuses it is known before hours of work.
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        raise VideoError(f"{shown}: cannot be written ({error.strerror}); choose another directory") from None
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise VideoError(f"{shown}: cannot be written ({error.strerror}); check the disk") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _write_planes(file: BinaryIO, frame: Frame, shape: tuple[int, int]) -> None:
+    if frame.y.shape != shape:
+        raise ValueError(f"a frame of {frame.y.shape} was given, the video has {shape} (height, width)")
+    for plane in frame:
+        file.write(np.ascontiguousarray(plane))

@@ -1,0 +1,351 @@
+"""The C library against the NumPy twin, byte for byte."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from make_corpus import CORPUS
+from samples import make_sidecar, random_frame, random_labels, random_net
+
+from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, crc32, ffi, lib, plane_shapes
+from stdo_min.format.reference import upscale_frame
+from stdo_min.format.sidecar import Layer, Net, read, write
+
+SHAPES = [  # scale, hidden layers (kernel, channels), kernel of the last layer
+    (1, [], 1),
+    (2, [], 9),
+    (3, [(1, 1)], 1),
+    (4, [(5, 16), (3, 16)], 3),
+    (1, [(3, 8), (3, 8), (3, 8)], 3),
+    (2, [(9, 3), (1, 64)], 5),
+    (3, [(3, 64), (1, 33)], 3),
+    (4, [(5, 7), (1, 17), (3, 5)], 1),
+]
+TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]  # those this CPU lacks: see test_tiers.py
+SIZES = [(8, 8), (9, 31), (33, 16), (40, 24), (47, 29)]  # lr width, height
+
+
+def case(shape, size=(33, 21), patch=16, nets=2, *, seed=0, crop=(0, 0), chroma=0, colour=0):
+    """Return a sidecar of one frame with random nets, its labels (all used where they fit), and an lr frame."""
+    scale, hidden, last_kernel = shape
+    rng = np.random.default_rng(seed)
+    found = tuple(random_net(rng, scale, hidden, last_kernel, 3 if colour else 1) for _ in range(nets))
+    labels = random_labels(rng, 1, size, patch, nets)
+    sidecar = make_sidecar(scale, size, patch, [(found, labels)], crop=crop, chroma=chroma, colour=colour)
+    return sidecar, labels[0], random_frame(rng, *size, colour)
+
+
+def assert_same(found, expected):
+    for letter, a, b in zip("yuv", found, expected, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=f"plane {letter}")
+
+
+def assert_c_is_reference(sidecar, labels, lr):
+    data, expected = write(sidecar), upscale_frame(sidecar, 0, labels, lr)
+    for tier in TIERS:
+        upscaler = Upscaler(data, tier)
+        if upscaler.tier == tier:
+            assert_same(upscaler.upscale(0, labels, lr), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_net_shapes(shape):
+    for seed in range(3):
+        assert_c_is_reference(*case(shape, seed=seed))
+
+
+PAPER = (4, [(3, 64), (3, 64), (3, 32)], 3)
+
+
+@pytest.mark.parametrize("shape", [*SHAPES[:4], PAPER, (2, [(3, 24), (5, 12)], 1)], ids=str)
+def test_rgb(shape):
+    assert_c_is_reference(*case(shape, colour=1, crop=(1, 0)))
+
+
+@pytest.mark.parametrize("channels", [*range(1, 10), 15, 16, 17, 24, 31, 32, 48, 63, 64])
+def test_widths(channels):
+    assert_c_is_reference(*case((2, [(3, channels), (3, 4)], 1), (16, 9), 8, seed=channels))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("patch", [8, 11, 32, 128])
+def test_sizes(size, patch):
+    for scale in (1, 2, 3, 4):
+        crop = (2 * scale - 1, scale // 2)
+        assert_c_is_reference(*case((scale, [(5, 4)], 3), size, patch, seed=scale, crop=crop, chroma=scale % 2))
+
+
+@pytest.mark.parametrize("weight", [-128, 127])
+@pytest.mark.parametrize("bias", [-(2**30), 0, 2**30])
+@pytest.mark.parametrize("shift", [0, 13, 24])
+@pytest.mark.parametrize("multiplier", [1, 32767])
+def test_worst_case_operands(weight, bias, shift, multiplier):
+    def layer(kernel, out, inputs, sign):
+        weights = np.full((out, kernel, kernel, inputs), weight if sign > 0 else -1 - weight, np.int8)
+        return Layer(kernel, shift, np.full(out, multiplier, np.uint16), np.full(out, bias, np.int32), weights)
+
+    # The second layer is as wide as the format allows, and the first saturates it: the largest sum there is.
+    bright = Layer(1, 0, np.full(64, 32767, np.uint16), np.full(64, 2**30, np.int32), np.zeros((64, 1, 1, 1), np.int8))
+    nets = (Net((layer(9, 4, 1, 1),)), Net((bright, layer(9, 4, 64, 1))), Net((layer(1, 9, 1, -1), layer(3, 4, 9, 1))))
+    sidecar = make_sidecar(2, (24, 8), 8, [(nets, np.array([[[1, 2, 3]]], np.uint8))])
+    for level in (0, 255):
+        lr = tuple(np.full(shape, level, np.uint8) for shape in plane_shapes(24, 8))
+        assert_c_is_reference(sidecar, np.array([[1, 2, 3]], np.uint8), lr)
+
+
+def test_rounding_at_and_just_below_the_half():
+    # bias * multiplier is 16383 or 16384 above a multiple of 32768; the second layer makes each unit some grey levels.
+    pairs = [(1, 16383), (1, 16384), (3, 5461), (2, 8192), (23, 2137), (6, 8192), (-1, 16384), (-1, 16385)] * 2
+    bias, multiplier = np.array(pairs, np.int32).T
+    first = Layer(1, 0, multiplier.astype(np.uint16), bias.copy(), np.zeros((16, 1, 1, 1), np.int8))
+    weight = (127 * np.eye(16)).astype(np.int8).reshape(16, 1, 1, 16)
+    second = Layer(1, 0, np.full(16, 32767, np.uint16), np.full(16, 2, np.int32), weight)
+    labels = np.ones((1, 1, 1), np.uint8)
+    sidecar = make_sidecar(4, (8, 8), 8, [((Net((first, second)),), labels)])
+    lr = tuple(np.full(shape, 100, np.uint8) for shape in plane_shapes(8, 8))
+    assert_c_is_reference(sidecar, labels[0], lr)
+    y = Upscaler(write(sidecar)).upscale(0, labels[0], lr)[0]
+    assert y[:4, :4].ravel().tolist() == [100, 102, 100, 102, 102, 104, 100, 100] * 2
+
+
+def test_patches_of_one_net_give_the_whole_frame():
+    whole, labels, lr = case((3, [(5, 8), (3, 8)], 3), (50, 37), 128, nets=1)
+    expected = Upscaler(write(whole)).upscale(0, np.ones_like(labels), lr)
+    for patch in (8, 13, 36):
+        tiled = replace(whole, patch=patch)
+        labels = np.ones((tiled.rows, tiled.columns), np.uint8)
+        assert_same(Upscaler(write(tiled)).upscale(0, labels, lr), expected)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.glob("ok.*.stdo")))
+def test_corpus(name):
+    data = (CORPUS / name).read_bytes()
+    sidecar, upscaler = read(data), Upscaler(data)
+    lr = random_frame(np.random.default_rng(0), sidecar.lr_width, sidecar.lr_height)
+    for frame in range(sidecar.frames):
+        segment, labels = upscaler.segment_of(frame), upscaler.labels(frame)
+        assert_same(upscaler.upscale(segment, labels, lr), upscale_frame(sidecar, segment, labels, lr))
+
+
+def test_the_comparison_can_fail():
+    sidecar, labels, lr = case(SHAPES[3])
+    wrong = upscale_frame(sidecar, 0, labels, lr)
+    wrong[0][-1, -1] ^= 1
+    with pytest.raises(AssertionError, match="plane y"):
+        assert_same(Upscaler(write(sidecar)).upscale(0, labels, lr), wrong)
+
+
+def next_frame(rng, lr, labels, nets):
+    """A frame in which a few samples and labels differ from the one given."""
+    planes = [plane.copy() for plane in lr]
+    for plane in planes:
+        y, x = rng.integers(0, plane.shape[0]), rng.integers(0, plane.shape[1])
+        plane[y : y + 2, x : x + 3] ^= 5
+    labels = labels.copy()
+    labels.flat[rng.integers(0, labels.size)] = rng.integers(0, nets + 1)
+    return tuple(planes), labels
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize(("patch", "size"), [(8, (71, 40)), (9, (64, 45)), (13, (40, 66))])
+def test_reuse_changes_no_byte_and_is_counted(patch, size, colour):
+    sidecar, labels, lr = case((2, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
+    data, rng = write(sidecar), np.random.default_rng(patch)
+    upscaler, plain = Upscaler(data), Upscaler(data)
+    out, previous = upscaler.upscale(0, labels, lr), Previous(0, labels, lr)
+    reused = 0
+    with ThreadPoolExecutor(2) as executor:
+        for threads in (1, 2, 1, 2, 1):
+            lr, labels = next_frame(rng, lr, labels, 2)
+            upscaler.statistics = Statistics()
+            upscaler.upscale(0, labels, lr, out, executor, threads, previous)
+            assert_same(out, plain.upscale(0, labels, lr))
+            done = upscaler.statistics
+            assert done.net + done.base + done.reused == labels.size
+            assert done.reused > labels.size // 2
+            reused += done.reused
+            previous = Previous(0, labels, lr)
+    assert reused < 5 * labels.size
+
+
+def test_a_change_of_segment_reuses_nothing():
+    rng = np.random.default_rng(3)
+    labels = np.ones((1, 2, 2), np.uint8)
+    segments = [((random_net(rng, 2, [(3, 4)], 1),), labels) for _ in range(2)]
+    upscaler = Upscaler(write(make_sidecar(2, (16, 16), 8, segments)))
+    lr = random_frame(rng, 16, 16)
+    out = upscaler.upscale(0, labels[0], lr)
+    expected = upscaler.upscale(1, labels[0], lr)
+    upscaler.upscale(1, labels[0], lr, out, previous=Previous(0, labels[0], lr))
+    assert_same(out, expected)
+    assert upscaler.statistics == Statistics(net=12)
+
+
+def test_reuse_reads_the_previous_frame_from_other_planes():
+    sidecar, labels, lr = case((3, [(3, 5)], 3), (40, 40), 8, crop=(4, 2))
+    expected = upscale_frame(sidecar, 0, labels, lr)
+    old_lr, new_lr = Guarded(plane_shapes(40, 40), 1), Guarded(plane_shapes(40, 40), 2, upwards=True)
+    shapes = plane_shapes(sidecar.hr_width, sidecar.hr_height)
+    old_hr, new_hr = Guarded(shapes, 3), Guarded(shapes, 4, upwards=True)
+    for guarded, planes in ((old_lr, lr), (new_lr, lr), (old_hr, expected)):
+        for plane, pixels in zip(guarded.planes, planes, strict=True):
+            plane[:] = pixels
+    handle = ffi.new("stdo_sidecar **")
+    data = write(sidecar)
+    assert lib.stdo_open_memory(data, len(data), ffi.NULL, handle) == lib.STDO_OK
+    c_sidecar = ffi.gc(handle[0], lib.stdo_close)
+    old_labels = ffi.new("uint8_t[]", labels.tobytes())
+    images = [old_lr.image("stdo_const_image *"), old_hr.image("stdo_const_image *")]
+    previous = ffi.new("stdo_previous *", {"segment": 0, "labels": old_labels, "lr": images[0][0], "hr": images[1][0]})
+    done, scratch = ffi.new("stdo_statistics *"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
+    arguments = [labels.tobytes(), new_lr.image("stdo_const_image *"), new_hr.image("stdo_image *"), previous]
+    assert lib.stdo_upscale_rows(c_sidecar, 0, *arguments, 0, sidecar.rows, scratch, done) == lib.STDO_OK
+    assert_same(new_hr.planes, expected)
+    new_hr.assert_guards_untouched()
+    assert (done.net, done.base, done.reused) == (0, 0, labels.size)
+
+
+# ---- The call itself, through cffi ----
+
+
+class Guarded:
+    """Planes inside larger arrays whose other bytes are `fill`; rows may run upwards."""
+
+    def __init__(self, shapes, fill, upwards=False):
+        self.outer = [np.full((h + 6, w + 10), fill, np.uint8) for h, w in shapes]
+        self.planes = [outer[3:-3, 5:-5][:: -1 if upwards else 1] for outer in self.outer]
+        self.fill = fill
+
+    def image(self, struct):
+        pointers = [ffi.cast("uint8_t *", plane.ctypes.data) for plane in self.planes]
+        return ffi.new(struct, {"plane": pointers, "stride": [plane.strides[0] for plane in self.planes]})
+
+    def assert_guards_untouched(self):
+        for outer in self.outer:
+            margin = outer.copy()
+            margin[3:-3, 5:-5] = self.fill
+            assert (margin == self.fill).all()
+
+
+def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
+    """Return the statuses of one call for each range of patch rows."""
+    handle = ffi.new("stdo_sidecar **")
+    assert lib.stdo_open_memory(data, len(data), b"", handle) == lib.STDO_OK
+    sidecar = ffi.gc(handle[0], lib.stdo_close)
+    size = lib.stdo_scratch_size(sidecar)
+    scratch = ffi.new("uint8_t[]", b"\xa5" * (size + scratch_offset + 16))
+    source, target = lr.image("stdo_const_image *"), hr.image("stdo_image *")
+    results = [
+        lib.stdo_upscale_rows(sidecar, 0, labels.tobytes(), source, target, ffi.NULL, *rows, scratch + scratch_offset,
+                              ffi.NULL)
+        for rows in ranges
+    ]
+    tail = bytes(ffi.buffer(scratch + scratch_offset + size, 16))
+    assert tail == b"\xa5" * 16
+    return results
+
+
+@pytest.mark.parametrize("upwards", [False, True])
+@pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (24, 27)), (11, (17, 47)), (64, (9, 9))])
+def test_any_split_of_rows_writes_every_sample_once_and_nothing_else(patch, size, upwards):
+    sidecar, labels, frame = case((3, [(3, 5)], 3), size, patch, seed=patch, crop=(4, 5), chroma=1)
+    data, expected = write(sidecar), upscale_frame(sidecar, 0, labels, frame)
+    rng = np.random.default_rng(patch)
+    for _ in range(4):
+        cuts = sorted({0, sidecar.rows, *rng.integers(0, sidecar.rows + 1, 3).tolist()})
+        times_written = [np.zeros(plane.shape, int) for plane in expected]
+        for rows in pairwise(cuts):
+            # What two calls into frames of other content agree on was written; what surrounds lr must not matter.
+            results = []
+            for fill in (0, 255):
+                lr = Guarded(plane_shapes(*size), 255 - fill, upwards)
+                for plane, pixels in zip(lr.planes, frame, strict=True):
+                    plane[:] = pixels
+                hr = Guarded(plane_shapes(sidecar.hr_width, sidecar.hr_height), fill, upwards)
+                assert raw_upscale(data, labels, lr, hr, [rows], int(rng.integers(64))) == [lib.STDO_OK]
+                hr.assert_guards_untouched()
+                results.append(hr.planes)
+            for count, black, white, pixels in zip(times_written, *results, expected, strict=True):
+                written = black == white
+                np.testing.assert_array_equal(black[written], pixels[written])
+                count += written
+        assert all((count == 1).all() for count in times_written)
+
+
+def test_refusals_leave_the_frame_alone():
+    sidecar, labels, _ = case((2, [], 3), (20, 20), 8)
+    lr, hr = Guarded(plane_shapes(20, 20), 0), Guarded(plane_shapes(40, 40), 7)
+    rows = sidecar.rows
+    too_great = labels.copy()
+    too_great[1, 1] = 3
+    assert raw_upscale(write(sidecar), too_great, lr, hr, [(0, rows)]) == [lib.STDO_ERROR_LABEL_RANGE]
+    wrong = [(0, rows + 1), (2, 1), (2**32 - 1, 2**32 - 1)]
+    assert raw_upscale(write(sidecar), labels, lr, hr, wrong) == [lib.STDO_ERROR_ROW_RANGE] * 3
+    assert raw_upscale(write(sidecar), labels, lr, hr, [(0, 0), (rows, rows)]) == [lib.STDO_OK] * 2
+    assert all((plane == 7).all() for plane in hr.outer)
+
+
+def test_null_is_refused():
+    sidecar, segment = ffi.new("stdo_sidecar **"), ffi.new("stdo_segment_info *")
+    argument = lib.STDO_ERROR_ARGUMENT
+    assert lib.stdo_open_memory(ffi.NULL, 0, b"", sidecar) == argument
+    assert lib.stdo_open_memory(b"", 0, b"", ffi.NULL) == argument
+    assert lib.stdo_get_info(ffi.NULL, ffi.new("stdo_info *")) == argument
+    assert lib.stdo_map_new(ffi.NULL, ffi.new("stdo_map **")) == argument
+    assert lib.stdo_map_read(ffi.NULL, 0, ffi.new("uint8_t *")) == argument
+    assert lib.stdo_scratch_size(ffi.NULL) == 0
+    lib.stdo_close(ffi.NULL)
+    lib.stdo_map_free(ffi.NULL)
+    data = write(case(SHAPES[0])[0])
+    assert lib.stdo_open_memory(data, len(data), b"", sidecar) == lib.STDO_OK
+    assert lib.stdo_get_segment(sidecar[0], 1, segment) == lib.STDO_ERROR_SEGMENT_RANGE
+    lib.stdo_close(sidecar[0])
+
+
+# ---- The Python wrapper ----
+
+
+def test_threads_give_the_same_frame():
+    sidecar, labels, lr = case((2, [(3, 6)], 3), (70, 90), 9)
+    upscaler = Upscaler(write(sidecar))
+    expected = upscaler.upscale(0, labels, lr)
+    with ThreadPoolExecutor(3) as executor:
+        for threads in (1, 2, 3, 100):
+            out = tuple(np.full_like(plane, 9) for plane in expected)
+            assert upscaler.upscale(0, labels, lr, out, executor, threads) is out
+            assert_same(out, expected)
+
+
+def test_wrapper_refuses_with_value_and_limit():
+    sidecar, labels, lr = case((2, [], 1), (20, 20), 8)
+    upscaler = Upscaler(write(sidecar))
+    with pytest.raises(ValueError, match=r"labels is uint8 \(2, 3\); it must be uint8 \(3, 3\)"):
+        upscaler.upscale(0, labels[:2], lr)
+    with pytest.raises(ValueError, match="lr y is int32"):
+        upscaler.upscale(0, labels, (lr[0].astype(np.int32), *lr[1:]))
+    with pytest.raises(ValueError, match="must be C-contiguous"):
+        upscaler.upscale(0, labels, (lr[0].T, *lr[1:]))
+    with pytest.raises(ValueError, match="lr has 2 planes"):
+        upscaler.upscale(0, labels, lr[:2])
+    with pytest.raises(ValueError, match=r"out u .* must be uint8 \(20, 20\)"):
+        upscaler.upscale(0, labels, lr, (np.empty((40, 40), np.uint8),) * 3)
+    with pytest.raises(IndexError, match=r"segment is 1; it must be 0\.\.0"):
+        upscaler.upscale(1, labels, lr)
+    with pytest.raises(StdoError, match="label") as caught:
+        upscaler.upscale(0, labels + 3, lr)
+    assert caught.value.status == "STDO_ERROR_LABEL_RANGE"
+
+
+def test_crc32_is_that_of_zlib():
+    assert crc32(b"123456789") == 0xCBF43926
+    assert crc32(b"6789", crc32(b"12345")) == 0xCBF43926
+    assert crc32(b"") == 0
+    assert crc32(np.arange(256, dtype=np.uint8)) == 0x29058C73
+
+
+def test_every_status_has_its_own_line():
+    lines = {ffi.string(lib.stdo_status_string(value)) for value in ffi.typeof("stdo_status").elements}
+    assert len(lines) == len(ffi.typeof("stdo_status").elements)
+    assert ffi.string(lib.stdo_status_string(99)) == b"unknown status"
