@@ -1,20 +1,58 @@
-"""What a video is worth: its quality and bytes against its source."""
+"""`stdo eval`: what a video is worth, in quality and bytes against its source."""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm import score as scoring
+from stdo_min.algorithm.errors import squared_errors
+from stdo_min.commands import options
 from stdo_min.commands.picture import Comparison
+from stdo_min.commands.progress import Bars
 from stdo_min.format.library import plane_shapes
 from stdo_min.format.psnr import patch_pixels, psnr
-from stdo_min.player import Video, frames
+from stdo_min.player import Video, frames, open_video
 from stdo_min.video.ffmpeg import Frame, VideoError, probe, read_source
 from stdo_min.video.lr import read_attachment
+from stdo_min.video.write import output_file
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("source", metavar="SRC", help="the source it was made from")
+    options.played(parser)
+    options.quiet(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png",
+                        help="draw bicubic, stdo and source side by side, at the place where most was gained")
+    options.written(parser)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Compare, write the picture where one is asked for, and print what was found."""
+    if a.picture and a.picture.suffix.lower() != ".png":
+        raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
+    inputs = [a.source, a.video, *filter(None, [a.sidecar])]
+    video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
+    with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
+        with Bars(a.quiet) as bars:
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
+        if comparison:
+            comparison.write(picture, video.info)
+    if a.json:
+        print(json.dumps(found))
+        return
+    nets = found.pop("nets")
+    for name, value in found.items():
+        print(f"{name:15} {_shown(value)}")
+    print("net   patches   psnr_y   psnr_bicubic_y")
+    for net in nets:
+        print(f"{net['index']:3} {net['patches']:9} {_shown(net['psnr_y']):>8} {_shown(net['psnr_bicubic_y']):>16}")
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
@@ -47,11 +85,11 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
             base = upscaler.upscale(frame.segment, none, frame.lr)
             nets = np.where(frame.labels > 0, frame.labels + first_net[frame.segment], 0).ravel()
             for column, values in enumerate((np.ones_like(counts), counts,
-                                             scoring.squared_errors(truth.y, frame.hr.y, side, grid),
-                                             scoring.squared_errors(truth.y, base[0], side, grid))):
+                                             squared_errors(truth.y, frame.hr.y, side, grid),
+                                             squared_errors(truth.y, base[0], side, grid))):
                 np.add.at(totals[:, column], nets, values.ravel())
             for plane in (0, 1):
-                chroma[plane] += int(scoring.squared_errors(truth[plane + 1], frame.hr[plane + 1], side, grid).sum())
+                chroma[plane] += int(squared_errors(truth[plane + 1], frame.hr[plane + 1], side, grid).sum())
             if comparison:
                 comparison.consider(Frame(*base), frame.hr, truth)
             if progress:
@@ -82,3 +120,6 @@ def _lr_bytes(video: Video) -> int:
     attached = read_attachment(video.info)
     return video.info.path.stat().st_size - len(attached or b"")
 
+
+def _shown(value) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

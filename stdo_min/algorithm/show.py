@@ -1,0 +1,52 @@
+"""What the player will show: integer nets calibrated on their own video, and the error of each patch under them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from stdo_min.algorithm.errors import squared_errors
+from stdo_min.algorithm.frames import Frames
+from stdo_min.engine import nets
+from stdo_min.engine.budget import Clock
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.quantise import quantize
+from stdo_min.format import patchmap, sidecar
+from stdo_min.format.library import Upscaler
+
+CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
+
+
+def calibrated(net: nets.Net, pool: Pool) -> sidecar.Net:
+    """The integer net of a float net, calibrated on patches spread over those of its pool that are drawn.
+
+    A pool of which nothing is drawn is calibrated on as a whole.
+    """
+    drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
+    count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
+    return quantize(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
+
+
+def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np.ndarray], threads: int, clock: Clock,
+                 stage: str) -> Iterator[tuple[np.ndarray, float]]:
+    """The squared errors of each frame's patches under each candidate, int64 (candidates, rows, columns), and seconds.
+
+    integer: the nets. candidates: labels uint8 (1 or frames, rows, columns), 0 for the base. seconds: what one
+    candidate took, on average. The pixels come from the C library itself.
+    """
+    header, (_, *grid) = frames.header, frames.shape
+    blank = patchmap.encode(np.zeros((1, *grid), np.uint8), len(integer))
+    whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
+    upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
+    with ThreadPoolExecutor(threads) as executor:
+        for index, (lr, hr) in enumerate(frames.over(stage, clock)):
+            truth, began = hr.y[:header.hr_height, :header.hr_width], time.monotonic()
+            found = np.empty((len(candidates), *grid), np.int64)
+            for sums, labels in zip(found, candidates, strict=True):
+                shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=executor, threads=threads)
+                sums[:] = squared_errors(truth, shown[0], frames.side, tuple(grid))
+            yield found, (time.monotonic() - began) / len(candidates)
