@@ -11,7 +11,7 @@ from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, write
 def random_sidecar(hidden: tuple[tuple[int, int], ...], scale: int, width: int, height: int, patch: int = 20) -> bytes:
     """Return a sidecar of one frame with one net for luma; hidden lists (kernel, channels), the last kernel is 3.
 
-    Weights are -127..127, as quantize makes them.
+    Weights are -127..127, as quantise makes them.
     """
     rng, layers, inputs = np.random.default_rng(0), [], 1
     for kernel, out in (*hidden, (3, scale * scale)):

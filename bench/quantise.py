@@ -23,9 +23,10 @@ from stdo_min.algorithm.overfit import WARM_UP_REFINED
 from stdo_min.algorithm.sample import capacity, choose, gather, sampling
 from stdo_min.algorithm.score import squared_errors
 from stdo_min.commands.encode import Recipe, frame_pairs
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Effort
-from stdo_min.engine.quantise import quantize
+from stdo_min.engine.gradients import residual
+from stdo_min.engine.net import new_net
+from stdo_min.engine.quantise import quantise
 from stdo_min.engine.train import train
 from stdo_min.format import base as resample
 from stdo_min.format import patchmap, sidecar
@@ -41,7 +42,7 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
     rng = np.random.default_rng(seed)
     info = probe(clip)
     width, height = lr_size(info.width, info.height, scale)
-    net = nets.create(channels, scale, rng)
+    net = new_net(channels, scale, rng)
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):
         frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
@@ -50,14 +51,14 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
             pool = gather(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
         trained, members = _trained(net, pool, probability[kept], effort, rng, count)
-        whole = [quantize(one, pool.lr[mine[np.linspace(0, len(mine) - 1, min(len(mine), 512)).astype(int)]])
+        whole = [quantise(one, pool.lr[mine[np.linspace(0, len(mine) - 1, min(len(mine), 512)).astype(int)]])
                  for one, mine in zip(trained, members, strict=True)]
         upscaler = _upscaler(whole, lr_info, info, scale, patch)
         errors, pixels = np.zeros(3), 0
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
             for lr, hr in pairs:
                 base, padded = resample.base(lr.y, scale), np.pad(lr.y, net.halo, "edge")[None]
-                floats = [np.clip(np.rint((base - 32) / 64 + nets.residual(one, padded)[0]), 0, 255).astype(np.uint8)
+                floats = [np.clip(np.rint((base - 32) / 64 + residual(one, padded)[0]), 0, 255).astype(np.uint8)
                           for one in trained]
                 shown = [upscaler.upscale(0, np.full(grid[1:], number, np.uint8), lr)[0].copy()
                          for number in range(1, count + 1)]

@@ -16,8 +16,8 @@ from stdo_min.algorithm import chunk as chunking
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
 from stdo_min.algorithm.sample import sampling
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Effort
+from stdo_min.engine.net import new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import train
 from stdo_min.format.psnr import psnr
@@ -45,7 +45,7 @@ def refined_error(variant: tuple[int, int, float], pool: Pool, base_errors: np.n
     rng = np.random.default_rng(seed)
     everything, ones = np.arange(len(pool)), np.ones(len(pool))
     warm_up = Effort(steps=round(steps * share))
-    general = train(nets.create((16, 16), scale, rng), pool.weighing(sampling(base_errors)), warm_up, rng)
+    general = train(new_net((16, 16), scale, rng), pool.weighing(sampling(base_errors)), warm_up, rng)
     error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 1)
     labels, _ = chunking.kmeans(psnr(np.maximum(error, 1e-4), 1), count)
     chunks = refinement.Chunks((general,) * count, labels.astype(int) + 1, error)

@@ -3,15 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdo_min.engine import nets
-from stdo_min.engine import quantise as quantize
 from stdo_min.engine.autograd import Tensor, conv2d
+from stdo_min.engine.gradients import residual
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, new_net
+from stdo_min.engine.quantise import dequantise, quantise
 from stdo_min.format import reference, sidecar
 
 
 def random_net(channels, scale, seed, first_kernel=5, strength=0.1):
     rng = np.random.default_rng(seed)
-    net = nets.create(channels, scale, rng, first_kernel)
+    net = new_net(channels, scale, rng, first_kernel)
     net.weights[-1] += (rng.standard_normal(net.weights[-1].shape) * strength).astype(np.float32)
     for bias in net.biases:
         bias += (rng.standard_normal(bias.shape) * 0.1).astype(np.float32)
@@ -37,16 +38,16 @@ def residuals(net, lr, halo):
 def test_the_integer_net_is_close_to_the_float_net(seed, channels, scale):
     net = random_net(tuple(channels), scale, seed)
     lr = textured(20, 2 * net.halo + 10, seed)
-    whole = quantize.quantize(net, lr)
+    whole = quantise(net, lr)
     assert whole.channels == (*channels, scale * scale)
-    wanted = nets.residual(net, lr)
+    wanted = residual(net, lr)
     found = residuals(whole, lr, net.halo)
     assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max() + 0.05
 
 
 def test_what_comes_out_is_a_valid_sidecar_net():
     net = random_net((7, 5), 2, 3)
-    whole = quantize.quantize(net, textured(20, 24))
+    whole = quantise(net, textured(20, 24))
     segment = sidecar.Segment(0, 1, 0, 0, (whole,), b"")
     data = sidecar.write(sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, (segment,)))
     (read,) = sidecar.read(data).segments[0].nets
@@ -61,14 +62,14 @@ def test_tiny_weights_do_not_cost_the_bias(strength):
     net = random_net((6,), 2, 12, strength=strength)
     net.biases[-1][:] = 0.3  # 9.6 grey levels
     lr = textured(20, 24)
-    assert np.abs(residuals(quantize.quantize(net, lr), lr, net.halo) - nets.residual(net, lr)).max() < 0.1
+    assert np.abs(residuals(quantise(net, lr), lr, net.halo) - residual(net, lr)).max() < 0.1
 
 
 def test_the_mean_is_kept():
     # What rounding the weights does to the brightness is taken back by the biases.
     net = random_net((16, 16), 4, 11, strength=0.3)
     lr = textured(60, 2 * net.halo + 12)
-    wanted, found = nets.residual(net, lr), residuals(quantize.quantize(net, lr), lr, net.halo)
+    wanted, found = residual(net, lr), residuals(quantise(net, lr), lr, net.halo)
     assert abs(np.mean(found) - np.mean(wanted)) < 0.02
 
 
@@ -81,37 +82,37 @@ def test_dead_channels_do_no_harm(dead):
     elif dead == "one off":
         net.biases[1][2] = -1000
     elif dead == "one hardly on":
-        x = Tensor((lr[None] - np.float32(nets.INPUT_CENTRE)) / np.float32(nets.INPUT_UNIT))
+        x = Tensor((lr[None] - np.float32(INPUT_CENTRE)) / np.float32(INPUT_UNIT))
         net.biases[0][1] = 0.01 - conv2d(x, Tensor(net.weights[0])).data[1].max()
     elif dead == "last layer zero":
         net.weights[-1][:] = 0
     else:
         net.weights[0][:] = 0
-    wanted, found = nets.residual(net, lr), residuals(quantize.quantize(net, lr), lr, net.halo)
+    wanted, found = residual(net, lr), residuals(quantise(net, lr), lr, net.halo)
     assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max() + 0.3
 
 
 def test_enormous_weights_saturate_and_stay_valid():
     net = random_net((4,), 2, 5, strength=1e5)
-    whole = quantize.quantize(net, textured(10, 24))
+    whole = quantise(net, textured(10, 24))
     sidecar.write(sidecar.Sidecar(2, 0, 8, 1, 32, 24, 64, 48, (sidecar.Segment(0, 1, 0, 0, (whole,), b""),)))
 
 
 def test_back_to_a_float_net():
     net = random_net((8, 8), 2, 6)
     lr = textured(30, 2 * net.halo + 12)
-    whole = quantize.quantize(net, lr)
-    again = quantize.dequantize(whole, 2)
-    wanted = nets.residual(net, lr)
-    assert np.abs(nets.residual(again, lr) - wanted).mean() < 0.03 * np.abs(wanted).max()
+    whole = quantise(net, lr)
+    again = dequantise(whole, 2)
+    wanted = residual(net, lr)
+    assert np.abs(residual(again, lr) - wanted).mean() < 0.03 * np.abs(wanted).max()
     with pytest.raises(ValueError, match="4 outputs; scale 3 takes 9"):
-        quantize.dequantize(whole, 3)
+        dequantise(whole, 3)
 
 
 def test_bad_calibration_and_bad_nets_are_refused():
     net = random_net((4,), 2, 7)
     with pytest.raises(ValueError, match=r"S > 6"):
-        quantize.quantize(net, textured(3, 6))
+        quantise(net, textured(3, 6))
     net.weights[0][0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        quantize.quantize(net, textured(3, 20))
+        quantise(net, textured(3, 20))

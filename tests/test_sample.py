@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stdo_min.algorithm import sample as pool
-from stdo_min.engine import nets
+from stdo_min.engine.shuffle import shuffle
 from stdo_min.format import base as resample
 
 
@@ -48,7 +48,7 @@ def test_gather_cuts_what_was_chosen():
     assert len(found) == np.count_nonzero(kept)
     assert np.all(found.weight == 1)
     for (index, row, column), lr, residual in zip(
-            np.argwhere(kept), found.lr, nets.shuffle(found.residual, scale), strict=True):
+            np.argwhere(kept), found.lr, shuffle(found.residual, scale), strict=True):
         y, x = min(row * patch, 20 - patch), min(column * patch, 27 - patch)
         plane, hr = frames[index]
         np.testing.assert_array_equal(lr, np.pad(plane, halo, "edge")[y:y + 14, x:x + 14])

@@ -21,10 +21,10 @@ from stdo_min.algorithm import score as scoring
 from stdo_min.algorithm.chunk import MOST_CHUNKS
 from stdo_min.algorithm.refine import Chunks
 from stdo_min.algorithm.sample import capacity, choose, gather, sampling
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Clock, Effort, Progress
+from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.quantise import quantize
+from stdo_min.engine.quantise import quantise
 from stdo_min.engine.train import PEAK_RATE, train
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.library import Upscaler
@@ -66,7 +66,7 @@ class Overfitted:
 
 def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mode: str, chunks: int | None,
             refine: int, channels: tuple[int, ...], effort: Effort, memory: int, rng: np.random.Generator, threads: int,
-            general: nets.Net | None = None, executor: Executor | None = None,
+            general: Net | None = None, executor: Executor | None = None,
             progress: Progress | None = None) -> Overfitted:
     """Train the nets of one segment and give each patch its net.
 
@@ -85,7 +85,7 @@ def overfit(header: sidecar.Sidecar, frames: int, passes: Iterator[Pairs], *, mo
     if general and general.scale != header.scale:
         raise ValueError(f"the general net is for scale {general.scale}, the video has scale {header.scale}")
     segment = _Segment(header, frames, passes, memory, rng, threads, executor, Clock(effort, progress))
-    start = general or nets.create(channels, header.scale, rng)
+    start = general or new_net(channels, header.scale, rng)
     # Nets that the last pass shows every frame with; published modes show each patch with its own.
     most = {"single": 1, "jstdo": 1, "auto": min(chunks or COUNTS[-1], COUNTS[-1])}.get(mode, chunks or MOST_CHUNKS)
     pool = segment.sample(start.halo, most if refine else 1)
@@ -165,7 +165,7 @@ class _Segment:
         """
         began = self.clock.elapsed()
         ones = np.ones((1, *self.shape[1:]), np.uint8)
-        (errors,) = self._errors([_quantized(general, pool)], [ones], "score")
+        (errors,) = self._errors([_quantised(general, pool)], [ones], "score")
         # The last pass does the same for every net and the base.
         self.clock.reserve = 1.1 * (self.clock.elapsed() - began + most * self.seconds_each)
         counts = _counts(self.header)
@@ -173,7 +173,7 @@ class _Segment:
 
     def one_net(self, start, pool) -> Overfitted:
         """One net for all patches: no choice, and so no map; and no net where the base alone is as good."""
-        net = _quantized(self.train("train", start, pool, 1.0), pool)
+        net = _quantised(self.train("train", start, pool, 1.0), pool)
         ones = np.ones(self.shape, np.uint8)
         base_errors, errors = self._errors([net], [0 * ones[:1], ones[:1]], "assign")
         if errors.sum() < base_errors.sum():
@@ -219,7 +219,7 @@ class _Segment:
     def _assign(self, chunks, pool, labels=None) -> Overfitted:
         """Integer nets, each patch of every frame to the best of them and the base, or of its label's and the base."""
         pools = [pool.weighing((chunks.member == number).astype(float)) for number in range(1, len(chunks.nets) + 1)]
-        integer = [_quantized(net, part if part.weight.any() else pool)
+        integer = [_quantised(net, part if part.weight.any() else pool)
                    for net, part in zip(chunks.nets, pools, strict=True)]
         none = np.zeros((1, *self.shape[1:]), np.uint8)
         competing = [none, labels] if labels is not None else [none + np.uint8(n) for n in range(len(integer) + 1)]
@@ -291,11 +291,11 @@ def _chunks(scores, chunks, mode):
     return labels.reshape(scores.shape)
 
 
-def _quantized(net: nets.Net, pool: Pool) -> sidecar.Net:
+def _quantised(net: Net, pool: Pool) -> sidecar.Net:
     """The integer net of a float net, calibrated on patches spread over those of its pool that are drawn."""
     drawn = np.flatnonzero(pool.weight)
     count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantize(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
+    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
 
 
 def _counts(header):

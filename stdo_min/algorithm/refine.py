@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stdo_min.algorithm.sample import sampling
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Effort
+from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
 from stdo_min.format.psnr import psnr
@@ -28,7 +28,7 @@ class Chunks:
     Nets are numbered from 1; 0 is the base alone.
     """
 
-    nets: tuple[nets.Net, ...]
+    nets: tuple[Net, ...]
     member: np.ndarray
     error: np.ndarray
 
@@ -86,7 +86,7 @@ def _check(learners, stepper, index, member, error):
             learner.fall_back()
 
 
-def least_errors(trained: tuple[nets.Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
+def least_errors(trained: tuple[Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
                  threads: int) -> np.ndarray:
     """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
     with Stepper(pool, threads) as stepper:

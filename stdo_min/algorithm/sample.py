@@ -11,8 +11,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from stdo_min.algorithm import patches
-from stdo_min.engine import nets
 from stdo_min.engine.pool import Pool
+from stdo_min.engine.shuffle import unshuffle
 from stdo_min.format import base as resample
 
 LEAST = 64  # patches; with fewer nothing is learned
@@ -75,7 +75,7 @@ def gather(frames: Iterable, kept: np.ndarray, patch: int, halo: int, scale: int
         chosen = np.flatnonzero(kept[index])
         at = slice(place, place + len(chosen))
         lr_patches[at] = patches.cut(lr, ys[chosen], xs[chosen], patch, halo)
-        residuals[at] = nets.unshuffle(
+        residuals[at] = unshuffle(
             patches.cut(residual, ys[chosen] * scale, xs[chosen] * scale, patch * scale), scale)
         place += len(chosen)
     return Pool(lr_patches, residuals, np.ones(count))

@@ -16,9 +16,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.overfit import MODES, overfit
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Effort, Progress
-from stdo_min.engine.quantise import dequantize
+from stdo_min.engine.net import Net
+from stdo_min.engine.quantise import dequantise
 from stdo_min.format import base as resample
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
@@ -264,7 +264,7 @@ def _part(progress, begin, share):
     return lambda stage, done, psnr: progress(stage, begin + share * done, psnr)
 
 
-def _general(path, scale) -> nets.Net | None:
+def _general(path, scale) -> Net | None:
     """The general model: the first net of another sidecar."""
     if path is None:
         return None
@@ -276,7 +276,7 @@ def _general(path, scale) -> nets.Net | None:
     if not found or other.scale != scale:
         lack = f"was trained for scale {other.scale}, not {scale}" if found else "holds no net"
         raise VideoError(f"{path}: {lack}; give --general a sidecar with a net for this scale")
-    return dequantize(found[0], scale)
+    return dequantise(found[0], scale)
 
 
 def _check_patch(path, width, height, patch) -> None:

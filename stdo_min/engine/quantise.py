@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from stdo_min.engine import nets
 from stdo_min.engine.autograd import Tensor, conv2d
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.format import sidecar
 
 HEADROOM = 1.25  # of the largest residual seen in calibration, against the saturation of its 16 bits
 HIDDEN_MULTIPLIER = 256  # the least at which saturation (32767) cannot bite below q = 255
 
 
-def quantize(net: nets.Net, lr: np.ndarray) -> sidecar.Net:
+def quantise(net: Net, lr: np.ndarray) -> sidecar.Net:
     """The integer net closest to a float net on given patches of its video.
 
     lr: uint8 (N, S, S) with S > 2*halo, patches with their halo, a few hundred of them. Raises ValueError for patches
@@ -35,11 +35,11 @@ def quantize(net: nets.Net, lr: np.ndarray) -> sidecar.Net:
     for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
         weight, bias = weight.astype(np.float64), bias.astype(np.float64)
         if index == 0:
-            weight = weight / nets.INPUT_UNIT
-            bias = bias - nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+            weight = weight / INPUT_UNIT
+            bias = bias - INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
         last = index == len(net.weights) - 1
         if last:
-            weight, bias = weight * nets.RESIDUAL_UNIT * 64, bias * nets.RESIDUAL_UNIT * 64
+            weight, bias = weight * RESIDUAL_UNIT * 64, bias * RESIDUAL_UNIT * 64
         wanted = _convolve(exact, weight) + bias[:, None, None, None]
         if last:
             out_steps = np.ones(len(weight))
@@ -50,14 +50,14 @@ def quantize(net: nets.Net, lr: np.ndarray) -> sidecar.Net:
             # range.
             out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
             least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
-        layer, coded = _quantize_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
+        layer, coded = _quantise_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
         layers.append(layer)
         if not last:
             exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
     return sidecar.Net(tuple(layers))
 
 
-def _quantize_layer(weight, wanted, coded, out_steps, least):
+def _quantise_layer(weight, wanted, coded, out_steps, least):
     """One layer, and its output q (FORMAT.md) on the calibration patches, before any clamp.
 
     weight (out, in, k, k) takes whole inputs `coded` to `wanted` (out, N, H, W); q = wanted / out_steps; `least`
@@ -105,7 +105,7 @@ def _convolve(x, weight):
     return np.concatenate([conv2d(Tensor(part), Tensor(weight)).data for part in parts], axis=1)
 
 
-def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
+def dequantise(net: sidecar.Net, scale: int) -> Net:
     """The float net that an integer net stands for, but for its rounding: a start for training on another video.
 
     An activation of 128 becomes 1.0, so the weights have the size that training is used to. Raises ValueError if the
@@ -113,15 +113,15 @@ def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
     """
     if net.channels[-1] != scale * scale:
         raise ValueError(f"the net has {net.channels[-1]} outputs; scale {scale} takes {scale * scale}")
-    unit = nets.INPUT_UNIT
+    unit = INPUT_UNIT
     weights, biases = [], []
     for index, layer in enumerate(net.layers):
         worth = layer.multiplier / 2.0 ** (15 + layer.shift)
         weight = layer.weight.astype(np.float64).transpose(0, 3, 1, 2) * worth[:, None, None, None]
         bias = (layer.bias - ((1 << layer.shift) >> 1)) * worth
         if index == 0:
-            bias = bias + nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
-        out_unit = 64 * nets.RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
+            bias = bias + INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+        out_unit = 64 * RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
         weights.append(np.ascontiguousarray(weight * unit / out_unit, np.float32))
         biases.append((bias / out_unit).astype(np.float32))
-    return nets.Net(weights, biases, scale)
+    return Net(weights, biases, scale)
