@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, new_net
-from stdo_min.engine.quantise import dequantise, quantise
+from stdo_min.engine.quantise import dequantise, quantise, quantise_layers, sample_layers
+from stdo_min.engine.shuffle import shuffle
 from stdo_min.format import reference, sidecar
 
 
@@ -116,3 +117,34 @@ def test_bad_calibration_and_bad_nets_are_refused():
     net.weights[0][0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         quantise(net, textured(3, 20))
+
+
+def evaluated(layers, patches):
+    """What float layers make of patches (planes, N, S, S), float64 (N, rows, columns, channels)."""
+    x = patches.astype(np.float64)
+    for number, (weight, bias) in enumerate(layers):
+        x = conv2d(Tensor(x), Tensor(weight)).data + bias[:, None, None, None]
+        x = np.maximum(x, 0) if number + 1 < len(layers) else x
+    return x.transpose(1, 2, 3, 0)
+
+
+def test_layers_in_the_units_of_samples_are_the_same_net():
+    net = random_net((5, 7), 2, 8)
+    lr = textured(4, 2 * net.halo + 6)
+    found = shuffle(evaluated(sample_layers(net), lr[None]), 2)
+    np.testing.assert_allclose(found, residual(net, lr), rtol=1e-4, atol=1e-4)
+
+
+def test_a_net_of_three_planes():
+    """The residual of each plane is close to the float net's; planes that are missing are refused."""
+    rng = np.random.default_rng(9)
+    layers = [(rng.normal(0, 1 / 128, (6, 3, 3, 3)), rng.normal(0, 0.3, 6)),
+              (rng.normal(0, 1, (12, 6, 3, 3)), np.ones(12))]
+    patches = np.stack([textured(20, 20, seed) for seed in range(3)])
+    whole = quantise_layers(layers, patches)
+    wanted = evaluated(layers, patches).reshape(20, 16, 16, 3, 4)
+    found = np.stack([reference.net_residual(whole, patch, 2) for patch in patches.swapaxes(0, 1)]) / 64
+    found = found[:, :, 4:-4, 4:-4].reshape(20, 3, 16, 2, 16, 2).transpose(0, 2, 4, 1, 3, 5).reshape(wanted.shape)
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max()
+    with pytest.raises(ValueError, match="of 3 planes with S > 4, not shape"):
+        quantise_layers(layers, patches[:2])

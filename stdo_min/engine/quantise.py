@@ -24,37 +24,52 @@ def quantise(net: Net, lr: np.ndarray) -> sidecar.Net:
     lr: uint8 (N, S, S) with S > 2*halo, patches with their halo, a few hundred of them. Raises ValueError for patches
     without room for the halo, and for a net that is not finite.
     """
-    if lr.ndim != 3 or len(lr) == 0 or min(lr.shape[1:]) <= 2 * net.halo:
-        raise ValueError(f"calibration takes patches (N, S, S) with S > {2 * net.halo}, not shape {lr.shape}")
-    if not all(np.isfinite(p).all() for p in net.parameters):
+    return quantise_layers(sample_layers(net), lr[None])
+
+
+def sample_layers(net: Net) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The (weight, bias) of each layer, float64, for a net that reads samples 0..255 and gives grey levels."""
+    layers = [(w.astype(np.float64), b.astype(np.float64)) for w, b in zip(net.weights, net.biases, strict=True)]
+    weight, bias = layers[0]
+    weight = weight / INPUT_UNIT
+    layers[0] = weight, bias - INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+    weight, bias = layers[-1]
+    layers[-1] = weight * RESIDUAL_UNIT, bias * RESIDUAL_UNIT
+    return layers
+
+
+def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.ndarray) -> sidecar.Net:
+    """The integer net closest to float layers on given patches.
+
+    layers: weight (out, in, k, k) and bias (out,) of each; the first reads samples 0..255 of as many planes as it has
+    inputs, the last gives the residual in grey levels. patches: uint8 (planes, N, S, S) with S > 2*halo, the halo
+    included. Raises ValueError for patches of another shape or without room for the halo, and for layers that are not
+    finite.
+    """
+    planes, halo = layers[0][0].shape[1], sum(weight.shape[2] // 2 for weight, _ in layers)
+    if patches.ndim != 4 or len(patches) != planes or patches.size == 0 or min(patches.shape[2:]) <= 2 * halo:
+        raise ValueError(f"calibration takes patches (N, S, S) of {planes} planes with S > {2 * halo}, not shape "
+                         f"{patches.shape}")
+    if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise ValueError("the net has weights that are not finite: train it again at a lower learning rate")
-    exact = lr[None].astype(np.float64)  # what the float net sees; then, layer by layer, its activations
+    exact = patches.astype(np.float64)  # what the float net sees; then, layer by layer, its activations
     coded = exact  # the integer net's activations, whole numbers
-    steps = np.ones(1)  # what one unit of each channel of `coded` is worth in `exact`
-    layers = []
-    for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        weight, bias = weight.astype(np.float64), bias.astype(np.float64)
-        if index == 0:
-            weight = weight / INPUT_UNIT
-            bias = bias - INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
-        last = index == len(net.weights) - 1
-        if last:
-            weight, bias = weight * RESIDUAL_UNIT * 64, bias * RESIDUAL_UNIT * 64
+    steps = np.ones(planes)  # what one unit of each channel of `coded` is worth in `exact`
+    found = []
+    for weight, bias in layers[:-1]:
         wanted = _convolve(exact, weight) + bias[:, None, None, None]
-        if last:
-            out_steps = np.ones(len(weight))
-            least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
-        else:
-            largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
-            # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of
-            # range.
-            out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
-            least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
+        largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
+        # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of range.
+        out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
+        least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
         layer, coded = _quantise_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
-        layers.append(layer)
-        if not last:
-            exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
-    return sidecar.Net(tuple(layers))
+        found.append(layer)
+        exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
+    weight, bias = (64 * array for array in layers[-1])
+    wanted = _convolve(exact, weight) + bias[:, None, None, None]
+    least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
+    layer, _ = _quantise_layer(weight * steps[:, None, None], wanted, coded, np.ones(len(weight)), least)
+    return sidecar.Net((*found, layer))
 
 
 def _quantise_layer(weight, wanted, coded, out_steps, least):
