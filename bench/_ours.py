@@ -11,7 +11,7 @@ from bench._jobs import Job
 from bench.peers import WHOLE, Ready, Variant
 from stdo_min.algorithm import patches
 from stdo_min.engine.quantise import quantise_layers
-from stdo_min.format import patchmap, reference, sidecar
+from stdo_min.format import reference, sidecar
 from stdo_min.format.library import Upscaler
 
 PATCH = 20  # what `stdo encode` takes by default
@@ -26,12 +26,10 @@ def variants(job: Job, threads: int) -> list[Variant]:
 
 
 def _integer(job: Job, threads: int) -> Ready:
-    header = _header(job)
-    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), 1)
-    header = replace(header, segments=(sidecar.Segment(0, 1, 0, 0, (integer_net(job),), blank),))
-    ready = _ready(job, Upscaler(sidecar.write(header)), threads)
+    whole = sidecar.of_nets(_header(job), (integer_net(job),))
+    ready = _ready(job, Upscaler(sidecar.write(whole)), threads)
     ready.run()
-    _require_reference(header, job, ready.planes())
+    _require_reference(whole, job, ready.planes())
     return ready
 
 

@@ -11,7 +11,6 @@ import argparse
 import json
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from stdo_min.engine.net import new_net
 from stdo_min.engine.quantise import quantise
 from stdo_min.engine.train import train
 from stdo_min.format import base as resample
-from stdo_min.format import patchmap, sidecar
+from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import psnr
 from stdo_min.video.ffmpeg import probe
@@ -90,8 +89,7 @@ def _trained(net, pool, probability, effort, rng, count):
 
 def _upscaler(whole, lr_info, info, scale, patch) -> Upscaler:
     header = sidecar.Sidecar(scale, 1, patch, 1, lr_info.width, lr_info.height, info.width, info.height, ())
-    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), len(whole))
-    return Upscaler(sidecar.write(replace(header, segments=(sidecar.Segment(0, 1, 0, 0, tuple(whole), blank),))))
+    return Upscaler(sidecar.write(sidecar.of_nets(header, whole)))
 
 
 def main(argv: list[str]) -> int:

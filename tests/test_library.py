@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from make_corpus import CORPUS
-from samples import make_sidecar, random_frame, random_labels, random_net
+from samples import random_frame, random_labels
 
 from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, crc32, ffi, lib, plane_shapes
+from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Layer, Net, read, write
 

@@ -10,6 +10,8 @@ from stdo_min.engine.quantise import dequantise, quantise, quantise_layers, samp
 from stdo_min.engine.shuffle import shuffle
 from stdo_min.format import reference, sidecar
 
+HEADER = sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, ())
+
 
 def random_net(channels, scale, seed, first_kernel=5, strength=0.1):
     rng = np.random.default_rng(seed)
@@ -49,8 +51,7 @@ def test_the_integer_net_is_close_to_the_float_net(seed, channels, scale):
 def test_what_comes_out_is_a_valid_sidecar_net():
     net = random_net((7, 5), 2, 3)
     whole = quantise(net, textured(20, 24))
-    segment = sidecar.Segment(0, 1, 0, 0, (whole,), b"")
-    data = sidecar.write(sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, (segment,)))
+    data = sidecar.write(sidecar.of_nets(HEADER, [whole]))
     (read,) = sidecar.read(data).segments[0].nets
     for a, b in zip(whole.layers, read.layers, strict=True):
         np.testing.assert_array_equal(a.weight, b.weight)
@@ -96,7 +97,7 @@ def test_dead_channels_do_no_harm(dead):
 def test_enormous_weights_saturate_and_stay_valid():
     net = random_net((4,), 2, 5, strength=1e5)
     whole = quantise(net, textured(10, 24))
-    sidecar.write(sidecar.Sidecar(2, 0, 8, 1, 32, 24, 64, 48, (sidecar.Segment(0, 1, 0, 0, (whole,), b""),)))
+    sidecar.write(sidecar.of_nets(HEADER, [whole]))
 
 
 def test_back_to_a_float_net():

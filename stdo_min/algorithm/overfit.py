@@ -26,7 +26,7 @@ from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.quantise import quantise
 from stdo_min.engine.train import PEAK_RATE, train
-from stdo_min.format import patchmap, sidecar
+from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels, psnr
 from stdo_min.video.ffmpeg import Frame
@@ -257,9 +257,7 @@ class _Segment:
         itself, reading a sidecar made for the purpose.
         """
         header, (_, rows, columns) = self.header, self.shape
-        blank = patchmap.encode(np.zeros((1, rows, columns), np.uint8), len(integer))
-        whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
-        upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
+        upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
         side, hr_shape = header.patch * header.scale, np.s_[:header.hr_height, :header.hr_width]
         found, self.seconds_each = np.zeros((len(candidates), *self.shape), np.int64), 0.0
         with ThreadPoolExecutor(self.threads) as own:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -132,6 +133,14 @@ class Sidecar:
     def rows(self) -> int:
         """Rows of the patch grid."""
         return -(-self.lr_height // self.patch)
+
+
+def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
+    """The sidecar of one frame with these nets, for whoever brings the labels along: its map says 0 everywhere.
+
+    header: all but the segments, which are not read.
+    """
+    return replace(header, segments=(Segment(0, 1, 0, 0, tuple(nets), b""),))
 
 
 # ---- Write ----
