@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench._float import float_upscaler
 from bench._jobs import Job
 from bench.peers import WHOLE, Ready, Variant
 from stdo_min.algorithm import patches
@@ -36,7 +37,7 @@ def _integer(job: Job, threads: int) -> Ready:
 def _float(job: Job, threads: int) -> Ready:
     layers = [(weight.transpose(0, 2, 3, 1), bias) for weight, bias in zip(job.weights, job.biases, strict=True)]
     colour = 1 if job.chroma is None else 0
-    return _ready(job, Upscaler.of_floats(layers, job.scale, colour, (job.width, job.height), patch=PATCH), threads)
+    return _ready(job, float_upscaler(layers, job.scale, colour, (job.width, job.height), patch=PATCH), threads)
 
 
 def _header(job: Job) -> sidecar.Sidecar:
