@@ -20,6 +20,7 @@ from pathlib import Path
 
 from stdo_min import __version__
 from stdo_min.format.cores import fast_cores
+from stdo_min.format.sidecar import MAX_NETS, check_channels
 from stdo_min.video.ffmpeg import Address, VideoError
 
 EPILOG = """examples:
@@ -429,14 +430,18 @@ def _whole(least: int, most: int):
 
 
 def _chunks(text: str) -> int | None:
-    return None if text == "auto" else _whole(1, 63)(text)
+    return None if text == "auto" else _whole(1, MAX_NETS)(text)
 
 
 def _channels(text: str) -> tuple[int, ...]:
-    widths = tuple(_whole(1, 64)(part) for part in text.split(","))
-    if len(widths) > 7:
-        raise argparse.ArgumentTypeError(f"{text!r} has {len(widths)} hidden layers; a net has at most 7")
-    return widths
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of channels such as 16,16")
+    channels = tuple(map(int, text.split(",")))
+    try:
+        check_channels(channels)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return channels
 
 
 def _seconds(text: str) -> float:

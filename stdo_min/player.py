@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
+from stdo_min.format.sidecar import crc_of_planes
 from stdo_min.video.ffmpeg import LOCAL, Address, Frame, VideoError, VideoInfo, probe, read_lr
 from stdo_min.video.lr import CONTAINERS, read_attachment
 from stdo_min.video.write import Writer, Y4MWriter, output_file
@@ -98,7 +98,7 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
                 raise VideoError(f"{info.path}: has more frames than the {upscaler.frames} of its sidecar; {_OTHER}")
             number = upscaler.segment_of(count)
             segment = upscaler.segments[number]
-            whole = _crc(lr, 0 if count == segment.first_frame else whole)
+            whole = crc_of_planes(lr, 0 if count == segment.first_frame else whole)
             last = count + 1 == segment.first_frame + segment.frames
             if (count == segment.first_frame and whole != segment.lr_first_crc) or (last and whole != segment.lr_crc):
                 raise VideoError(f"{info.path}: its pictures up to frame {count} are not those the sidecar was made "
@@ -184,12 +184,6 @@ def _write_all(video, writer, threads, progress):
 
 def _siting(upscaler):
     return "left" if upscaler.chroma else "centre"
-
-
-def _crc(lr, crc):
-    for plane in lr:
-        crc = zlib.crc32(plane, crc)
-    return crc
 
 
 def read_sidecar(path: Path) -> bytes:

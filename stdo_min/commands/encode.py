@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
@@ -70,8 +69,7 @@ class Recipe:
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
-        if not 1 <= len(self.channels) <= 7 or not all(1 <= c <= 64 for c in self.channels):
-            raise ValueError(f"channels are {self.channels}; a net has 1..7 hidden layers of 1..64 channels")
+        sidecar.check_channels(self.channels)
         for name, value, least, most in (("chunks", self.chunks, 1, sidecar.MAX_NETS), ("patch", self.patch, 8, 128),
                                          ("refine", self.refine, 0, 1000),
                                          ("threads", self.threads, 1, 256), ("memory", self.memory, 1, 1 << 40)):
@@ -205,8 +203,7 @@ class _Crcs:
     def taken(self, pairs):
         """The same pairs, summed up as they pass."""
         for index, (lr, hr) in enumerate(pairs):
-            for plane in lr:
-                self.whole = zlib.crc32(plane, self.whole)
+            self.whole = sidecar.crc_of_planes(lr, self.whole)
             if index == 0:
                 self.first = self.whole
             yield lr, hr

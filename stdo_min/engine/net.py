@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stdo_min.format.sidecar import check_channels
+
 INPUT_CENTRE, INPUT_UNIT = 128.0, 128.0
 RESIDUAL_UNIT = 32.0  # grey levels: keeps the last layer's weights the size of the others' (Adam's steps are absolute)
 TARGET_UNIT = 1 / (64 * RESIDUAL_UNIT)  # of a pool's residuals
@@ -45,8 +47,7 @@ def new_net(channels: tuple[int, ...], scale: int, rng: np.random.Generator, fir
     Hidden weights are drawn by He et al. 2015; the last layer is zero, so the first residual is zero. Raises
     ValueError for more than 7 hidden layers, or channels outside 1..64.
     """
-    if not 1 <= len(channels) <= 7 or not all(1 <= c <= 64 for c in channels):
-        raise ValueError(f"a net has 1..7 hidden layers of 1..64 channels, not {','.join(map(str, channels))}")
+    check_channels(channels)
     weights, inputs = [], 1
     for index, outputs in enumerate((*channels, scale * scale)):
         k = first_kernel if index == 0 else 3

@@ -65,12 +65,6 @@ def plane_shapes(width: int, height: int, colour: int = lib.STDO_COLOUR_YUV420) 
     return (height, width), half, half
 
 
-def crc32(data: bytes | np.ndarray, crc: int = 0) -> int:
-    """Return the CRC-32 of contiguous bytes, chained after `crc` as in zlib."""
-    view = ffi.from_buffer("uint8_t[]", data)
-    return lib.stdo_crc32(crc, view, len(view))
-
-
 class Previous(NamedTuple):
     """What an earlier call of Upscaler.upscale was given."""
 
