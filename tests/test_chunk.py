@@ -1,3 +1,6 @@
+import subprocess
+import sys
+import zlib
 from itertools import combinations
 from pathlib import Path
 
@@ -41,7 +44,39 @@ def test_divide_and_conquer_equals_its_twin(seed, n, most):
     values = np.sort(rng.normal(0, 5, n))
     counts = rng.integers(1, 9, n).astype(float)
     fast, plain = chunking._cuts_numba(values, counts, most), chunking._cuts_numpy(values, counts, most)
-    np.testing.assert_array_equal(fast, plain)
+    for row, wanted in zip(fast, plain, strict=True):
+        np.testing.assert_array_equal(chunking._starts(row, n), wanted)
+
+
+def test_cuts_of_many_scores_as_recorded():
+    """Recorded when the starts were whole numbers, 63 for each score: two bits hold as much."""
+    _, _, cuts = chunking._optimal_cuts(np.random.default_rng(1).normal(40, 6, 1 << 17), 63)
+    assert zlib.crc32(cuts) == 0x30ED337D
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no /proc to read memory from")
+def test_the_memory_of_kmeans_does_not_grow_with_the_clusters():
+    """63 whole numbers for each of 2^18 scores would be 126 MiB; that much is then taken, to see that it is noticed."""
+    code = """
+import numpy as np
+from pathlib import Path
+from stdo_min.algorithm.chunk import kmeans
+
+def memory(field):
+    return int(Path("/proc/self/status").read_text().partition(field)[2].split()[0]) / 1024
+
+scores = np.random.default_rng(0).normal(40, 6, 1 << 18)
+kmeans(scores[:99], 3)  # what Numba takes to compile is not what k-means takes
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+before = memory("VmRSS:")
+kmeans(scores, 63)
+print(memory("VmHWM:") - before)
+kept = np.ones((63, 1 << 18))
+print(memory("VmHWM:") - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    taken, with_table = map(float, done.stdout.split())
+    assert taken < 60 < 100 < with_table, (taken, with_table)
 
 
 def test_more_chunks_than_scores_are_refused():
