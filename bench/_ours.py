@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench._float import float_upscaler
 from bench._jobs import Job
 from bench.peers import WHOLE, Ready, Variant
-from stdo_min.format import patchmap, reference, sidecar
+from stdo_min.algorithm import patches
+from stdo_min.engine.quantise import quantise_layers
+from stdo_min.format import reference, sidecar
 from stdo_min.format.library import Upscaler
 
 PATCH = 20  # what `stdo encode` takes by default
+CALIBRATION = 512  # patches, as many as the encoder takes
 WHO = "stdo"
 
 
@@ -23,19 +27,17 @@ def variants(job: Job, threads: int) -> list[Variant]:
 
 
 def _integer(job: Job, threads: int) -> Ready:
-    header = _header(job)
-    blank = patchmap.encode(np.zeros((1, header.rows, header.columns), np.uint8), 1)
-    header = replace(header, segments=(sidecar.Segment(0, 1, 0, 0, (integer_net(job),), blank),))
-    ready = _ready(job, Upscaler(sidecar.write(header)), threads)
+    whole = sidecar.of_nets(_header(job), (integer_net(job),))
+    ready = _ready(job, Upscaler(sidecar.write(whole)), threads)
     ready.run()
-    _require_reference(header, job, ready.planes())
+    _require_reference(whole, job, ready.planes())
     return ready
 
 
 def _float(job: Job, threads: int) -> Ready:
     layers = [(weight.transpose(0, 2, 3, 1), bias) for weight, bias in zip(job.weights, job.biases, strict=True)]
     colour = 1 if job.chroma is None else 0
-    return _ready(job, Upscaler.of_floats(layers, job.scale, colour, (job.width, job.height), patch=PATCH), threads)
+    return _ready(job, float_upscaler(layers, job.scale, colour, (job.width, job.height), patch=PATCH), threads)
 
 
 def _header(job: Job) -> sidecar.Sidecar:
@@ -56,25 +58,14 @@ def _ready(job: Job, upscaler: Upscaler, threads: int) -> Ready:
 
 
 def integer_net(job: Job) -> sidecar.Net:
-    """The integer net with the steps that the peers' int8 nets have: one for the activations of a layer."""
-    layers, in_step = [], 1.0
-    for index, (weight, bias, largest) in enumerate(zip(job.weights, job.biases, job.ranges, strict=True)):
-        last = index == len(job.weights) - 1
-        out_step = 1 / 64 if last else largest / 255
-        steps = np.abs(weight).max(axis=(1, 2, 3)) / 127
-        whole = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
-        # Each sum must reach its largest value before it is cut off at 16 bits.
-        least = 1.25 * largest / out_step if last else 256
-        ratio = steps * in_step / out_step
-        shift = max(0, int(np.ceil(np.log2(least / ratio.min()))) - 15)
-        multiplier = np.rint(ratio * 2.0 ** (15 + shift))
-        if not 1 <= multiplier.min() <= multiplier.max() <= sidecar.MAX_MULTIPLIER:
-            raise ValueError(f"a layer's multipliers are {multiplier.min()}..{multiplier.max()}: its channels differ")
-        whole_bias = np.rint(bias / (steps * in_step)) + ((1 << shift) >> 1)  # the shift rounds down
-        layers.append(sidecar.Layer(weight.shape[2], shift, multiplier.astype(np.uint16), whole_bias.astype(np.int32),
-                                    np.ascontiguousarray(whole.transpose(0, 2, 3, 1))))
-        in_step = out_step
-    return sidecar.Net(tuple(layers))
+    """The integer net that the encoder would make, calibrated on patches spread over the frame."""
+    layers = [(weight.astype(np.float64), bias.astype(np.float64))
+              for weight, bias in zip(job.weights, job.biases, strict=True)]
+    ys, xs = patches.grid(job.height, job.width, PATCH)
+    spread = np.linspace(0, len(ys) - 1, min(len(ys), CALIBRATION)).astype(int)
+    halo = sum(weight.shape[2] // 2 for weight in job.weights)
+    return quantise_layers(layers, np.stack([patches.cut(plane, ys[spread], xs[spread], PATCH, halo)
+                                             for plane in job.lr]))
 
 
 def _require_reference(header: sidecar.Sidecar, job: Job, hr: list[np.ndarray]) -> None:

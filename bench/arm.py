@@ -26,11 +26,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench._nets import random_sidecar
+from stdo_min.format.random_nets import random_sidecar
+from stdo_min.format.sidecar import write
 
 ROOT = Path(__file__).parent.parent
 LR_WIDTH, LR_HEIGHT, SCALE = 480, 270, 4
-NETS = {"D16": ((5, 16), (3, 16)), "8-8": ((5, 8), (3, 8))}
+NETS = {"D16": [(5, 16), (3, 16)], "8-8": [(5, 8), (3, 8)]}
 TARGETS = {  # tier: qemu's CPU, then (llvm's CPU, clock in GHz, cores that share the frame, dot products a cycle)
     "neon": ("cortex-a53", [("cortex-a53", 1.4, 4, 0), ("cortex-a55", 1.8, 4, 0)]),
     "neon_dot": ("cortex-a76", [("neoverse-n1", 2.4, 1, 2), ("cortex-a55", 1.8, 1, 1)]),
@@ -206,7 +207,8 @@ def main(argv: list[str]) -> int:
         for compiler, net, tier in product(a.compiler, a.net, a.tier):
             program, plugin = built[compiler]
             path = Path(folder) / f"{net}.stdo"
-            path.write_bytes(random_sidecar(NETS[net], SCALE, LR_WIDTH, LR_HEIGHT))
+            made = random_sidecar(np.random.default_rng(0), SCALE, NETS[net], (LR_WIDTH, LR_HEIGHT), 20)
+            path.write_bytes(write(made))
             for result in measure(program, plugin, path, tier):
                 result = {"net": net, "compiler": compiler} | result
                 show(net, result)

@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from stdo_min.algorithm import patches
+from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.sample import sampling
-from stdo_min.commands.encode import frame_pairs
-from stdo_min.engine import nets
 from stdo_min.engine.autograd import Tensor
-from stdo_min.engine.convolution import convolutions, gather
+from stdo_min.engine.convolution import Workspace, batch_input, convolutions
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, TARGET_UNIT, Net
 from stdo_min.engine.pool import Pool
+from stdo_min.engine.shuffle import unshuffle
 from stdo_min.engine.train import Learner, Stepper
 from stdo_min.format import base as resample
 from stdo_min.format.psnr import psnr
@@ -55,7 +56,7 @@ def chroma_pool(clip: Path, scale: int) -> Pool:
                 for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
                     right = _padded(high, height * scale, width * scale).astype(np.int16) * 64 + 32
                     right -= resample.base(low, scale, chroma_left=True).astype(np.int16)
-                    planes.append(nets.unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
+                    planes.append(unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
                 residuals.append(np.concatenate(planes, -1))
     return Pool(np.concatenate(lr_patches), np.concatenate(residuals), np.ones(sum(map(len, residuals))))
 
@@ -64,7 +65,7 @@ def _padded(plane, height, width):
     return np.pad(plane, ((0, height - plane.shape[0]), (0, width - plane.shape[1])), "edge")
 
 
-def chroma_net(hidden: tuple[int, ...], scale: int, rng: np.random.Generator) -> nets.Net:
+def chroma_net(hidden: tuple[int, ...], scale: int, rng: np.random.Generator) -> Net:
     """A net of 3x3 and then 1x1 kernels, with 6 inputs and 2 * scale^2 outputs."""
     weights, inputs = [], PLANES
     for number, outputs in enumerate((*hidden, 2 * scale**2)):
@@ -72,10 +73,10 @@ def chroma_net(hidden: tuple[int, ...], scale: int, rng: np.random.Generator) ->
         spread = np.sqrt(2 / (inputs * side * side)) if number < len(hidden) else 0
         weights.append((rng.standard_normal((outputs, inputs, side, side)) * spread).astype(np.float32))
         inputs = outputs
-    return nets.Net(weights, [np.zeros(len(weight), np.float32) for weight in weights], scale)
+    return Net(weights, [np.zeros(len(weight), np.float32) for weight in weights], scale)
 
 
-def plane_errors(net: nets.Net | None, pool: Pool) -> np.ndarray:
+def plane_errors(net: Net | None, pool: Pool) -> np.ndarray:
     """Squared error of U and V over all patches, float64 (2,), with pixels rounded; without a net, of the base."""
     sums = np.zeros(2)
     for start in range(0, len(pool), 64):
@@ -83,11 +84,11 @@ def plane_errors(net: nets.Net | None, pool: Pool) -> np.ndarray:
         right = pool.residual[index].astype(np.float32)
         shown = np.zeros_like(right)
         if net is not None:
-            workspace = nets.Workspace()
-            x = Tensor(gather(pool.lr, index, nets.INPUT_CENTRE, nets.INPUT_UNIT, workspace))
+            workspace = Workspace()
+            x = Tensor(batch_input(pool.lr, index, INPUT_CENTRE, INPUT_UNIT, workspace))
             y = convolutions(x, *map(Tensor, net.parameters), workspace=workspace).data
             y = y.transpose(0, 2, 3, 1, 4).reshape(*y.shape[:1], *y.shape[2:4], -1)[..., :right.shape[-1]]
-            shown = y / nets.TARGET_UNIT
+            shown = y / TARGET_UNIT
         # Near enough: pixels are rounded, but not clipped.
         found = np.square(np.rint((shown - right) / 64)).sum(axis=(0, 1, 2))
         sums += found.reshape(2, -1).sum(axis=1)

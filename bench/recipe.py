@@ -15,7 +15,7 @@ import numpy as np
 
 from bench._variants import HALO, compare
 from stdo_min.algorithm.sample import EXPONENT
-from stdo_min.engine import nets
+from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.optimiser import Adam, learning_rate
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import LATE, PEAK_RATE, Stepper
@@ -92,12 +92,12 @@ class Linear:
 def trained_error(variant: Variant, pool: Pool, base_errors: np.ndarray, scale: int, seed: int, steps: int) -> float:
     """The mean squared error of a net over all patches of a pool, after training on it."""
     rng = np.random.default_rng(seed)
-    net = nets.create(variant.channels, scale, rng, variant.first_kernel)
+    net = new_net(variant.channels, scale, rng, variant.first_kernel)
     cut = HALO - net.halo
     if cut:
         pool = replace(pool, lr=np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]))
     drawn = np.cumsum((base_errors + 0.05) ** variant.exponent)
-    products = sum(w.size for w in nets.create((16, 16), scale, rng).weights) / sum(w.size for w in net.weights)
+    products = sum(w.size for w in new_net((16, 16), scale, rng).weights) / sum(w.size for w in net.weights)
     steps = round(steps * 32 / variant.batch * products)
     average, averaged = None, 0
     with Stepper(pool, 1) as stepper:
@@ -123,7 +123,7 @@ def trained_error(variant: Variant, pool: Pool, base_errors: np.ndarray, scale: 
                 average = [p.copy() if average is None else a + (p - a) / averaged
                            for p, a in zip(net.parameters, average or net.parameters, strict=True)]
         if average:
-            net = nets.Net(average[::2], average[1::2], scale)
+            net = Net(average[::2], average[1::2], scale)
         return float(stepper.errors(net, np.arange(len(pool))).mean())
 
 

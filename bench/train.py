@@ -69,7 +69,7 @@ def gmacs(name: str) -> float:
 
 def ours(name: str, threads: int):
     """A function that makes one step and returns its loss."""
-    from stdo_min.engine.nets import RESIDUAL_UNIT, Net
+    from stdo_min.engine.net import RESIDUAL_UNIT, Net
     from stdo_min.engine.optimiser import Adam
     from stdo_min.engine.pool import Pool
     from stdo_min.engine.train import Stepper

@@ -5,7 +5,6 @@ This module and what it imports need NumPy, cffi and ffmpeg only.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
+from stdo_min.format.sidecar import crc_of_planes
 from stdo_min.video.ffmpeg import Address, Frame, VideoError, VideoInfo, probe, read_lr
 from stdo_min.video.lr import read_attachment
 
@@ -92,7 +92,7 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
                 raise VideoError(f"{info.path}: has more frames than the {upscaler.frames} of its sidecar; {_OTHER}")
             number = upscaler.segment_of(count)
             segment = upscaler.segments[number]
-            whole = _crc(lr, 0 if count == segment.first_frame else whole)
+            whole = crc_of_planes(lr, 0 if count == segment.first_frame else whole)
             last = count + 1 == segment.first_frame + segment.frames
             if (count == segment.first_frame and whole != segment.lr_first_crc) or (last and whole != segment.lr_crc):
                 raise VideoError(f"{info.path}: its pictures up to frame {count} are not those the sidecar was made "
@@ -104,12 +104,6 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     if count + 1 != upscaler.frames:
         raise VideoError(f"{info.path}: ends after {count + 1} of the {upscaler.frames} frames of its sidecar; "
                          "copy it again, or name the right sidecar with --sidecar")
-
-
-def _crc(lr, crc):
-    for plane in lr:
-        crc = zlib.crc32(plane, crc)
-    return crc
 
 
 def read_sidecar(path: Path) -> bytes:

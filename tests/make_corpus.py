@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from samples import fix_header, fix_segment, make_sidecar, put, random_labels, random_net
+from samples import fix_header, fix_segment, put, random_labels
 
+from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.sidecar import Sidecar, write
 
 CORPUS = Path(__file__).parent / "corpus"

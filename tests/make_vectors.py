@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from samples import make_sidecar, random_labels, random_net
+from samples import random_labels
 
 from stdo_min.format import patchmap
 from stdo_min.format.library import plane_shapes
+from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Sidecar, read, write
 

@@ -1,4 +1,4 @@
-"""Small random nets, sidecars and frames that the tests and the corpus are made of."""
+"""Small random sidecars and frames that the tests and the corpus are made of, and their bytes damaged."""
 
 from __future__ import annotations
 
@@ -8,42 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from stdo_min.format.library import StdoError, Upscaler, plane_shapes
-from stdo_min.format.patchmap import encode
-from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, SidecarError, read
+from stdo_min.format.sidecar import SidecarError, read
 
 CSRC = Path(__file__).parents[1] / "csrc"
 LIBRARY = sorted(path for part in (".", "x86", "arm", "train") for path in (CSRC / part).glob("*.c"))
-
-
-def random_net(
-    rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], last_kernel: int, planes: int = 1
-) -> Net:
-    """Return a net of random integers; hidden lists (kernel, channels)."""
-    layers, inputs = [], planes
-    for kernel, out in [*hidden, (last_kernel, planes * scale * scale)]:
-        weight = rng.integers(-128, 128, (out, kernel, kernel, inputs)).astype(np.int8)
-        # A shift and multiplier that bring most sums to 0..255, so that both ends of the clamp are met but not always.
-        shift = int(rng.integers(0, 8))
-        spread = 8000 * kernel * inputs**0.5 / (1 << shift)
-        multiplier = rng.integers(1, max(2, min(32768, int(32768 * 300 / spread))), out).astype(np.uint16)
-        bias = rng.integers(-10000, 10000, out).astype(np.int32)
-        layers.append(Layer(kernel, shift, multiplier, bias, weight))
-        inputs = out
-    return Net(tuple(layers))
-
-
-def make_sidecar(
-    scale: int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
-    crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2, colour: int = 0,
-) -> Sidecar:  # fmt: skip
-    """Return a sidecar for lr frames of size (width, height); segments lists (nets, labels (frames, rows, columns))."""
-    found, first_frame = [], 0
-    for nets, labels in segments:
-        found.append(Segment(first_frame, len(labels), 1, 2, nets, encode(labels, len(nets))))
-        first_frame += len(labels)
-    (width, height), (crop_x, crop_y) = size, crop
-    hr_width, hr_height = width * scale - crop_x, height * scale - crop_y
-    return Sidecar(scale, mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour)
 
 
 def random_labels(rng: np.random.Generator, frames: int, size: tuple[int, int], patch: int, nets: int) -> np.ndarray:

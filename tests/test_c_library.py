@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from make_corpus import CORPUS
 from samples import CSRC, LIBRARY
 
 from stdo_min.format.library import StdoError, Upscaler, plane_shapes
+from stdo_min.format.sidecar import crc_of_planes
 
 PROGRAMS = sorted(path for part in ("tools", "examples", "fuzz") for path in (CSRC / part).glob("*.c"))
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]
@@ -55,8 +55,7 @@ def upscaled_crc(upscaler):
         lr.append((i * i >> np.uint64(3)).astype(np.uint8).reshape(height, width))
     crc = 0
     for frame in range(upscaler.frames):
-        for plane in upscaler.upscale(upscaler.segment_of(frame), upscaler.labels(frame), tuple(lr)):
-            crc = zlib.crc32(plane, crc)
+        crc = crc_of_planes(upscaler.upscale(upscaler.segment_of(frame), upscaler.labels(frame), tuple(lr)), crc)
     return crc
 
 

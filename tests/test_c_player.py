@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from make_vectors import VECTORS
 
+from stdo_min.algorithm.recipe import Recipe
 from stdo_min.commands.demo import write_demo
-from stdo_min.commands.encode import Recipe, encode
-from stdo_min.engine.budget import Effort
-from stdo_min.player import open_video, pipe
+from stdo_min.commands.encode import encode
+from stdo_min.commands.pipe import pipe
+from stdo_min.engine.budget import Budget
+from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import ffmpeg_executable
 
 ROOT = Path(__file__).parents[1]
@@ -99,7 +101,7 @@ def test_every_tier_gives_the_same(player, tier):
 def test_a_real_video(player, tmp_path):
     """ffmpeg writes the stream; its own header goes through."""
     write_demo(tmp_path / "source.mp4", 160, 90, 2, 12)
-    encode(tmp_path / "source.mp4", tmp_path / "lr.mp4", 2, Recipe(effort=Effort(steps=20), channels=(4,), patch=16))
+    encode(tmp_path / "source.mp4", tmp_path / "lr.mp4", 2, Recipe(budget=Budget(steps=20), channels=(4,), patch=16))
     stream = run(ffmpeg_executable(), "-v", "error", "-i", tmp_path / "lr.mp4", "-f", "yuv4mpegpipe", "-")
     wanted = io.BytesIO()
     pipe(open_video(tmp_path / "lr.mp4"), wanted)

@@ -5,9 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdo_min.engine import autograd, nets
+from stdo_min.engine import autograd, readable
 from stdo_min.engine.autograd import Tensor
-from stdo_min.engine.convolution import BLOCK, Workspace, convolutions, gather, losses, residual_loss
+from stdo_min.engine.convolution import BLOCK, Workspace, batch_input, convolutions, losses, residual_loss
+from stdo_min.engine.gradients import loss_and_gradients
+from stdo_min.engine.net import new_net
 
 TIERS = ["c", "avx2", "avx512vnni", "neon"]
 
@@ -32,7 +34,7 @@ def random_net(rng, inputs, layers):
 def run(tier, parameters, lr, residual, index, loss="l1"):
     """Output, losses and gradients by the engine."""
     work, tensors = workspace(tier), [Tensor(p, requires_grad=True) for p in parameters]
-    y = convolutions(Tensor(gather(lr, index, 128.0, 128.0, work)), *tensors, workspace=work)
+    y = convolutions(Tensor(batch_input(lr, index, 128.0, 128.0, work)), *tensors, workspace=work)
     out = y.data.copy()
     found = residual_loss(y, pool=residual, index=index, unit=2**-11, workspace=work, loss=loss, epsilon=0.05)
     found.backward()
@@ -43,7 +45,7 @@ def run_numpy(parameters, lr, residual, index, loss):
     """The same in float64."""
     tensors = [Tensor(p.astype(np.float64), requires_grad=True) for p in parameters]
     x = (lr[index].astype(np.float64) - 128) / 128
-    y = nets.forward(tensors, Tensor(np.ascontiguousarray(x.transpose(3, 0, 1, 2))))
+    y = readable.forward(tensors, Tensor(np.ascontiguousarray(x.transpose(3, 0, 1, 2))))
     target = Tensor(residual[index].transpose(3, 0, 1, 2) * 2.0**-11)
     if loss == "charbonnier":  # by hand: its gradient is what is handed back
         d = y.data - target.data
@@ -132,28 +134,28 @@ def test_the_loss_of_each_patch():
 
 def test_nothing_is_allocated_after_the_first_step():
     rng = np.random.default_rng(2)
-    net = nets.create((16, 16), 4, rng)
+    net = new_net((16, 16), 4, rng)
     lr, residual = batch(rng, 1, [(16, 5), (16, 3), (16, 3)], 20, 20)
     work, index = Workspace(), np.array([0, 1, 2, 3])
-    first = nets.loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
+    first = loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
     kept = work.nbytes
-    second = nets.loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
+    second = loss_and_gradients(net, lr[..., 0], residual, index, work)[1]
     assert work.nbytes == kept
     assert all(a is b for a, b in zip(first, second, strict=True))
 
 
 def test_what_does_not_fit_is_refused():
     rng = np.random.default_rng(3)
-    net = nets.create((4,), 2, rng)
+    net = new_net((4,), 2, rng)
     lr, residual = np.zeros((2, 14, 14), np.uint8), np.zeros((2, 8, 8, 4), np.int16)
     work = Workspace()
-    nets.loss_and_gradients(net, lr, residual, np.array([0, 1]), work)
+    loss_and_gradients(net, lr, residual, np.array([0, 1]), work)
     for wrong, message in (((lr, residual, np.array([2])), "0..1"), ((lr, residual, np.array([-1])), "0..1"),
                            ((lr, residual, np.array([0], np.int32)), "int64"),
                            ((lr, residual[:, :7], np.array([0])), "the pool is int16"),
                            ((lr[:, :5, :5].copy(), residual, np.array([0])), "would give 1 patches")):
         with pytest.raises(ValueError, match=message):
-            nets.loss_and_gradients(net, *wrong, work)
+            loss_and_gradients(net, *wrong, work)
     x, y = np.zeros((1, 8, 8, 1), np.float32), np.zeros((1, 1, 4, 4, 16), np.float32)
     weight, bias = np.zeros((4, 1, 5, 5), np.float32), np.zeros(4, np.float32)
     index, pool = np.zeros(1, np.int64), np.zeros((1, 4, 4, 4), np.int16)
@@ -170,9 +172,9 @@ def test_what_does_not_fit_is_refused():
         (lambda: losses(y.astype(np.float16), pool, index, 1.0, work), "float16"),
         (lambda: losses(y, pool, index, 1.0, work, "l3"), "l1, charbonnier, l2"),
         (lambda: losses(y, pool, index[:0], 1.0, work), "one row of int64"),
-        (lambda: gather(lr.astype(np.int16), index, 0.0, 1.0, work), "uint8"),
-        (lambda: gather(lr, index[None], 0.0, 1.0, work), "one row of int64"),
-        (lambda: gather(lr[:, ::2], index, 0.0, 1.0, work), "contiguous"),
+        (lambda: batch_input(lr.astype(np.int16), index, 0.0, 1.0, work), "uint8"),
+        (lambda: batch_input(lr, index[None], 0.0, 1.0, work), "one row of int64"),
+        (lambda: batch_input(lr[:, ::2], index, 0.0, 1.0, work), "contiguous"),
     ):
         with pytest.raises(ValueError, match=message):
             call()

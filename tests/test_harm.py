@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_corpus import CORPUS
 from make_vectors import VECTORS
-from samples import fix_header, fix_segment, put, random_net, statuses
+from samples import fix_header, fix_segment, put, statuses
 from test_c_player import YUV_VECTORS, y4m
 
 from stdo_min.format.library import StdoError, Upscaler
 from stdo_min.format.patchmap import encode
+from stdo_min.format.random_nets import random_net
 from stdo_min.format.sidecar import Segment, Sidecar, SidecarError, read, write
 
 TESTS = Path(__file__).parent

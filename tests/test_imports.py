@@ -16,7 +16,8 @@ def loaded(statement):
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("statement", [f"import stdo_min.{name}" for name in ("player", "commands.info", "cli")])
+@pytest.mark.parametrize("statement", [
+    f"import stdo_min.{name}" for name in ("player", "commands.info", "commands.bench", "cli")])
 def test_the_player_imports_no_training(statement):
     modules = loaded(statement)
     assert "stdo_min" in modules

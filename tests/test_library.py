@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from make_corpus import CORPUS
-from samples import make_sidecar, random_frame, random_labels, random_net
+from samples import random_frame, random_labels
 
-from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, crc32, ffi, lib, plane_shapes
+from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
+from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Layer, Net, read, write
 
@@ -336,6 +337,10 @@ def test_wrapper_refuses_with_value_and_limit():
     with pytest.raises(StdoError, match="label") as caught:
         upscaler.upscale(0, labels + 3, lr)
     assert caught.value.status == "STDO_ERROR_LABEL_RANGE"
+
+
+def crc32(data, crc=0):
+    return lib.stdo_crc32(crc, ffi.from_buffer("uint8_t[]", data), len(memoryview(data)))
 
 
 def test_crc32_is_that_of_zlib():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import make_sidecar, random_labels, random_net
+from samples import random_labels
 
 from stdo_min.format.library import Upscaler
 from stdo_min.format.patchmap import decode, encode
+from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.sidecar import Segment, Sidecar, write
 
 reproducible = settings(derandomize=True, deadline=None, max_examples=100, database=None)

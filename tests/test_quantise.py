@@ -3,15 +3,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdo_min.engine import nets
-from stdo_min.engine import quantise as quantize
 from stdo_min.engine.autograd import Tensor, conv2d
+from stdo_min.engine.gradients import residual
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, new_net
+from stdo_min.engine.quantise import dequantise, quantise, quantise_layers, sample_layers
+from stdo_min.engine.shuffle import shuffle
 from stdo_min.format import reference, sidecar
+
+HEADER = sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, ())
 
 
 def random_net(channels, scale, seed, first_kernel=5, strength=0.1):
     rng = np.random.default_rng(seed)
-    net = nets.create(channels, scale, rng, first_kernel)
+    net = new_net(channels, scale, rng, first_kernel)
     net.weights[-1] += (rng.standard_normal(net.weights[-1].shape) * strength).astype(np.float32)
     for bias in net.biases:
         bias += (rng.standard_normal(bias.shape) * 0.1).astype(np.float32)
@@ -37,18 +41,17 @@ def residuals(net, lr, halo):
 def test_the_integer_net_is_close_to_the_float_net(seed, channels, scale):
     net = random_net(tuple(channels), scale, seed)
     lr = textured(20, 2 * net.halo + 10, seed)
-    whole = quantize.quantize(net, lr)
+    whole = quantise(net, lr)
     assert whole.channels == (*channels, scale * scale)
-    wanted = nets.residual(net, lr)
+    wanted = residual(net, lr)
     found = residuals(whole, lr, net.halo)
     assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max() + 0.05
 
 
 def test_what_comes_out_is_a_valid_sidecar_net():
     net = random_net((7, 5), 2, 3)
-    whole = quantize.quantize(net, textured(20, 24))
-    segment = sidecar.Segment(0, 1, 0, 0, (whole,), b"")
-    data = sidecar.write(sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, (segment,)))
+    whole = quantise(net, textured(20, 24))
+    data = sidecar.write(sidecar.of_nets(HEADER, [whole]))
     (read,) = sidecar.read(data).segments[0].nets
     for a, b in zip(whole.layers, read.layers, strict=True):
         np.testing.assert_array_equal(a.weight, b.weight)
@@ -61,14 +64,14 @@ def test_tiny_weights_do_not_cost_the_bias(strength):
     net = random_net((6,), 2, 12, strength=strength)
     net.biases[-1][:] = 0.3  # 9.6 grey levels
     lr = textured(20, 24)
-    assert np.abs(residuals(quantize.quantize(net, lr), lr, net.halo) - nets.residual(net, lr)).max() < 0.1
+    assert np.abs(residuals(quantise(net, lr), lr, net.halo) - residual(net, lr)).max() < 0.1
 
 
 def test_the_mean_is_kept():
     # What rounding the weights does to the brightness is taken back by the biases.
     net = random_net((16, 16), 4, 11, strength=0.3)
     lr = textured(60, 2 * net.halo + 12)
-    wanted, found = nets.residual(net, lr), residuals(quantize.quantize(net, lr), lr, net.halo)
+    wanted, found = residual(net, lr), residuals(quantise(net, lr), lr, net.halo)
     assert abs(np.mean(found) - np.mean(wanted)) < 0.02
 
 
@@ -81,37 +84,68 @@ def test_dead_channels_do_no_harm(dead):
     elif dead == "one off":
         net.biases[1][2] = -1000
     elif dead == "one hardly on":
-        x = Tensor((lr[None] - np.float32(nets.INPUT_CENTRE)) / np.float32(nets.INPUT_UNIT))
+        x = Tensor((lr[None] - np.float32(INPUT_CENTRE)) / np.float32(INPUT_UNIT))
         net.biases[0][1] = 0.01 - conv2d(x, Tensor(net.weights[0])).data[1].max()
     elif dead == "last layer zero":
         net.weights[-1][:] = 0
     else:
         net.weights[0][:] = 0
-    wanted, found = nets.residual(net, lr), residuals(quantize.quantize(net, lr), lr, net.halo)
+    wanted, found = residual(net, lr), residuals(quantise(net, lr), lr, net.halo)
     assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max() + 0.3
 
 
 def test_enormous_weights_saturate_and_stay_valid():
     net = random_net((4,), 2, 5, strength=1e5)
-    whole = quantize.quantize(net, textured(10, 24))
-    sidecar.write(sidecar.Sidecar(2, 0, 8, 1, 32, 24, 64, 48, (sidecar.Segment(0, 1, 0, 0, (whole,), b""),)))
+    whole = quantise(net, textured(10, 24))
+    sidecar.write(sidecar.of_nets(HEADER, [whole]))
 
 
 def test_back_to_a_float_net():
     net = random_net((8, 8), 2, 6)
     lr = textured(30, 2 * net.halo + 12)
-    whole = quantize.quantize(net, lr)
-    again = quantize.dequantize(whole, 2)
-    wanted = nets.residual(net, lr)
-    assert np.abs(nets.residual(again, lr) - wanted).mean() < 0.03 * np.abs(wanted).max()
+    whole = quantise(net, lr)
+    again = dequantise(whole, 2)
+    wanted = residual(net, lr)
+    assert np.abs(residual(again, lr) - wanted).mean() < 0.03 * np.abs(wanted).max()
     with pytest.raises(ValueError, match="4 outputs; scale 3 takes 9"):
-        quantize.dequantize(whole, 3)
+        dequantise(whole, 3)
 
 
 def test_bad_calibration_and_bad_nets_are_refused():
     net = random_net((4,), 2, 7)
     with pytest.raises(ValueError, match=r"S > 6"):
-        quantize.quantize(net, textured(3, 6))
+        quantise(net, textured(3, 6))
     net.weights[0][0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        quantize.quantize(net, textured(3, 20))
+        quantise(net, textured(3, 20))
+
+
+def evaluated(layers, patches):
+    """What float layers make of patches (planes, N, S, S), float64 (N, rows, columns, channels)."""
+    x = patches.astype(np.float64)
+    for number, (weight, bias) in enumerate(layers):
+        x = conv2d(Tensor(x), Tensor(weight)).data + bias[:, None, None, None]
+        x = np.maximum(x, 0) if number + 1 < len(layers) else x
+    return x.transpose(1, 2, 3, 0)
+
+
+def test_layers_in_the_units_of_samples_are_the_same_net():
+    net = random_net((5, 7), 2, 8)
+    lr = textured(4, 2 * net.halo + 6)
+    found = shuffle(evaluated(sample_layers(net), lr[None]), 2)
+    np.testing.assert_allclose(found, residual(net, lr), rtol=1e-4, atol=1e-4)
+
+
+def test_a_net_of_three_planes():
+    """The residual of each plane is close to the float net's; planes that are missing are refused."""
+    rng = np.random.default_rng(9)
+    layers = [(rng.normal(0, 1 / 128, (6, 3, 3, 3)), rng.normal(0, 0.3, 6)),
+              (rng.normal(0, 1, (12, 6, 3, 3)), np.ones(12))]
+    patches = np.stack([textured(20, 20, seed) for seed in range(3)])
+    whole = quantise_layers(layers, patches)
+    wanted = evaluated(layers, patches).reshape(20, 16, 16, 3, 4)
+    found = np.stack([reference.net_residual(whole, patch, 2) for patch in patches.swapaxes(0, 1)]) / 64
+    found = found[:, :, 4:-4, 4:-4].reshape(20, 3, 16, 2, 16, 2).transpose(0, 2, 4, 1, 3, 5).reshape(wanted.shape)
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max()
+    with pytest.raises(ValueError, match="of 3 planes with S > 4, not shape"):
+        quantise_layers(layers, patches[:2])

@@ -3,8 +3,11 @@ import pytest
 
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.refine import Chunks, refine
-from stdo_min.engine import nets
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.sample import Sampled
+from stdo_min.engine.budget import Budget
+from stdo_min.engine.convolution import Workspace
+from stdo_min.engine.gradients import squared_errors
+from stdo_min.engine.net import RESIDUAL_UNIT, new_net
 from stdo_min.engine.pool import Pool
 
 
@@ -18,14 +21,14 @@ def pool():
 
 def constant_net(grey):
     """A net whose residual is the same everywhere."""
-    net = nets.create((4,), 2, np.random.default_rng(0))
-    net.biases[-1][:] = grey / nets.RESIDUAL_UNIT
+    net = new_net((4,), 2, np.random.default_rng(0))
+    net.biases[-1][:] = grey / RESIDUAL_UNIT
     return net
 
 
 def refined(pool, chunks, rounds=8, steps=160, seed=0, threads=1, **options):
-    return refine(chunks, pool, pool.base_errors(), np.ones(len(pool)), rounds, Effort(steps=steps),
-                  np.random.default_rng(seed), threads=threads, **options)
+    sampled = Sampled(pool, np.ones(len(pool)), pool.base_errors())
+    return refine(chunks, sampled, rounds, Budget(steps=steps), np.random.default_rng(seed), threads=threads, **options)
 
 
 def test_patches_move_to_the_net_that_serves_them_and_nets_learn_them(pool):
@@ -33,10 +36,10 @@ def test_patches_move_to_the_net_that_serves_them_and_nets_learn_them(pool):
     start = Chunks((constant_net(5), constant_net(-5)), np.arange(30) % 2 + 1, pool.base_errors())
     found = refined(pool, start)
     assert found.member.tolist() == [2, 0, 1] * 10  # 0: the base, which is right where there is no residual
-    errors = [np.mean(nets.squared_errors(net, pool.lr, pool.residual, np.flatnonzero(found.member == number),
-                                          nets.Workspace())) for number, net in enumerate(found.nets, 1)]
+    errors = [np.mean(squared_errors(net, pool.lr, pool.residual, np.flatnonzero(found.member == number),
+                                          Workspace())) for number, net in enumerate(found.nets, 1)]
     assert max(errors) < 2
-    assert start.nets[0].biases[-1][0] == np.float32(5 / nets.RESIDUAL_UNIT)  # what came in is left as it was
+    assert start.nets[0].biases[-1][0] == np.float32(5 / RESIDUAL_UNIT)  # what came in is left as it was
 
 
 def test_without_rounds_no_patch_moves(pool):

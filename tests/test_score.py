@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stdo_min.algorithm import errors
 from stdo_min.algorithm import score as scoring
 from stdo_min.format.psnr import patch_pixels, psnr
 
@@ -12,8 +13,8 @@ def test_squared_errors_equal_their_twin_and_the_whole(height, width, side, spar
     rng = np.random.default_rng(height * 41 + width)
     truth, shown = rng.integers(0, 256, (2, height, width)).astype(np.uint8)
     grid = -(-height // side) + spare, -(-width // side) + spare
-    found = scoring.squared_errors(truth, shown, side, grid)
-    np.testing.assert_array_equal(found, scoring._squared_errors_numpy(truth, shown, side, *grid))
+    found = errors.squared_errors(truth, shown, side, grid)
+    np.testing.assert_array_equal(found, errors._squared_errors_numpy(truth, shown, side, *grid))
     assert found.sum() == np.sum((truth.astype(int) - shown) ** 2)
     counts = patch_pixels(height, width, side, grid)
     assert counts.shape == grid
@@ -36,9 +37,9 @@ def test_scores_are_finite():
 
 def test_planes_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match=r"\(4, 4\) and \(4, 5\)"):
-        scoring.squared_errors(np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8), 4, (1, 2))
+        errors.squared_errors(np.zeros((4, 4), np.uint8), np.zeros((4, 5), np.uint8), 4, (1, 2))
 
 
 def test_a_grid_too_small_is_refused():
     with pytest.raises(ValueError, match="do not cover"):
-        scoring.squared_errors(np.zeros((9, 4), np.uint8), np.zeros((9, 4), np.uint8), 4, (2, 1))
+        errors.squared_errors(np.zeros((9, 4), np.uint8), np.zeros((9, 4), np.uint8), 4, (2, 1))

@@ -1,5 +1,7 @@
 """stdo_min/sidecar.py, and that the C reader agrees with it on every file and every cause."""
 
+import zlib
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -7,10 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_corpus import CORPUS, corpus, small_sidecar
-from samples import fix_header, fix_segment, make_sidecar, random_labels, random_net, statuses
+from samples import fix_header, fix_segment, random_frame, random_labels, statuses
 
+from stdo_min import cli
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.engine.net import new_net
 from stdo_min.format.library import Upscaler
-from stdo_min.format.sidecar import Layer, Net, Sidecar, SidecarError, read, write
+from stdo_min.format.patchmap import decode
+from stdo_min.format.random_nets import make_sidecar, random_net, random_sidecar
+from stdo_min.format.reference import upscale_frame
+from stdo_min.format.sidecar import (
+    Layer,
+    Net,
+    Sidecar,
+    SidecarError,
+    check_channels,
+    crc_of_planes,
+    of_nets,
+    read,
+    write,
+)
 
 SMALL = write(small_sidecar())
 FILES = sorted(path.name for path in CORPUS.glob("*.stdo"))
@@ -162,3 +180,50 @@ def test_read_error_is_one_line():
     with pytest.raises(SidecarError, match="not a sidecar") as caught:
         read(b"RIFF....AVI ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_sidecar_of_nets_in_hand():
+    """Its map says 0 everywhere, as the readers in C and in NumPy find; labels of one's own reach every net."""
+    rng = np.random.default_rng(5)
+    nets = [random_net(rng, 2, [(3, 4)], 3) for _ in range(3)]
+    made = of_nets(Sidecar(2, 0, 8, 0, 24, 16, 48, 32, ()), nets)
+    upscaler = Upscaler(write(made))
+    assert not upscaler.labels(0).any()
+    assert not decode(made.segments[0].map_data, 1, made.rows, made.columns, 3).any()
+    labels, lr = np.array([[0, 1, 2], [3, 3, 1]], np.uint8), random_frame(rng, 24, 16)
+    for found, wanted in zip(upscaler.upscale(0, labels, lr), upscale_frame(made, 0, labels, lr), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert (upscaler.statistics.net, upscaler.statistics.base) == (5, 1)
+
+
+def test_a_random_sidecar_is_served_by_one_net_as_the_quantiser_makes_them():
+    rng = np.random.default_rng(6)
+    made = random_sidecar(rng, 3, [(5, 8), (3, 8)], (640, 360), 20, (0, 0))
+    (net,) = made.segments[0].nets
+    assert net.kernels == (5, 3, 3) and net.channels == (8, 8, 9)
+    assert min(layer.weight.min() for layer in net.layers) == -127
+    assert (Upscaler(write(made)).labels(0) == 1).all()
+    assert min(layer.weight.min() for layer in random_net(rng, 3, [(5, 8)], 3).layers) == -128
+
+
+def test_the_crc_of_planes_is_that_of_their_bytes():
+    planes = random_frame(np.random.default_rng(7), 9, 7)
+    together = b"".join(plane.tobytes() for plane in planes)
+    assert crc_of_planes(planes) == zlib.crc32(together)
+    assert crc_of_planes(planes, crc_of_planes(planes)) == zlib.crc32(together + together)
+
+
+@pytest.mark.parametrize(("channels", "allowed"), [((1,), True), ((64,) * 7, True), ((), False), ((0,), False),
+                                                   ((65,), False), ((4,) * 8, False)])
+def test_channels_have_one_rule(channels, allowed, capsys):
+    """The format's, the net's, the recipe's and the command line's."""
+    text = ",".join(map(str, channels))
+    for ask in (lambda: check_channels(channels), lambda: Recipe(channels=channels),
+                lambda: new_net(channels, 2, np.random.default_rng(0))):
+        with nullcontext() if allowed else pytest.raises(ValueError, match=r"1\.\.7 hidden layers of 1\.\.64 channels"):
+            ask()
+    with pytest.raises(SystemExit) as left:  # in both cases: what follows --net is no option
+        cli.main(["encode", "a", "b", "--net", text, "--fly"])
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert ("--fly" in said) if allowed else ("1..7 hidden layers of 1..64" in said or "list of channels" in said), said

@@ -10,6 +10,7 @@ import pytest
 from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
 from samples import CSRC, LIBRARY, random_frame
 
+from bench._float import float_upscaler
 from stdo_min.format.base import base
 from stdo_min.format.library import StdoError, Upscaler
 from stdo_min.format.sidecar import read
@@ -174,7 +175,7 @@ def test_float_tiers_agree_and_are_near_float64(colour, scale, hidden):
     lr = random_frame(rng, 41, 26, colour)
     found = {}
     for tier in TIERS:
-        upscaler = Upscaler.of_floats(layers, scale, colour, (41, 26), tier)
+        upscaler = float_upscaler(layers, scale, colour, (41, 26), tier)
         if upscaler.tier == tier:
             labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
             found[tier] = upscaler.upscale(0, labels, lr)
@@ -192,12 +193,12 @@ def test_float_net_refuses_bad_shapes():
     one = np.zeros((1, 1, 1, 1), np.float32)
     for layers, scale in ([(weight, bias)], 3), ([], 2), ([(weight[:, :2, :2], bias)], 2), ([(one, bias[:1])] * 9, 1):
         with pytest.raises(StdoError) as caught:
-            Upscaler.of_floats(layers, scale, 0, (16, 16))
+            float_upscaler(layers, scale, 0, (16, 16))
         assert caught.value.status == "STDO_ERROR_NET"
     second = np.zeros((4, 3, 3, 4), np.float32)
     for layers in ([(weight, bias), (weight, bias)], [(weight, bias[:1]), (second, bias)], [(weight[:, :, 0], bias)]):
         with pytest.raises(ValueError, match="layer . has weight .* and bias"):
-            Upscaler.of_floats(layers, 2, 0, (16, 16))
+            float_upscaler(layers, 2, 0, (16, 16))
     with pytest.raises(StdoError) as caught:
-        Upscaler.of_floats([(weight, bias)], 2, 0, (7, 16))
+        float_upscaler([(weight, bias)], 2, 0, (7, 16))
     assert caught.value.status == "STDO_ERROR_HEADER"

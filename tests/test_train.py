@@ -5,9 +5,13 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from stdo_min.engine import nets
-from stdo_min.engine.budget import Effort
+from stdo_min.engine import readable
+from stdo_min.engine.budget import Budget
+from stdo_min.engine.convolution import Workspace
+from stdo_min.engine.gradients import residual, squared_errors
+from stdo_min.engine.net import new_net
 from stdo_min.engine.pool import Pool
+from stdo_min.engine.shuffle import shuffle
 from stdo_min.engine.train import PEAK_RATE, Learner, Stepper, train
 
 
@@ -22,7 +26,7 @@ def pool():
 
 
 def start():
-    return nets.create((8, 8), 2, np.random.default_rng(1))
+    return new_net((8, 8), 2, np.random.default_rng(1))
 
 
 def same(a, b):
@@ -31,9 +35,9 @@ def same(a, b):
 
 def test_training_learns(pool):
     said = []
-    net = train(start(), pool, Effort(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
+    net = train(start(), pool, Budget(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
     before = np.mean((pool.residual / 64.0) ** 2)
-    after = np.mean((nets.residual(net, pool.lr) - nets.shuffle(pool.residual, 2) / 64) ** 2)
+    after = np.mean((residual(net, pool.lr) - shuffle(pool.residual, 2) / 64) ** 2)
     assert after < before / 4
     assert len(said) == 150
     assert said[-1][0] == 1.0
@@ -42,7 +46,7 @@ def test_training_learns(pool):
 
 
 def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
-    one, two, other = (train(start(), pool, Effort(steps=12), np.random.default_rng(seed), threads=threads)
+    one, two, other = (train(start(), pool, Budget(steps=12), np.random.default_rng(seed), threads=threads)
                        for seed, threads in ((5, 1), (5, 3), (6, 1)))
     assert same(one, two)
     assert not same(one, other)
@@ -50,24 +54,24 @@ def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
 
 def test_the_start_is_left_as_it_was(pool):
     net = start()
-    train(net, pool, Effort(steps=5), np.random.default_rng(0))
+    train(net, pool, Budget(steps=5), np.random.default_rng(0))
     assert same(net, start())
 
 
 def test_a_run_that_diverges_returns_the_best(pool):
-    net = train(start(), pool, Effort(steps=60), np.random.default_rng(3), peak=30.0)
-    after = np.mean((nets.residual(net, pool.lr) - nets.shuffle(pool.residual, 2) / 64) ** 2)
+    net = train(start(), pool, Budget(steps=60), np.random.default_rng(3), peak=30.0)
+    after = np.mean((residual(net, pool.lr) - shuffle(pool.residual, 2) / 64) ** 2)
     assert after <= np.mean((pool.residual / 64.0) ** 2)
     assert all(np.isfinite(p).all() for p in net.parameters)
 
 
 @pytest.mark.parametrize("tier", ["c", "avx2", "avx512vnni", "neon"])
 def test_every_tier_trains_the_same_net(pool, tier, monkeypatch):
-    one = train(start(), pool, Effort(steps=6), np.random.default_rng(5))
+    one = train(start(), pool, Budget(steps=6), np.random.default_rng(5))
     monkeypatch.setenv("STDO_CPU", tier)
-    if nets.Workspace().tier != tier:
+    if Workspace().tier != tier:
         pytest.skip(f"this CPU has no {tier}")
-    assert same(one, train(start(), pool, Effort(steps=6), np.random.default_rng(5)))
+    assert same(one, train(start(), pool, Budget(steps=6), np.random.default_rng(5)))
 
 
 def test_a_net_that_died_is_started_again(pool):
@@ -75,8 +79,8 @@ def test_a_net_that_died_is_started_again(pool):
     dead = start()
     dead.biases[1][:] = -1e6
     lost = np.mean((pool.residual / 64.0) ** 2)
-    net = train(dead, pool, Effort(steps=60), np.random.default_rng(3))
-    assert np.mean(nets.squared_errors(net, pool.lr, pool.residual, np.arange(80), nets.Workspace())) <= lost * 1.01
+    net = train(dead, pool, Budget(steps=60), np.random.default_rng(3))
+    assert np.mean(squared_errors(net, pool.lr, pool.residual, np.arange(80), Workspace())) <= lost * 1.01
 
 
 def test_a_net_that_fails_goes_on_from_the_last_that_was_sound(pool):
@@ -99,7 +103,7 @@ def test_a_net_that_fails_goes_on_from_the_last_that_was_sound(pool):
 
 def test_seconds_are_kept(pool):
     began = time.monotonic()
-    train(start(), pool, Effort(seconds=0.5), np.random.default_rng(0))
+    train(start(), pool, Budget(seconds=0.5), np.random.default_rng(0))
     assert 0.5 <= time.monotonic() - began < 5
 
 
@@ -107,13 +111,13 @@ def test_training_ends_when_progress_raises(pool):
     def stop(*_):
         raise InterruptedError
     with pytest.raises(InterruptedError):
-        train(start(), pool, Effort(seconds=60), np.random.default_rng(0), progress=stop)
+        train(start(), pool, Budget(seconds=60), np.random.default_rng(0), progress=stop)
 
 
 def test_training_is_a_task_for_other_processes(pool):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        far = executor.submit(train, start(), pool, Effort(steps=3), np.random.default_rng(4)).result()
-    near = train(start(), pool, Effort(steps=3), np.random.default_rng(4))
+        far = executor.submit(train, start(), pool, Budget(steps=3), np.random.default_rng(4)).result()
+    near = train(start(), pool, Budget(steps=3), np.random.default_rng(4))
     assert same(far, near)
 
 
@@ -122,18 +126,18 @@ def test_patches_train_by_their_weight(pool):
     opposite = Pool(np.concatenate([pool.lr, pool.lr]), np.concatenate([pool.residual, -pool.residual]), np.ones(160))
     for weight, better in ((np.repeat([1.0, 0.0], 80), pool.residual), (np.repeat([0.0, 1.0], 80), -pool.residual)):
         weighed = Pool(opposite.lr, opposite.residual, weight)
-        net = train(start(), weighed, Effort(steps=60), np.random.default_rng(2))
-        after = nets.squared_errors(net, pool.lr, better, np.arange(80), nets.Workspace()).mean()
+        net = train(start(), weighed, Budget(steps=60), np.random.default_rng(2))
+        after = squared_errors(net, pool.lr, better, np.arange(80), Workspace()).mean()
         assert after < 0.5 * np.mean((better / 64.0) ** 2)
 
 
 def test_an_empty_pool_is_refused(pool):
     empty = Pool(pool.lr[:0], pool.residual[:0], pool.weight[:0])
     with pytest.raises(ValueError, match="no patch"):
-        train(start(), empty, Effort(steps=1), np.random.default_rng(0))
+        train(start(), empty, Budget(steps=1), np.random.default_rng(0))
 
 
 def test_ten_steps_as_recorded(pool):
     # Recorded from this very test; it changes only if the computation of a step does.
-    net = train(start(), pool, Effort(steps=10), np.random.default_rng(8))
-    assert nets.loss_and_gradients_numpy(net, pool.lr, pool.residual)[0] == pytest.approx(27.605392, rel=1e-5)
+    net = train(start(), pool, Budget(steps=10), np.random.default_rng(8))
+    assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(27.605392, rel=1e-5)

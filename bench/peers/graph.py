@@ -45,11 +45,11 @@ class Graph:
         checker.check_model(model)
         return model.SerializeToString()
 
-    def quantize(self, x: str, scale: float, zero: int) -> str:
+    def quantise(self, x: str, scale: float, zero: int) -> str:
         """x in whole steps of `scale`, uint8."""
         return self.add("QuantizeLinear", x, self.constant(np.float32(scale)), self.constant(np.uint8(zero)))
 
-    def dequantize(self, x: str, scale: np.ndarray | float, zero: np.ndarray) -> str:
+    def dequantise(self, x: str, scale: np.ndarray | float, zero: np.ndarray) -> str:
         """The float value of whole steps."""
         return self.add("DequantizeLinear", x, self.constant(np.asarray(scale, np.float32)), self.constant(zero),
                         **({"axis": 0} if np.ndim(scale) else {}))
@@ -74,7 +74,7 @@ def whole(job: Job, int8: bool, residual_uint8: bool, base: str, rounding: str, 
     """uint8 planes in, uint8 planes out: inputs `lr` (and `chroma`), outputs `hr` (and `hr_chroma`), each (1, n, h, w).
 
     base: "resize" adds the framework's own bicubic to the shuffled residual; "convolution" computes it before the
-    pixel shuffle, as a float convolution, so that what is shuffled is uint8 already. rounding: "quantize" turns floats
+    pixel shuffle, as a float convolution, so that what is shuffled is uint8 already. rounding: "quantise" turns floats
     into pixels with one QuantizeLinear, "cast" with Round, Clip and Cast.
     """
     g = Graph()
@@ -82,11 +82,11 @@ def whole(job: Job, int8: bool, residual_uint8: bool, base: str, rounding: str, 
     pixels = _as_float(g, lr, int8)
     residual = _net(g, job, pixels, int8, residual_uint8)
     if residual_uint8 and base == "convolution":
-        residual = g.dequantize(residual, _residual_step(job), np.uint8(128))
+        residual = g.dequantise(residual, _residual_step(job), np.uint8(128))
     if base == "resize":
         residual = _shuffle(g, residual, job.scale)
         if residual_uint8:
-            residual = g.dequantize(residual, _residual_step(job), np.uint8(128))
+            residual = g.dequantise(residual, _residual_step(job), np.uint8(128))
     plain = g.add("Cast", lr, to=TensorProto.FLOAT) if int8 else pixels
     hr = _pixels(g, job, plain, job.planes, residual, base, rounding)
     _give(g, job, hr, "hr", TensorProto.UINT8, job.lr.shape, outside, shuffled=base == "resize")
@@ -110,7 +110,7 @@ def _give(g: Graph, job: Job, x: str, name: str, dtype: int, lr_shape: tuple[int
 
 
 def _as_float(g: Graph, x: str, int8: bool) -> str:
-    return g.dequantize(x, 1.0, np.uint8(0)) if int8 else g.add("Cast", x, to=TensorProto.FLOAT)
+    return g.dequantise(x, 1.0, np.uint8(0)) if int8 else g.add("Cast", x, to=TensorProto.FLOAT)
 
 
 def _residual_step(job: Job) -> float:
@@ -125,8 +125,8 @@ def _net(g: Graph, job: Job, x: str, int8: bool, residual_uint8: bool) -> str:
             steps = np.abs(weight).max(axis=(1, 2, 3)) / 127
             whole_weight = np.rint(weight / steps[:, None, None, None]).astype(np.int8)
             whole_bias = np.rint(bias / (steps * in_step)).astype(np.int32)
-            w = g.dequantize(g.constant(whole_weight), steps, np.zeros(len(steps), np.int8))
-            b = g.dequantize(g.constant(whole_bias), steps * in_step, np.zeros(len(steps), np.int32))
+            w = g.dequantise(g.constant(whole_weight), steps, np.zeros(len(steps), np.int8))
+            b = g.dequantise(g.constant(whole_bias), steps * in_step, np.zeros(len(steps), np.int32))
         else:
             w, b = g.constant(weight), g.constant(bias)
         pad = weight.shape[2] // 2
@@ -135,8 +135,8 @@ def _net(g: Graph, job: Job, x: str, int8: bool, residual_uint8: bool) -> str:
             x = g.add("Relu", x)
         if int8 and index < last:
             in_step = job.ranges[index] / 255
-            x = g.dequantize(g.quantize(x, in_step, 0), in_step, np.uint8(0))
-    return g.quantize(x, _residual_step(job), 128) if residual_uint8 else x
+            x = g.dequantise(g.quantise(x, in_step, 0), in_step, np.uint8(0))
+    return g.quantise(x, _residual_step(job), 128) if residual_uint8 else x
 
 
 def _shuffle(g: Graph, x: str, scale: int) -> str:
@@ -154,8 +154,8 @@ def _pixels(g: Graph, job: Job, plain: str, planes: int, residual: str | None, b
         x = g.add("Conv", plain, weight, kernel_shape=(5, 5), pads=[2] * 4, group=planes)
     if residual is not None:
         x = g.add("Add", x, residual)
-    if rounding == "quantize":
-        x = g.quantize(x, 1.0, 0)
+    if rounding == "quantise":
+        x = g.quantise(x, 1.0, 0)
     else:
         x = g.add("Clip", g.add("Round", x), g.constant(np.float32(0)), g.constant(np.float32(255)))
         x = g.add("Cast", x, to=TensorProto.UINT8)

@@ -31,7 +31,7 @@ def variants(job: Job, threads: int) -> list[Variant]:
             if part == NET:
                 model, worth = graph.bare(job, int8, int8, int8, outside)
             else:
-                model = graph.whole(job, int8, int8, "convolution", "quantize", outside)
+                model = graph.whole(job, int8, int8, "convolution", "quantise", outside)
             return _build(job, threads, model, dtype, spin, worth, outside)
         found += [Variant("ONNX Runtime", dtype, part, words, partial(build, part)) for part in (NET, WHOLE)]
     return found

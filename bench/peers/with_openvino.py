@@ -29,10 +29,10 @@ def variants(job: Job, threads: int) -> list[Variant]:
         offer("int8", NET, f"uint8 in, {'uint8' if coded else 'fp32'} out", "f32",
               lambda coded=coded: graph.bare(job, True, coded, True))
     offer("fp32", WHOLE, "rounded by QuantizeLinear", "f32",
-          lambda: graph.whole(job, False, False, "convolution", "quantize"))
+          lambda: graph.whole(job, False, False, "convolution", "quantise"))
     # QuantizeLinear fails to compile here with bf16.
     offer("bf16", WHOLE, "rounded by Cast", "bf16", lambda: graph.whole(job, False, False, "convolution", "cast"))
-    for coded, rounding, hint in ((False, "quantize", "f32"), (True, "quantize", "f32"), (True, "cast", "bf16")):
+    for coded, rounding, hint in ((False, "quantise", "f32"), (True, "quantise", "f32"), (True, "cast", "bf16")):
         offer("int8", WHOLE, f"{'uint8' if coded else 'fp32'} residual, base in {hint}", hint,
               lambda coded=coded, rounding=rounding: graph.whole(job, True, coded, "convolution", rounding))
     # DepthToSpace takes longer than a small net; NumPy's copy does not.

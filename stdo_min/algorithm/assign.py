@@ -9,8 +9,8 @@ import numpy as np
 from stdo_min.algorithm.frames import Frames
 from stdo_min.algorithm.refine import Chunks
 from stdo_min.algorithm.show import calibrated, shown_errors
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.format import sidecar
 
@@ -29,7 +29,7 @@ class Overfitted:
     base_errors: np.ndarray
 
 
-def assign_one(frames: Frames, net: nets.Net, pool: Pool, threads: int, clock: Clock) -> Overfitted:
+def assign_one(frames: Frames, net: Net, pool: Pool, threads: int, clock: Clock) -> Overfitted:
     """One net for all patches: no choice, and so no map; and no net where the base alone is as good."""
     integer = calibrated(net, pool)
     ones = np.ones((1, *frames.shape[1:]), np.uint8)

@@ -22,8 +22,8 @@ from stdo_min.algorithm.sample import Sampled, sample, sampling
 from stdo_min.algorithm.score import Scored, score
 from stdo_min.algorithm.separate import train_separately
 from stdo_min.algorithm.trial import COUNTS, best_count
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Budget, Clock
+from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, train
 
@@ -44,14 +44,14 @@ class Segment(NamedTuple):
 
     frames: Frames
     recipe: Recipe
-    start: nets.Net
+    start: Net
     warm: bool
     clock: Clock
     rng: np.random.Generator
     executor: Executor | None
 
 
-def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generator, general: nets.Net | None = None,
+def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generator, general: Net | None = None,
             executor: Executor | None = None) -> Overfitted:
     """Train the nets of one segment and give each patch its net.
 
@@ -63,7 +63,7 @@ def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generat
     scale = frames.header.scale
     if general and general.scale != scale:
         raise ValueError(f"the general net is for scale {general.scale}, the video has scale {scale}")
-    start = general or nets.create(recipe.channels, scale, rng)
+    start = general or new_net(recipe.channels, scale, rng)
     return MODES[recipe.mode](Segment(frames, recipe, start, general is not None, clock, rng, executor))
 
 
@@ -126,7 +126,7 @@ def _sample(s, errors=None) -> Sampled:
     return sample(s.frames, errors, s.start.halo, s.recipe.memory, s.rng, s.clock)
 
 
-def _warm_up(s, sampled, keep) -> nets.Net:
+def _warm_up(s, sampled, keep) -> Net:
     """The general model: the start, trained on patches from everywhere."""
     if s.warm:
         return s.start
@@ -136,7 +136,7 @@ def _warm_up(s, sampled, keep) -> nets.Net:
     return _train(s, "warm-up", s.start, pool, s.clock.left(keep).part(share))
 
 
-def _score(s, most) -> tuple[nets.Net, Scored, Sampled]:
+def _score(s, most) -> tuple[Net, Scored, Sampled]:
     """The general model, the score of every patch under it, and a pool in which the hard patches are many.
 
     most: of the nets that may come of it.
@@ -174,7 +174,7 @@ def _refine(s, chunks, sampled, rounds, budget, peak=PEAK_RATE) -> Chunks:
                   progress=s.clock.counting("train", budget))
 
 
-def _train(s, stage, net, pool: Pool, budget: Budget) -> nets.Net:
+def _train(s, stage, net, pool: Pool, budget: Budget) -> Net:
     return train(net, pool, budget, s.rng, threads=s.recipe.threads, progress=s.clock.counting(stage, budget))
 
 

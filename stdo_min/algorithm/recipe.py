@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stdo_min.engine.budget import Budget
-from stdo_min.format.sidecar import MAX_CHANNELS, MAX_LAYERS, MAX_NETS
+from stdo_min.format.sidecar import MAX_NETS, check_channels
 
 MODES = {
     "auto": "as many nets as short trials on the video find best",
@@ -43,9 +43,7 @@ class Recipe:
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
-        if not 1 <= len(self.channels) < MAX_LAYERS or not all(1 <= c <= MAX_CHANNELS for c in self.channels):
-            raise ValueError(f"channels are {self.channels}; a net has 1..{MAX_LAYERS - 1} hidden layers of "
-                             f"1..{MAX_CHANNELS} channels")
+        check_channels(self.channels)
         for name, value, least, most in (("chunks", self.chunks, 1, MAX_NETS), ("patch", self.patch, 8, 128),
                                          ("refine", self.refine, 0, 1000), ("threads", self.threads, 1, 256),
                                          ("memory", self.memory, 1, 1 << 40)):

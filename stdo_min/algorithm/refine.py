@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stdo_min.algorithm.sample import Sampled, sampling
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Budget
+from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
 from stdo_min.format.psnr import psnr
@@ -28,12 +28,12 @@ class Chunks:
     Nets are numbered from 1; 0 is the base alone.
     """
 
-    nets: tuple[nets.Net, ...]
+    nets: tuple[Net, ...]
     member: np.ndarray
     error: np.ndarray
 
     @classmethod
-    def of(cls, general: nets.Net, labels: np.ndarray, error: np.ndarray) -> Chunks:
+    def of(cls, general: Net, labels: np.ndarray, error: np.ndarray) -> Chunks:
         """Chunks as they begin: labels uint8 (N,), 1..k, and the general model as the net of each."""
         return cls((general,) * int(labels.max()), labels.astype(int), error)
 
@@ -92,7 +92,7 @@ def _check(learners, stepper, index, member, error):
             learner.fall_back()
 
 
-def least_errors(trained: tuple[nets.Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
+def least_errors(trained: tuple[Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
                  threads: int) -> np.ndarray:
     """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
     with Stepper(pool, threads) as stepper:

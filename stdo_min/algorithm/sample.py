@@ -14,8 +14,8 @@ import numpy as np
 from stdo_min.algorithm import patches
 from stdo_min.algorithm.frames import Frames
 from stdo_min.engine.budget import Clock
-from stdo_min.engine.nets import unshuffle
 from stdo_min.engine.pool import Pool
+from stdo_min.engine.shuffle import unshuffle
 from stdo_min.format.base import base
 
 LEAST_PATCHES = 64  # with fewer nothing is learned
@@ -26,15 +26,16 @@ EXPONENT = 0.75
 class Sampled:
     """A pool, and how it came about.
 
-    kept: bool (frames, rows, columns), the patches in it. probability: float64 (N,), with which each of them was kept.
-    base_errors: float64 (N,), as `Pool.base_errors` gives them. seconds: what the pass over the frames took.
+    probability: float64 (N,), with which each patch was kept. base_errors: float64 (N,), as `Pool.base_errors` gives
+    them. kept: bool (frames, rows, columns), the patches of the segment that are in the pool; None where the pool came
+    from elsewhere. seconds: what the pass over the frames took.
     """
 
     pool: Pool
-    kept: np.ndarray
     probability: np.ndarray
     base_errors: np.ndarray
-    seconds: float
+    kept: np.ndarray | None = None
+    seconds: float = 0.0
 
     @property
     def whole(self) -> bool:
@@ -55,7 +56,7 @@ def sample(frames: Frames, errors: np.ndarray | None, halo: int, memory: int, rn
     kept, probability = choose(np.ones(frames.shape) if errors is None else errors, size, rng)
     luma = ((lr.y, hr.y) for lr, hr in frames.over("sample" if errors is None else "gather", clock))
     pool = cut_out(luma, kept, header.patch, halo, header.scale)
-    return Sampled(pool, kept, probability[kept], pool.base_errors(), clock.elapsed() - began)
+    return Sampled(pool, probability[kept], pool.base_errors(), kept, clock.elapsed() - began)
 
 
 def capacity(memory: int, patch: int, halo: int, scale: int) -> int:

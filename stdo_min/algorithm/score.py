@@ -8,8 +8,8 @@ import numpy as np
 
 from stdo_min.algorithm.frames import Frames
 from stdo_min.algorithm.show import calibrated, shown_errors
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.format.psnr import patch_pixels, psnr
 
@@ -28,7 +28,7 @@ class Scored:
     net_seconds: float
 
 
-def score(frames: Frames, general: nets.Net, pool: Pool, threads: int, clock: Clock) -> Scored:
+def score(frames: Frames, general: Net, pool: Pool, threads: int, clock: Clock) -> Scored:
     """Every patch of the segment under the general model, as the player would show it; pool: to calibrate on."""
     began = clock.elapsed()
     integer = calibrated(general, pool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from concurrent.futures import Executor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -14,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from stdo_min.algorithm.frames import Frames, Passes, frame_pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Budget, Clock, Progress
+from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
 from stdo_min.video.ffmpeg import VideoInfo
@@ -36,7 +35,7 @@ class Made:
 
 
 def make_sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, siting: int, recipe: Recipe,
-                 general: nets.Net | None = None, executor: Executor | None = None,
+                 general: Net | None = None, executor: Executor | None = None,
                  progress: Progress | None = None) -> Made:
     """Overfit every segment of an lr video to its source, in turn.
 
@@ -109,8 +108,7 @@ class _Crcs:
 
     def _taken(self, pairs):
         for index, (lr, hr) in enumerate(pairs):
-            for plane in lr:
-                self.whole = zlib.crc32(plane, self.whole)
+            self.whole = sidecar.crc_of_planes(lr, self.whole)
             if index == 0:
                 self.first = self.whole
             yield lr, hr

@@ -10,8 +10,8 @@ import numpy as np
 
 from stdo_min.algorithm.refine import Chunks
 from stdo_min.algorithm.sample import Sampled
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Budget
+from stdo_min.engine.net import Net
 from stdo_min.engine.train import train
 
 
@@ -37,7 +37,7 @@ def train_separately(chunks: Chunks, sampled: Sampled, budget: Budget, rng: np.r
         else task[0] for task in tasks))
 
 
-def _on_executor(tasks, executor) -> tuple[nets.Net, ...]:
+def _on_executor(tasks, executor) -> tuple[Net, ...]:
     waiting = [executor.submit(train, net, pool.drawable(), part, generator) if pool.weight.any() else None
                for net, pool, part, generator in tasks]
     try:

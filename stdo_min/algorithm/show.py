@@ -5,30 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 
 from stdo_min.algorithm.errors import squared_errors
 from stdo_min.algorithm.frames import Frames
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.quantise import quantize
-from stdo_min.format import patchmap, sidecar
+from stdo_min.engine.quantise import quantise
+from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 
 
-def calibrated(net: nets.Net, pool: Pool) -> sidecar.Net:
+def calibrated(net: Net, pool: Pool) -> sidecar.Net:
     """The integer net of a float net, calibrated on patches spread over those of its pool that are drawn.
 
     A pool of which nothing is drawn is calibrated on as a whole.
     """
     drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
     count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantize(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
+    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
 
 
 def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np.ndarray], threads: int, clock: Clock,
@@ -39,9 +38,7 @@ def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np
     candidate took, on average. The pixels come from the C library itself.
     """
     header, (_, *grid) = frames.header, frames.shape
-    blank = patchmap.encode(np.zeros((1, *grid), np.uint8), len(integer))
-    whole = sidecar.Segment(0, 1, 0, 0, tuple(integer), blank)
-    upscaler = Upscaler(sidecar.write(replace(header, segments=(whole,))))
+    upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
     with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(frames.over(stage, clock)):
             truth, began = hr.y[:header.hr_height, :header.hr_width], time.monotonic()

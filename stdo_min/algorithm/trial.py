@@ -9,8 +9,8 @@ import numpy as np
 from stdo_min.algorithm.chunk import kmeans
 from stdo_min.algorithm.refine import Chunks, least_errors
 from stdo_min.algorithm.sample import Sampled
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
 from stdo_min.format.psnr import psnr
 
 COUNTS = (1, 2, 4, 8)  # nets
@@ -19,7 +19,7 @@ DOUBLING = 0.01  # dB that each doubling must gain
 LONGEST = 0.25  # of the seconds that are left: what all trials together may take
 
 
-def best_count(general: nets.Net, scores: np.ndarray, error: np.ndarray, sampled: Sampled, most: int,
+def best_count(general: Net, scores: np.ndarray, error: np.ndarray, sampled: Sampled, most: int,
                rng: np.random.Generator, threads: int, clock: Clock, keep: float,
                part: Callable[[Chunks], Chunks]) -> Chunks:
     """The chunks, at most `most` of them, that have least error once `part` has trained their nets for a short while.

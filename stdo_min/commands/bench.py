@@ -15,7 +15,8 @@ from stdo_min.commands import options
 from stdo_min.commands.progress import Bars
 from stdo_min.format.cores import fast_cores
 from stdo_min.format.library import Upscaler, plane_shapes
-from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, write
+from stdo_min.format.random_nets import random_sidecar
+from stdo_min.format.sidecar import write
 
 NETS = ((4,), (8, 8), (16, 16), (32, 16))
 SCALES = (2, 3, 4)
@@ -106,8 +107,10 @@ def _name(net):
 
 def _fps(channels, scale, threads, seconds):
     width, height = -(-HR[0] // (2 * scale)) * 2, -(-HR[1] // (2 * scale)) * 2
-    upscaler = Upscaler(_sidecar(channels, scale, width, height))
     rng = np.random.default_rng(0)
+    hidden = [(3 if index else 5, out) for index, out in enumerate(channels)]
+    crop = width * scale - HR[0], height * scale - HR[1]
+    upscaler = Upscaler(write(random_sidecar(rng, scale, hidden, (width, height), PATCH, crop)))
     lr = tuple(rng.integers(0, 256, shape, dtype=np.uint8) for shape in plane_shapes(width, height))
     labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
     with ThreadPoolExecutor(threads) as executor:
@@ -118,15 +121,3 @@ def _fps(channels, scale, threads, seconds):
             upscaler.upscale(0, labels, lr, out, executor, threads)
             times.append(time.perf_counter() - start)
     return 1 / float(np.median(times))
-
-
-def _sidecar(channels, scale, width, height):
-    rng = np.random.default_rng(0)
-    layers, inputs = [], 1
-    for kernel, out in zip((5, *[3] * len(channels)), (*channels, scale * scale), strict=True):
-        weight = rng.integers(-128, 128, (out, kernel, kernel, inputs), dtype=np.int8)
-        layers.append(Layer(kernel, 8, np.full(out, 1000, np.uint16), np.zeros(out, np.int32), weight))
-        inputs = out
-    segment = Segment(first_frame=0, frames=1, lr_first_crc=0, lr_crc=0, nets=(Net(tuple(layers)),), map_data=b"")
-    return write(Sidecar(scale=scale, mode=0, patch=PATCH, chroma=1, lr_width=width, lr_height=height, hr_width=HR[0],
-                         hr_height=HR[1], segments=(segment,)))

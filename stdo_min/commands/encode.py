@@ -60,13 +60,13 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     """
     from stdo_min.algorithm.segments import make_sidecar  # Numba, which other verbs do without
     from stdo_min.algorithm.siting import LEFT
-    from stdo_min.engine.quantise import dequantize
+    from stdo_min.engine.quantise import dequantise
 
     if out.suffix not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
     info = probe(source)
     check_patch(source, *lr_size(info.width, info.height, scale), recipe.patch)
-    general = dequantize(read_general(recipe.general, scale), scale) if recipe.general else None
+    general = dequantise(read_general(recipe.general, scale), scale) if recipe.general else None
     inputs = [source, *filter(None, [recipe.general])]
     with ExitStack() as files:
         final = files.enter_context(output_file(out, force, inputs))

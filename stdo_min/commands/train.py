@@ -41,12 +41,12 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
     """
     from stdo_min.algorithm.segments import make_sidecar  # Numba, which other verbs do without
     from stdo_min.algorithm.siting import chroma_siting
-    from stdo_min.engine.quantise import dequantize
+    from stdo_min.engine.quantise import dequantise
 
     lr_info, info = probe(lr), probe(hr)
     scale = _scale(lr_info, info, scale)
     check_patch(lr, lr_info.width, lr_info.height, recipe.patch)
-    general = dequantize(read_general(recipe.general, scale), scale) if recipe.general else None
+    general = dequantise(read_general(recipe.general, scale), scale) if recipe.general else None
     with output_file(out, force, [lr, hr, *filter(None, [recipe.general])]) as final:
         with closing(read_lr(lr_info)) as coded:
             frames = sum(1 for _ in coded)

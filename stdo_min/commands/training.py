@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +103,11 @@ def _chunks(text: str) -> int | None:
 
 
 def _channels(text: str) -> tuple[int, ...]:
-    widths = tuple(options.whole(1, sidecar.MAX_CHANNELS)(part) for part in text.split(","))
-    most = sidecar.MAX_LAYERS - 1
-    if len(widths) > most:
-        raise argparse.ArgumentTypeError(f"{text!r} has {len(widths)} hidden layers; a net has at most {most}")
-    return widths
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of channels such as 16,16")
+    channels = tuple(map(int, text.split(",")))
+    try:
+        sidecar.check_channels(channels)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return channels

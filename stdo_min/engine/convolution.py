@@ -1,6 +1,6 @@
 """The engine in C, as operations of the autograd: all convolutions of a net over a batch of patches, and the loss.
 
-What they compute is what `nets.loss_and_gradients_numpy` computes with NumPy; what they save is time: no windows are
+What they compute is what `readable.py` computes with NumPy; what they save is time: no windows are
 copied, patches come straight from the pool, and arrays are kept from step to step. Activations are float32
 (N, C/16, H, W, 16). Every tier gives the same floats.
 """
@@ -61,8 +61,8 @@ def _check(status):
         raise ValueError(ffi.string(lib.stdo_status_string(status)).decode())
 
 
-def gather(pool: np.ndarray, index: np.ndarray, centre: float, unit: float, workspace: Workspace) -> np.ndarray:
-    """Return (patch - centre) / unit for patches of a pool, float32 (N, H, W, C).
+def batch_input(pool: np.ndarray, index: np.ndarray, centre: float, unit: float, workspace: Workspace) -> np.ndarray:
+    """The input of a batch: (patch - centre) / unit for patches of a pool, float32 (N, H, W, C).
 
     pool: uint8 (patches, H, W) or (patches, H, W, C), contiguous. index: int64 (N,).
     """

@@ -10,54 +10,69 @@ from __future__ import annotations
 
 import numpy as np
 
-from stdo_min.engine import nets
 from stdo_min.engine.autograd import Tensor, conv2d
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.format import sidecar
 
 HEADROOM = 1.25  # of the largest residual seen in calibration, against the saturation of its 16 bits
 HIDDEN_MULTIPLIER = 256  # the least at which saturation (32767) cannot bite below q = 255
 
 
-def quantize(net: nets.Net, lr: np.ndarray) -> sidecar.Net:
+def quantise(net: Net, lr: np.ndarray) -> sidecar.Net:
     """The integer net closest to a float net on given patches of its video.
 
     lr: uint8 (N, S, S) with S > 2*halo, patches with their halo, a few hundred of them. Raises ValueError for patches
     without room for the halo, and for a net that is not finite.
     """
-    if lr.ndim != 3 or len(lr) == 0 or min(lr.shape[1:]) <= 2 * net.halo:
-        raise ValueError(f"calibration takes patches (N, S, S) with S > {2 * net.halo}, not shape {lr.shape}")
-    if not all(np.isfinite(p).all() for p in net.parameters):
+    return quantise_layers(sample_layers(net), lr[None])
+
+
+def sample_layers(net: Net) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The (weight, bias) of each layer, float64, for a net that reads samples 0..255 and gives grey levels."""
+    layers = [(w.astype(np.float64), b.astype(np.float64)) for w, b in zip(net.weights, net.biases, strict=True)]
+    weight, bias = layers[0]
+    weight = weight / INPUT_UNIT
+    layers[0] = weight, bias - INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+    weight, bias = layers[-1]
+    layers[-1] = weight * RESIDUAL_UNIT, bias * RESIDUAL_UNIT
+    return layers
+
+
+def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.ndarray) -> sidecar.Net:
+    """The integer net closest to float layers on given patches.
+
+    layers: weight (out, in, k, k) and bias (out,) of each; the first reads samples 0..255 of as many planes as it has
+    inputs, the last gives the residual in grey levels. patches: uint8 (planes, N, S, S) with S > 2*halo, the halo
+    included. Raises ValueError for patches of another shape or without room for the halo, and for layers that are not
+    finite.
+    """
+    planes, halo = layers[0][0].shape[1], sum(weight.shape[2] // 2 for weight, _ in layers)
+    if patches.ndim != 4 or len(patches) != planes or patches.size == 0 or min(patches.shape[2:]) <= 2 * halo:
+        raise ValueError(f"calibration takes patches (N, S, S) of {planes} planes with S > {2 * halo}, not shape "
+                         f"{patches.shape}")
+    if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise ValueError("the net has weights that are not finite: train it again at a lower learning rate")
-    exact = lr[None].astype(np.float64)  # what the float net sees; then, layer by layer, its activations
+    exact = patches.astype(np.float64)  # what the float net sees; then, layer by layer, its activations
     coded = exact  # the integer net's activations, whole numbers
-    steps = np.ones(1)  # what one unit of each channel of `coded` is worth in `exact`
-    layers = []
-    for index, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-        weight, bias = weight.astype(np.float64), bias.astype(np.float64)
-        if index == 0:
-            weight = weight / nets.INPUT_UNIT
-            bias = bias - nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
-        last = index == len(net.weights) - 1
-        if last:
-            weight, bias = weight * nets.RESIDUAL_UNIT * 64, bias * nets.RESIDUAL_UNIT * 64
+    steps = np.ones(planes)  # what one unit of each channel of `coded` is worth in `exact`
+    found = []
+    for weight, bias in layers[:-1]:
         wanted = _convolve(exact, weight) + bias[:, None, None, None]
-        if last:
-            out_steps = np.ones(len(weight))
-            least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
-        else:
-            largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
-            # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of
-            # range.
-            out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
-            least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
-        layer, coded = _quantize_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
-        layers.append(layer)
-        if not last:
-            exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
-    return sidecar.Net(tuple(layers))
+        largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
+        # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of range.
+        out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
+        least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
+        layer, coded = _quantise_layer(weight * steps[:, None, None], wanted, coded, out_steps, least)
+        found.append(layer)
+        exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
+    weight, bias = (64 * array for array in layers[-1])
+    wanted = _convolve(exact, weight) + bias[:, None, None, None]
+    least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
+    layer, _ = _quantise_layer(weight * steps[:, None, None], wanted, coded, np.ones(len(weight)), least)
+    return sidecar.Net((*found, layer))
 
 
-def _quantize_layer(weight, wanted, coded, out_steps, least):
+def _quantise_layer(weight, wanted, coded, out_steps, least):
     """One layer, and its output q (FORMAT.md) on the calibration patches, before any clamp.
 
     weight (out, in, k, k) takes whole inputs `coded` to `wanted` (out, N, H, W); q = wanted / out_steps; `least`
@@ -105,7 +120,7 @@ def _convolve(x, weight):
     return np.concatenate([conv2d(Tensor(part), Tensor(weight)).data for part in parts], axis=1)
 
 
-def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
+def dequantise(net: sidecar.Net, scale: int) -> Net:
     """The float net that an integer net stands for, but for its rounding: a start for training on another video.
 
     An activation of 128 becomes 1.0, so the weights have the size that training is used to. Raises ValueError if the
@@ -113,15 +128,15 @@ def dequantize(net: sidecar.Net, scale: int) -> nets.Net:
     """
     if net.channels[-1] != scale * scale:
         raise ValueError(f"the net has {net.channels[-1]} outputs; scale {scale} takes {scale * scale}")
-    unit = nets.INPUT_UNIT
+    unit = INPUT_UNIT
     weights, biases = [], []
     for index, layer in enumerate(net.layers):
         worth = layer.multiplier / 2.0 ** (15 + layer.shift)
         weight = layer.weight.astype(np.float64).transpose(0, 3, 1, 2) * worth[:, None, None, None]
         bias = (layer.bias - ((1 << layer.shift) >> 1)) * worth
         if index == 0:
-            bias = bias + nets.INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
-        out_unit = 64 * nets.RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
+            bias = bias + INPUT_CENTRE * weight.sum(axis=(1, 2, 3))
+        out_unit = 64 * RESIDUAL_UNIT if index == len(net.layers) - 1 else unit
         weights.append(np.ascontiguousarray(weight * unit / out_unit, np.float32))
         biases.append((bias / out_unit).astype(np.float32))
-    return nets.Net(weights, biases, scale)
+    return Net(weights, biases, scale)

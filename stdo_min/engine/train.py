@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stdo_min.engine import nets
 from stdo_min.engine.budget import Budget
+from stdo_min.engine.convolution import Workspace
+from stdo_min.engine.gradients import loss_and_gradients, squared_errors
+from stdo_min.engine.net import Net
 from stdo_min.engine.optimiser import Adam, learning_rate
 from stdo_min.engine.pool import Pool
 from stdo_min.format.psnr import psnr
@@ -34,7 +36,7 @@ class Stepper:
         self.pool = pool
         self.batch = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
         self.helpers = min(threads, SHARDS) - 1  # beside the thread that calls
-        self.workspaces = [nets.Workspace() for _ in range(self.helpers + 1)]
+        self.workspaces = [Workspace() for _ in range(self.helpers + 1)]
         self.shards = [[] for _ in range(SHARDS)]  # gradients, kept from step to step
         self.executor = ThreadPoolExecutor(max(1, self.helpers))
 
@@ -49,7 +51,7 @@ class Stepper:
         index = np.searchsorted(drawn, rng.random(count) * drawn[-1], side="right")
         return np.sort(np.minimum(index, len(drawn) - 1))
 
-    def gradients(self, net: nets.Net, index: np.ndarray, loss: str = "l1") -> tuple[float, list[np.ndarray]]:
+    def gradients(self, net: Net, index: np.ndarray, loss: str = "l1") -> tuple[float, list[np.ndarray]]:
         """The mean loss over the patches of the pool at `index`, int64 (N,), N a multiple of SHARDS, and its gradients.
 
         The gradients are valid until the next call.
@@ -59,8 +61,8 @@ class Stepper:
             self.shards = [[np.empty_like(p) for p in net.parameters] for _ in range(SHARDS)]
 
         def shard(number, worker):
-            found[number], gradients = nets.loss_and_gradients(net, self.pool.lr, self.pool.residual, parts[number],
-                                                               self.workspaces[worker], loss)
+            found[number], gradients = loss_and_gradients(net, self.pool.lr, self.pool.residual, parts[number],
+                                                          self.workspaces[worker], loss)
             for kept, gradient in zip(self.shards[number], gradients, strict=True):
                 np.copyto(kept, gradient)
 
@@ -73,14 +75,14 @@ class Stepper:
             total /= SHARDS
         return sum(found) / SHARDS, sums
 
-    def errors(self, net: nets.Net, index: np.ndarray) -> np.ndarray:
+    def errors(self, net: Net, index: np.ndarray) -> np.ndarray:
         """The mean squared error of each of the patches under a net, float64 (N,), in grey levels squared."""
         side = self.batch // SHARDS
         found = np.empty(len(index))
 
         def part(number, worker):
             at = slice(side * number, side * (number + 1))
-            found[at] = nets.squared_errors(net, self.pool.lr, self.pool.residual, index[at], self.workspaces[worker])
+            found[at] = squared_errors(net, self.pool.lr, self.pool.residual, index[at], self.workspaces[worker])
 
         self._each(-(-len(index) // side), part)
         return found
@@ -102,7 +104,7 @@ class Stepper:
 class Learner:
     """A net in training, with Adam's memory, the peak of its learning rate, and the latest weights that were sound."""
 
-    def __init__(self, net: nets.Net, peak: float = PEAK_RATE):
+    def __init__(self, net: Net, peak: float = PEAK_RATE):
         self.net, self.peak, self.alive = net.copy(), peak, True
         self.adam = Adam(self.net.parameters)
         self.keep()
@@ -127,15 +129,15 @@ class Learner:
         self.peak /= 2
         self.restart(self.kept)
 
-    def restart(self, net: nets.Net) -> None:
+    def restart(self, net: Net) -> None:
         """Go on from the weights of another net, with Adam's memory empty."""
         self.net, self.alive = net.copy(), True
         self.adam = Adam(self.net.parameters)
         self.keep()
 
 
-def train(net: nets.Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
-          threads: int = 1, progress: Callable[[float, float], None] | None = None) -> nets.Net:
+def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
+          threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
     """A net trained from `net` (left as it is) on the patches of `pool`: L1 and at last L2, Adam, warm-up and cosine.
 
     Batches of about 25,000 lr pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4

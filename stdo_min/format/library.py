@@ -1,4 +1,4 @@
-"""The C library through cffi; no other module calls it.
+"""The C library through cffi. Nothing else that plays calls it; bench/_float.py adds float nets to compare with.
 
 Importing this module needs NumPy and the built extension only.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
+from collections.abc import Callable
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -64,12 +65,6 @@ def plane_shapes(width: int, height: int, colour: int = lib.STDO_COLOUR_YUV420) 
     return (height, width), half, half
 
 
-def crc32(data: bytes | np.ndarray, crc: int = 0) -> int:
-    """Return the CRC-32 of contiguous bytes, chained after `crc` as in zlib."""
-    view = ffi.from_buffer("uint8_t[]", data)
-    return lib.stdo_crc32(crc, view, len(view))
-
-
 class Previous(NamedTuple):
     """What an earlier call of Upscaler.upscale was given."""
 
@@ -113,48 +108,22 @@ class Upscaler:
         Raises StdoError for a sidecar or a tier that the C library refuses.
         """
         view = ffi.from_buffer("uint8_t[]", data)
-        handle = ffi.new("stdo_sidecar **")
-        words = _tiers(tiers)
-        _check(lib.stdo_open_memory(view, len(view), words, handle), words)
-        self._take(handle[0])
+        self._open(lambda words, handle: lib.stdo_open_memory(view, len(view), words, handle), tiers)
 
     @classmethod
-    def of_floats(
-        cls,
-        layers: list[tuple[np.ndarray, np.ndarray]],
-        scale: int,
-        colour: int,
-        lr_size: tuple[int, int],
-        tiers: str | None = None,
-        patch: int = 20,
-    ) -> Upscaler:
-        """Return an upscaler with one float net, whose label is 1, for comparisons.
+    def opened_by(cls, opener: Callable, tiers: str | None = None) -> Upscaler:
+        """Return the upscaler of what another function of the C library opens: opener(tiers, handle) gives its status.
 
-        layers holds (weight float32 (out, kernel, kernel, in), bias float32 (out,)); the net reads lr samples 0..255
-        and gives the residual in grey levels. lr_size is (width, height). Raises ValueError for arrays that do not fit
-        together, and StdoError for what is beyond the limits.
+        Raises StdoError where that is not STDO_OK.
         """
-        arrays = [tuple(np.ascontiguousarray(array, np.float32) for array in layer) for layer in layers]
-        inputs = 3 if colour == lib.STDO_COLOUR_RGB else 1
-        for number, (weight, bias) in enumerate(arrays):
-            out, kernel = weight.shape[0], weight.shape[1] if weight.ndim > 1 else 0
-            if weight.shape != (out, kernel, kernel, inputs) or bias.shape != (out,):
-                raise ValueError(f"layer {number} has weight {weight.shape} and bias {bias.shape}; they must be "
-                                 f"(out, kernel, kernel, {inputs}) and (out,)")
-            inputs = out
-        c_layers = ffi.new("stdo_float_layer[]", len(layers))
-        for c_layer, (weight, bias) in zip(c_layers, arrays, strict=True):
-            c_layer.kernel, c_layer.channels = weight.shape[1], weight.shape[0]
-            c_layer.weight, c_layer.bias = ffi.from_buffer("float[]", weight), ffi.from_buffer("float[]", bias)
-        handle = ffi.new("stdo_sidecar **")
-        words = _tiers(tiers)
-        _check(lib.stdo_open_float(colour, scale, patch, *lr_size, c_layers, len(layers), words, handle), words)
         upscaler = cls.__new__(cls)
-        upscaler._take(handle[0])
+        upscaler._open(opener, tiers)
         return upscaler
 
-    def _take(self, sidecar) -> None:
-        self._sidecar = ffi.gc(sidecar, lib.stdo_close)
+    def _open(self, opener, tiers) -> None:
+        handle, words = ffi.new("stdo_sidecar **"), _tiers(tiers)
+        _check(opener(words, handle), words)
+        self._sidecar = ffi.gc(handle[0], lib.stdo_close)
         self.tier = ffi.string(lib.stdo_tier(self._sidecar)).decode()
         self.statistics, self._statistics_lock = Statistics(), threading.Lock()
         info = ffi.new("stdo_info *")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +20,8 @@ MODES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "
 MAX_SCALE, MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 4, 63, 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
 MAX_FRAMES, MAX_SEGMENT_FRAMES = 2**24, 2**16 - 1
+
+HIDDEN_LAYERS = MAX_LAYERS - 1  # of a net that is trained; the last layer gives the pixels
 
 _HEADER = struct.Struct("<8sHBBHBBHHHHIII")  # without its crc
 _SEGMENT = struct.Struct("<IIIIIB3sI")
@@ -132,6 +135,31 @@ class Sidecar:
     def rows(self) -> int:
         """Rows of the patch grid."""
         return -(-self.lr_height // self.patch)
+
+
+def crc_of_planes(planes: Iterable[np.ndarray], crc: int = 0) -> int:
+    """The CRC-32 of the samples of planes, uint8 and contiguous, one after the other, chained after `crc`.
+
+    A frame's planes chained frame by frame give a segment's lr_first_crc and lr_crc.
+    """
+    for plane in planes:
+        crc = zlib.crc32(plane, crc)
+    return crc
+
+
+def check_channels(channels: tuple[int, ...]) -> None:
+    """Raise ValueError unless a net may have hidden layers of these channels."""
+    if not 1 <= len(channels) <= HIDDEN_LAYERS or not all(1 <= c <= MAX_CHANNELS for c in channels):
+        raise ValueError(f"channels are {','.join(map(str, channels)) or 'none'}; a net has 1..{HIDDEN_LAYERS} hidden "
+                         f"layers of 1..{MAX_CHANNELS} channels")
+
+
+def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
+    """The sidecar of one frame with these nets, for whoever brings the labels along: its map says 0 everywhere.
+
+    header: all but the segments, which are not read.
+    """
+    return replace(header, segments=(Segment(0, 1, 0, 0, tuple(nets), b""),))
 
 
 # ---- Write ----
