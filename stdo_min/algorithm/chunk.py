@@ -10,7 +10,8 @@ clusters are intervals of the sorted scores, so dynamic programming finds the op
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from stdo_min.algorithm.compiled import compiled
 
 MOST_CHUNKS = 8
 EXPLAINED = 0.9
@@ -48,14 +49,14 @@ def quantiles(scores: np.ndarray, k: int) -> np.ndarray:
     return labels
 
 
-def by_score(scores: np.ndarray, chunks: int | None, equal_counts: bool = False) -> np.ndarray:
+def by_score(scores: np.ndarray, chunks: int | None, most: int = MOST_CHUNKS, equal_counts: bool = False) -> np.ndarray:
     """The chunk of every patch, uint8 of the shape of `scores`, 1..k; no more chunks than there are different scores.
 
-    scores: float, finite, any shape. chunks: how many, or None for `choose_k`. equal_counts: cut as `quantiles` does,
-    in place of k-means.
+    scores: float, finite, any shape. chunks: how many, or None for `choose_k` with `most`. equal_counts: cut as
+    `quantiles` does, in place of k-means.
     """
     flat = scores.ravel()
-    count = choose_k(flat) if chunks is None else min(chunks, len(np.unique(flat)))
+    count = choose_k(flat, most) if chunks is None else min(chunks, len(np.unique(flat)))
     labels = quantiles(flat, count) if equal_counts else kmeans(flat, count)[0]
     return labels.reshape(scores.shape)
 
@@ -133,7 +134,7 @@ def _starts(row, n):
     return np.flatnonzero(np.unpackbits(row, count=2 * n)) - np.arange(n)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mark(row, back):
     """Set the bits of a row."""
     for i in range(len(back)):
@@ -141,7 +142,7 @@ def _mark(row, back):
         row[place >> 3] |= np.uint8(128 >> (place & 7))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cuts_numba(values, counts, most):
     """back[j, i]: where the last of j+1 clusters of values[0..i] starts, at the least total spread; a row in 2n bits.
 

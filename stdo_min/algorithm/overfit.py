@@ -86,7 +86,7 @@ def time(s: Segment) -> Overfitted:
 def stdo(s: Segment, equal_counts: bool = False) -> Overfitted:
     """One net a chunk of scores, cut by k-means, as the paper says."""
     general, scored, sampled = _score(s, s.recipe.chunks or chunk.MOST_CHUNKS)
-    labels = chunk.by_score(scored.scores, s.recipe.chunks, equal_counts)
+    labels = chunk.by_score(scored.scores, s.recipe.chunks, _affordable(s, scored, chunk.MOST_CHUNKS), equal_counts)
     keep = _until_assigned(s, scored.seconds, scored.net_seconds, int(labels.max()))
     return _nets_of_chunks(s, general, labels, scored.errors[sampled.kept], sampled, keep)
 
@@ -109,9 +109,11 @@ def auto(s: Segment) -> Overfitted:
     """As many nets as short trials find best, refined."""
     most = min(s.recipe.chunks or COUNTS[-1], COUNTS[-1])
     general, scored, sampled = _score(s, most)
+    most = _affordable(s, scored, most)
     keep = _until_assigned(s, scored.seconds, scored.net_seconds, most)
     chunks = best_count(general, scored.scores, scored.errors[sampled.kept], sampled, most, s.rng, s.recipe.threads,
                         s.clock, keep, lambda chunks: _part(s, chunks, sampled, keep))
+    keep = _until_assigned(s, scored.seconds, scored.net_seconds, len(chunks.nets))
     chunks = _refine(s, chunks, sampled, s.recipe.refine, s.clock.left(keep))
     return assign_best(s.frames, chunks, sampled.pool, s.recipe.threads, s.clock)
 
@@ -181,6 +183,14 @@ def _train(s, stage, net, pool: Pool, budget: Budget) -> Net:
 def _one_net(s, net, pool, keep) -> Overfitted:
     net = _train(s, "train", net, pool, s.clock.left(keep))
     return assign_one(s.frames, net, pool, s.recipe.threads, s.clock)
+
+
+def _affordable(s, scored, most) -> int:
+    """As many nets, up to `most`, as can be shown in the seconds that are left; one can always."""
+    if s.clock.budget.seconds is None:
+        return most
+    left = s.clock.left().seconds / 2 - scored.seconds  # half for training
+    return max(1, min(most, int(left / scored.net_seconds)))
 
 
 def _until_assigned(s, pass_seconds, net_seconds, nets_shown=1) -> float:

@@ -7,7 +7,8 @@ the tests hold them equal.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from stdo_min.algorithm.compiled import compiled
 
 
 def grid(height: int, width: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,7 +38,7 @@ def _check_corners(plane, ys, xs):
         raise ValueError(f"patch corners up to ({ys.max()}, {xs.max()}) lie outside a plane of shape {plane.shape}")
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_numba(plane, ys, xs, side, halo):
     height, width = plane.shape
     whole = side + 2 * halo

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from stdo_min.algorithm.frames import Frames, Passes, frame_pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.engine.budget import Budget, Clock, Progress
+from stdo_min.engine.budget import Clock, Progress
 from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
@@ -47,12 +47,13 @@ def make_sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, s
         scale=scale, mode=0, patch=recipe.patch, chroma=siting, lr_width=lr_info.width,
         lr_height=lr_info.height, hr_width=info.width, hr_height=info.height, segments=())
     lengths = segment_lengths(frames, lr_info.rate, header.rows * header.columns)
+    budgets = recipe.budget.split([length / frames for length in lengths])
     segments, errors, first = [], np.zeros(2, np.int64), 0
     with ExitStack() as readers:
         # One thread, or the sums of calibration would depend on their number.
         readers.enter_context(threadpool_limits(1, "blas"))
         passes = Passes(lambda: readers.enter_context(closing(frame_pairs(lr_info, info, scale))))
-        for length, budget in zip(lengths, segment_budgets(recipe.budget, lengths), strict=True):
+        for length, budget in zip(lengths, budgets, strict=True):
             crcs = _Crcs()
             # The last segment takes all that is left, so that frames too many are noticed in its first pass.
             pairs = crcs.of_first(passes.over(first, None if first + length == frames else length))
@@ -77,15 +78,6 @@ def segment_lengths(frames: int, rate: Fraction, patches: int) -> list[int]:
     most = max(1, min(round(SEGMENT_SECONDS * rate), SEGMENT_PATCHES // patches, sidecar.MAX_SEGMENT_FRAMES))
     count = -(-frames // most)
     return [frames * (index + 1) // count - frames * index // count for index in range(count)]
-
-
-def segment_budgets(budget: Budget, lengths: list[int]) -> list[Budget]:
-    """The budget of each segment, by its length; steps are whole numbers whose sum is not above the budget's."""
-    parts, left = [], budget
-    for length in lengths:
-        parts.append(budget.part(length / sum(lengths)).at_most(left))
-        left = left.less(parts[-1])
-    return parts
 
 
 def _mode_number(mode, segments) -> int:

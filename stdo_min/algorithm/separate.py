@@ -25,7 +25,7 @@ def train_separately(chunks: Chunks, sampled: Sampled, budget: Budget, rng: np.r
     """
     count = len(chunks.nets)
     pools = [sampled.pool.weighing((chunks.member == number) / sampled.probability) for number in range(1, count + 1)]
-    parts = budget.split(count)
+    parts = budget.split([1 / count] * count)
     if executor and budget.seconds is not None:
         # Side by side each net may take longer than its part, but none longer than the whole.
         parts = [budget.part(min(threads, count) / count)] * count

@@ -15,7 +15,7 @@ from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.quantise import quantise
 from stdo_min.format import sidecar
-from stdo_min.format.library import Upscaler
+from stdo_min.format.library import Upscaler, plane_shapes
 
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 
@@ -39,11 +39,23 @@ def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np
     """
     header, (_, *grid) = frames.header, frames.shape
     upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
-    with ThreadPoolExecutor(threads) as executor:
+    # Threads take whole candidates; where there is one alone, they share its rows.
+    workers, helpers = min(threads, len(candidates)), threads // len(candidates)
+    spare = [_planes(header) for _ in range(workers)]
+    with ThreadPoolExecutor(workers) as executor, ThreadPoolExecutor(max(1, helpers)) as own:
         for index, (lr, hr) in enumerate(frames.over(stage, clock)):
             truth, began = hr.y[:header.hr_height, :header.hr_width], time.monotonic()
-            found = np.empty((len(candidates), *grid), np.int64)
-            for sums, labels in zip(found, candidates, strict=True):
-                shown = upscaler.upscale(0, labels[index % len(labels)], lr, executor=executor, threads=threads)
-                sums[:] = squared_errors(truth, shown[0], frames.side, tuple(grid))
+
+            def errors(labels, index=index, lr=lr, truth=truth):
+                out = spare.pop()
+                upscaler.upscale(0, labels[index % len(labels)], lr, out, own if helpers > 1 else None, max(1, helpers))
+                found = squared_errors(truth, out[0], frames.side, tuple(grid))
+                spare.append(out)
+                return found
+
+            found = np.stack(list(executor.map(errors, candidates)))
             yield found, (time.monotonic() - began) / len(candidates)
+
+
+def _planes(header):
+    return tuple(np.empty(shape, np.uint8) for shape in plane_shapes(header.hr_width, header.hr_height))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Stage, how much of the whole is done (0..1), PSNR in dB of what is trained, nan where it is not known.
@@ -32,24 +32,24 @@ class Budget:
             return Budget(steps=round(self.steps * share))
         return Budget(seconds=self.seconds * share)
 
-    def split(self, count: int) -> list[Budget]:
-        """Nearly equal parts, of one step at the least where steps are counted, until nothing is left."""
+    def split(self, shares: Sequence[float]) -> list[Budget]:
+        """A part for each share (0..1, together 1); where steps are counted, of one at the least until none is left.
+
+        Rounding never makes the parts more than the whole.
+        """
         if self.steps is None:
-            return [self.part(1 / count)] * count
-        each = max(1, round(self.steps / count))
-        return [Budget(steps=max(0, min(each, self.steps - number * each))) for number in range(count)]
+            return [self.part(share) for share in shares]
+        parts, left = [], self.steps
+        for share in shares:
+            parts.append(Budget(steps=min(left, max(1, self.part(share).steps))))
+            left -= parts[-1].steps
+        return parts
 
     def at_most(self, other: Budget) -> Budget:
         """The smaller of two budgets of one kind."""
         if self.steps is not None:
             return Budget(steps=min(self.steps, other.steps))
         return Budget(seconds=min(self.seconds, other.seconds))
-
-    def less(self, used: Budget) -> Budget:
-        """What is left of this budget when another one is used, 0 at the least."""
-        if self.steps is not None:
-            return Budget(steps=max(0, self.steps - used.steps))
-        return Budget(seconds=max(0.0, self.seconds - used.seconds))
 
     def done(self, steps: int, started: float) -> float:
         """How much of this budget is over, 0..1, after `steps`, and since time.monotonic() was `started`."""
