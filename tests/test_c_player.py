@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -238,14 +239,16 @@ def test_another_libc(installed, tmp_path):
 def test_installed_files(installed):
     library = installed / "lib" / "libstdo.so.0"
     names = [line.split()[-1] for line in run("nm", "-D", "--defined-only", library).decode().splitlines()]
-    header = (CSRC / "stdo_cdef.h").read_text()
+    header = (CSRC / "include" / "stdo" / "stdo.h").read_text()
     assert "stdo_open_memory" in names and all(f"{name}(" in header for name in names), names
     for line in run("nm", "-g", "--defined-only", installed / "lib" / "libstdo.a").decode().splitlines():
         assert len(line.split()) < 3 or line.split()[-1].startswith("stdo_"), line
+    for file in (library, installed / "lib" / "libstdo.a"):  # players need neither training nor nets in floats
+        assert not re.search(r"float|train|squared", run("nm", file).decode())
     stripped = library.with_suffix(".stripped")
     run("strip", "-o", stripped, library)
     assert stripped.stat().st_size < 128 << 10
-    assert (installed / "lib" / "libstdo.so").is_symlink() and (installed / "include" / "stdo.h").exists()
+    assert (installed / "lib" / "libstdo.so").is_symlink() and (installed / "include" / "stdo" / "stdo.h").exists()
 
 
 def test_pkg_config_and_cplusplus(installed, tmp_path):
@@ -255,7 +258,7 @@ def test_pkg_config_and_cplusplus(installed, tmp_path):
     text = (installed / "lib" / "pkgconfig" / "stdo.pc").read_text()
     assert "prefix=/usr\n" in text and "Libs: -L${libdir} -lstdo" in text and "Version: 0." in text
     source = tmp_path / "a.cpp"
-    source.write_text('#include <stdo.h>\n#include <cstdio>\n'
+    source.write_text('#include <stdo/stdo.h>\n#include <cstdio>\n'
                       'int main() { std::puts(stdo_status_string(STDO_ERROR_MAGIC)); }\n')
     run("g++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{installed / 'include'}", source,
         f"-L{installed / 'lib'}", "-lstdo", "-o", tmp_path / "a")
