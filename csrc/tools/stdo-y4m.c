@@ -12,6 +12,20 @@
 #include <string.h>
 #include <time.h>
 
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+
+/* Otherwise Windows takes some bytes for ends of lines, or of the file. */
+static void keep_every_byte(void)
+{
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+}
+#else
+static void keep_every_byte(void) {}
+#endif
+
 static const char usage[] =
     "usage: stdo-y4m [options] SIDECAR < lr.y4m > hr.y4m\n"
     "\n"
@@ -326,6 +340,7 @@ static int run(const options *o, player *p)
 int main(int count, char **words)
 {
     options o = {.threads = automatic_threads()};
+    keep_every_byte();
     const int code = parse_options(count, words, &o);
     if (code >= 0) return code;
 
