@@ -7,8 +7,8 @@ from cffi import FFI
 
 CSRC = Path(__file__).parent / "csrc"
 PLAYER = [CSRC, CSRC / "x86", CSRC / "arm"]  # the library; csrc/ has programs too
-PARTS = [*PLAYER, CSRC / "float", CSRC / "train"]
-HEADERS = ("include/stdo/stdo.h", "float/float_net.h", "train/train.h")
+PARTS = [*PLAYER, CSRC / "float", CSRC / "train", CSRC / "measure"]
+HEADERS = ("include/stdo/stdo.h", "float/float_net.h", "train/train.h", "measure/squared_errors.h")
 MSVC = sysconfig.get_platform().startswith("win")
 
 

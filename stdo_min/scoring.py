@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from stdo_min import kernels
 
 
 def psnr(squared_error: float | np.ndarray, samples: int | np.ndarray) -> float | np.ndarray:
@@ -19,11 +20,7 @@ def squared_errors(truth: np.ndarray, shown: np.ndarray, side: int, grid: tuple[
     hold less, or nothing. Returns int64 (rows, columns). Raises ValueError where the shapes differ or the grid is too
     small.
     """
-    if truth.shape != shown.shape:
-        raise ValueError(f"planes of one size are compared, not {truth.shape} and {shown.shape}")
-    if grid[0] * side < truth.shape[0] or grid[1] * side < truth.shape[1]:
-        raise ValueError(f"{grid} patches of {side}x{side} do not cover a plane of shape {truth.shape}")
-    return _squared_errors_numba(truth, shown, side, *grid)
+    return kernels.squared_errors(truth, shown, side, grid)
 
 
 def samples(height: int, width: int, side: int, grid: tuple[int, int]) -> np.ndarray:
@@ -40,20 +37,6 @@ def scores(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
     error is scored as if one of its pixels were off by one grey level, so that k-means keeps a finite scale.
     """
     return psnr(np.maximum(errors, 1), np.maximum(counts, 1))
-
-
-@njit(cache=True, nogil=True)
-def _squared_errors_numba(truth, shown, side, rows, columns):
-    out = np.zeros((rows, columns), np.int64)
-    for y in range(truth.shape[0]):
-        for column in range(columns):
-            a, b = truth[y, column * side:(column + 1) * side], shown[y, column * side:(column + 1) * side]
-            total = np.uint32(0)  # holds a row of 66,051 pixels; 64 bits would be ten times as slow
-            for x in range(len(a)):
-                difference = np.int32(a[x]) - np.int32(b[x])
-                total = np.uint32(total + np.uint32(np.int32(difference * difference)))
-            out[y // side, column] += total
-    return out
 
 
 def _squared_errors_numpy(truth, shown, side, rows, columns):
