@@ -13,7 +13,7 @@ static inline uint64_t align_up(uint64_t size, uint32_t to) { return (size + to 
 /* The first aligned byte of memory that has `to` - 1 bytes to spare. */
 static inline void *align_pointer(void *memory, uint32_t to)
 {
-    return (uint8_t *)memory + (-(uintptr_t)memory & (to - 1));
+    return (uint8_t *)memory + ((0 - (uintptr_t)memory) & (to - 1));
 }
 
 /* How many planes of a frame nets serve. */

@@ -3,10 +3,10 @@
    In order: stdo_open_memory, stdo_map_new and one block of stdo_scratch_size bytes per thread; then for each frame
    stdo_map_read and stdo_upscale_rows; at the end stdo_map_free and stdo_close.
 
-   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens
-   no files, starts no threads, and gives the same bytes on every machine. Pointers must not be NULL except where it
-   says so: a NULL is STDO_ERROR_ARGUMENT in every function that returns a status. Any threads may call any functions at
-   the same time, but for two calls on the same stdo_map, and for overlapping rows of the same hr frame. */
+   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts no
+   threads, and gives the same bytes on every machine. Pointers must not be NULL except where it says so: a NULL is
+   STDO_ERROR_ARGUMENT in every function that returns a status. Any threads may call any functions at the same time, but
+   for two calls on the same stdo_map, and for overlapping rows of the same hr frame. */
 #ifndef STDO_H
 #define STDO_H
 
