@@ -138,7 +138,7 @@ STDO_INLINE int32_t load_unit(const void *in)
 
 /* sum[p * vectors + v], shifted */
 STDO_INLINE void convolve(const shape *s, const int16_t *const rows[], size_t x, const block *b, size_t vectors,
-                          v256 *sum)
+                          __m128i shift, v256 *sum)
 {
     STDO_UNROLL
     for (size_t p = 0; p < PIXELS; p++) {
@@ -160,7 +160,6 @@ STDO_INLINE void convolve(const shape *s, const int16_t *const rows[], size_t x,
             }
         }
     }
-    const __m128i shift = _mm_cvtsi32_si128(s->shift);
     STDO_UNROLL
     for (size_t i = 0; i < PIXELS * vectors; i++) sum[i] = _mm256_sra_epi32(sum[i], shift);
 }
@@ -176,20 +175,23 @@ STDO_INLINE void hidden_block(const shape *s, const int16_t *const rows[], size_
                               int16_t *out)
 {
     const v256 zero = _mm256_setzero_si256(), most = _mm256_set1_epi16(255);
+    /* Read before rows are written, which might be theirs for all that the compiler knows. */
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
+    const size_t out_pixel = s->out_pixel;
     for (size_t x = 0; x < width; x += PIXELS) {
         v256 sum[PIXELS * 2];
-        convolve(s, rows, x, b, vectors, sum);
+        convolve(s, rows, x, b, vectors, shift, sum);
         STDO_UNROLL
         for (size_t p = 0; p < PIXELS; p += 3 - vectors) {
             const v256 q = requantise(sum, p, vectors, b->multiplier);
             const v256 value = _mm256_min_epi16(_mm256_max_epi16(q, zero), most);
-            int16_t *to = out + (x + p) * s->out_pixel;
+            int16_t *to = out + (x + p) * out_pixel;
             /* Where a pixel is smaller than what is stored, the next one overwrites it. */
             if (vectors == 2) {
                 _mm256_storeu_si256((v256 *)(void *)to, value);
             } else {
                 _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(value));
-                _mm_storeu_si128((__m128i *)(void *)(to + s->out_pixel), _mm256_extracti128_si256(value, 1));
+                _mm_storeu_si128((__m128i *)(void *)(to + out_pixel), _mm256_extracti128_si256(value, 1));
             }
         }
     }
@@ -217,9 +219,10 @@ STDO_INLINE void last_block(const shape *s, const int16_t *const rows[], size_t 
                             size_t scale, const stdo_residual *residual)
 {
     const stdo_residual to = *residual;
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
     for (size_t x = 0; x < width; x += PIXELS) {
         v256 sum[PIXELS * 2];
-        convolve(s, rows, x, b, vectors, sum);
+        convolve(s, rows, x, b, vectors, shift, sum);
         STDO_UNROLL
         for (size_t p = 0; p < PIXELS; p += 3 - vectors) {
             const v256 q = requantise(sum, p, vectors, b->multiplier);

@@ -90,9 +90,8 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x,
 }
 
 /* Requantises two vectors of sums; the 128-bit lanes of both lie side by side. */
-STDO_INLINE v512 requantise(v512 a, v512 b, int32_t by, v512 multiplier)
+STDO_INLINE v512 requantise(v512 a, v512 b, __m128i shift, v512 multiplier)
 {
-    const __m128i shift = _mm_cvtsi32_si128(by);
     const v512 both = _mm512_packs_epi32(_mm512_sra_epi32(a, shift), _mm512_sra_epi32(b, shift));
     return _mm512_mulhrs_epi16(both, multiplier);
 }
@@ -132,6 +131,9 @@ STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t
                              size_t vectors, uint8_t *out)
 {
     const v512 by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    /* Read before bytes are written, which might be theirs for all that the compiler knows. */
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
+    const size_t out_pixel = s->out_pixel;
     v512 sum[PIXELS * 2];
     convolve(s, rows, x, b, pixels, vectors, 1, sum);
     STDO_UNROLL
@@ -139,10 +141,10 @@ STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const v512 *a = sum + p * vectors + v;
-            const v512 low = requantise(a[0], a[vectors], s->shift, b->multiplier[v]);
-            const v512 high = requantise(a[2 * vectors], a[3 * vectors], s->shift, b->multiplier[v]);
+            const v512 low = requantise(a[0], a[vectors], shift, b->multiplier[v]);
+            const v512 high = requantise(a[2 * vectors], a[3 * vectors], shift, b->multiplier[v]);
             store_four(_mm512_permutexvar_epi32(by_pixel, _mm512_packus_epi16(low, high)),
-                       out + (x + p) * s->out_pixel + v * LANES, s->out_pixel);
+                       out + (x + p) * out_pixel + v * LANES, out_pixel);
         }
     }
 }
@@ -162,12 +164,13 @@ static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t wi
         _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
                          27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        const __m128i shift = _mm_cvtsi32_si128(s->shift);
         v512 sum[PIXELS_SPLIT], pair[4];
         convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, sum);
         STDO_UNROLL
         for (size_t i = 0; i < 4; i++) pair[i] = add_pairs(sum[2 * i], sum[2 * i + 1]);
-        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], s->shift, b->multiplier[0]),
-                                               requantise(pair[2], pair[3], s->shift, b->multiplier[0]));
+        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], shift, b->multiplier[0]),
+                                               requantise(pair[2], pair[3], shift, b->multiplier[0]));
         _mm512_storeu_si512(out + x * 8, _mm512_permutexvar_epi16(by_pixel, eight));
     }
 }
@@ -177,7 +180,7 @@ STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], si
 {
     v512 sum[PIXELS_SPLIT];
     convolve(s, rows, x, b, PIXELS_SPLIT, 1, 4, sum);
-    return requantise(add_fours(sum), add_fours(sum + 4), s->shift, b->multiplier[0]);
+    return requantise(add_fours(sum), add_fours(sum + 4), _mm_cvtsi32_si128(s->shift), b->multiplier[0]);
 }
 
 static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, uint8_t *out)
@@ -273,6 +276,7 @@ STDO_INLINE void store_shuffled4(v512 two, int16_t *residual, size_t stride)
 STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
                            size_t vectors, size_t scale, const stdo_residual *to)
 {
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
     v512 sum[PIXELS * 2];
     convolve(s, rows, x, b, pixels, vectors, 1, sum);
     STDO_UNROLL
@@ -280,7 +284,7 @@ STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const v512 two =
-                requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], s->shift, b->multiplier[v]);
+                requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, b->multiplier[v]);
             int16_t *pixel = to->values + (x + p) * scale;
             if (scale == 4) {
                 store_shuffled4(two, pixel + to->offset[v * LANES], to->stride);
