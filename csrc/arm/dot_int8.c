@@ -62,11 +62,11 @@ STDO_INLINE void convolve(size_t kernel, size_t pixel, const uint8_t *const rows
         STDO_UNROLL
         for (size_t p = 0; p < pixels; p++) sum[p * vectors + v] = bias;
     }
-    const size_t run = run_bytes(kernel, pixel), rest = run & (WHOLE - 1), whole = run - rest;
+    const size_t run = run_bytes(kernel, pixel), whole = run >> 4, rest = run & (WHOLE - 1);
     for (size_t row = 0; row < kernel; row++) {
         const int8_t *in = (const int8_t *)rows[row] + offset;
         int8x16_t a[8];
-        for (const int8_t *end = in + whole; in < end; in += WHOLE) {
+        for (size_t i = 0; i < whole; i++, in += WHOLE) {
             STDO_UNROLL
             for (size_t p = 0; p < pixels; p++) a[p] = vld1q_s8(in + p * pixel);
             DOT_UNIT(0);

@@ -74,11 +74,11 @@ STDO_INLINE void convolve(size_t kernel, size_t pixel, const uint8_t *const rows
         STDO_UNROLL
         for (size_t p = 0; p < pairs; p++) matrix[p * 2 * vectors + o] = vcombine_s32(two, two);
     }
-    const size_t run = run_bytes(kernel, pixel), rest = run & (TWO_GROUPS - 1), whole = run - rest;
+    const size_t run = run_bytes(kernel, pixel), whole = run >> 4, rest = run & (TWO_GROUPS - 1);
     for (size_t row = 0; row < kernel; row++) {
         const int8_t *in = (const int8_t *)rows[row] + offset;
         int8x16_t low[4], high[4];
-        for (const int8_t *end = in + whole; in < end; in += TWO_GROUPS) {
+        for (size_t i = 0; i < whole; i++, in += TWO_GROUPS) {
             STDO_UNROLL
             for (size_t p = 0; p < pairs; p++) {
                 const int8x16_t a = vld1q_s8(in + 2 * p * pixel), b = vld1q_s8(in + (2 * p + 1) * pixel);
