@@ -18,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.chunk import kmeans
-from stdo_min.algorithm.errors import squared_errors
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
 from stdo_min.algorithm.recipe import Recipe
@@ -31,7 +30,7 @@ from stdo_min.engine.train import train
 from stdo_min.format import base as resample
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
-from stdo_min.format.psnr import psnr
+from stdo_min.format.psnr import psnr, squared_errors
 from stdo_min.video.ffmpeg import probe
 from stdo_min.video.lr import encode_lr, lr_size
 

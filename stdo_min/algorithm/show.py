@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stdo_min.algorithm.errors import squared_errors
 from stdo_min.algorithm.frames import Frames
 from stdo_min.engine.budget import Clock
 from stdo_min.engine.net import Net
@@ -16,6 +15,7 @@ from stdo_min.engine.pool import Pool
 from stdo_min.engine.quantise import quantise
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler, plane_shapes
+from stdo_min.format.psnr import squared_errors
 
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm.errors import squared_errors
 from stdo_min.commands import options
 from stdo_min.commands.picture import Comparison
 from stdo_min.commands.progress import Bars
 from stdo_min.format.library import plane_shapes
-from stdo_min.format.psnr import patch_pixels, psnr
+from stdo_min.format.psnr import patch_pixels, psnr, squared_errors
 from stdo_min.player import Video, frames, open_video
 from stdo_min.video.ffmpeg import Frame, VideoError, probe, read_source
 from stdo_min.video.lr import read_attachment

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm.errors import squared_errors
+from stdo_min.format.psnr import squared_errors
 from stdo_min.video.ffmpeg import Frame, VideoInfo, ffmpeg_process, file_url
 from stdo_min.video.write import Y4MWriter
 

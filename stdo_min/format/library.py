@@ -207,13 +207,14 @@ class Upscaler:
             c_previous.hr.plane, c_previous.hr.stride = target.plane, target.stride
             keep_old.append(old_labels)
 
+        frame = ffi.new("stdo_frame *", {"segment": segment, "labels": label_view, "lr": source[0], "hr": target[0],
+                                         "previous": c_previous})
         rows = _Rows(self.rows, threads if executor else 1)
 
-        def upscale_rows(_alive=(keep, keep_too, keep_old)):
+        def upscale_rows(_alive=(label_view, c_previous, keep, keep_too, keep_old)):
             done = ffi.new("stdo_statistics *")
             for begin, end in rows:
-                _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, c_previous, begin, end,
-                                             self._thread_scratch(), done))
+                _check(lib.stdo_upscale_rows(self._sidecar, frame, begin, end, self._thread_scratch(), done))
             return done
 
         running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
