@@ -1,5 +1,6 @@
 """The whole road on the drawn clip: encode, then play, and the numbers agree."""
 
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -167,6 +168,24 @@ def test_segments(clip, tmp_path, monkeypatch):
     assert len(found["nets"]) == 1 + describe(video.data)["nets"]
     assert said == sorted(said)
     assert said[-1] == pytest.approx(1.0)
+
+
+def test_a_budget_of_seconds_is_used_and_kept(clip, tmp_path):
+    """Within 10 % and 2 s, from the first pass to the file; what is not passes is training."""
+    said = []
+    recipe = replace(QUICK, mode="auto", budget=Budget(seconds=4))
+    began = time.monotonic()
+    result = encode(clip, tmp_path / "out.mkv", 2, recipe, lr_progress=lambda *_: said.clear(),
+                    progress=lambda stage, done, _: said.append((time.monotonic(), stage, done)))
+    took = time.monotonic() - began
+    assert 3 < took < 4 * 1.1 + 2 + 1  # a second to code the lr video
+    stages = [stage for _, stage, _ in said]
+    assert list(dict.fromkeys(stages)) == ["sample", "warm-up", "score", "train", "assign"]
+    training = sum(after - before for (before, *_), (after, stage, _) in zip(said, said[1:], strict=False)
+                   if stage in ("warm-up", "train"))
+    assert training > 2
+    assert [done for *_, done in said] == sorted(done for *_, done in said)
+    assert result.psnr_y > result.psnr_bicubic_y + 0.5
 
 
 def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
