@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import approx_fprime, check_grad
 from scipy.signal import convolve, correlate
+from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import autograd, readable
 from stdo_min.engine.autograd import Tensor
@@ -130,13 +131,12 @@ def test_the_gradient_of_the_whole_loss(layers, loss):
 # ---- The engine in C ----
 
 
-@pytest.mark.parametrize("tier", ["c", "avx2", "avx512vnni", "neon"])
+@pytest.mark.parametrize("tier", TRAINING_TIERS)
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 5), LAYERS, st.integers(1, 3), st.integers(1, 9), st.integers(1, 9))
 def test_convolutions_and_their_gradients(tier, seed, inputs, layers, n, height, width):
     workspace = Workspace(tier)
-    if workspace.tier != tier:
-        pytest.skip(f"this CPU has no {tier}")
+    require(workspace.tier, tier)
     rng = np.random.default_rng(seed)
     parameters = random_parameters(rng, inputs, layers)
     x = rng.normal(size=(n, height + room(layers), width + room(layers), inputs)).astype(np.float32)
