@@ -1,6 +1,7 @@
 /* Opens each sidecar named on the command line, upscales all its frames from planes of noise, and prints one line: the
    status and the crc of what came out. With --vectors first, the frames come from the .lr file beside each sidecar (see
-   make_vectors.py), each call is given the frame before, and a line for each hr plane says name, frame, plane and crc.
+   make_vectors.py), each call is given the frame before, and a line for each hr plane says name, frame, plane and crc;
+   stderr says for each sidecar which tier ran.
    Every buffer is a block of its own of the exact size, so that a sanitizer sees the first byte beyond it. The
    environment's STDO_CPU says which tiers may run. */
 #include <stdo/stdo.h>
@@ -133,6 +134,7 @@ static int print_vector(const char *path)
     strcpy(text, name);
     *strrchr(text, '.') = '\0';
     upscale_all(sidecar, text, frames);
+    fprintf(stderr, "%s\n", stdo_tier(sidecar));
     stdo_close(sidecar);
     free(frames);
     free(data);

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import test_tiers
-from make_vectors import VECTORS, read_frames
+from make_vectors import CASES, VECTORS, read_frames
 from samples import CSRC, INCLUDE, LIBRARY
 from test_c_player import YUV_VECTORS, y4m
+from tiers import NEEDS
+from tiers import TIERS as ALL_TIERS
 
 from stdo_min.format.library import Upscaler
 from stdo_min.format.sidecar import read
@@ -20,7 +22,8 @@ CHECKS = sorted((TESTS / "check").glob("*.c"))
 NEEDED = {"qemu-aarch64": "qemu-user", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "clang": "clang"}
 COMPILERS = {"gcc": ["aarch64-linux-gnu-gcc"], "clang": ["clang", "--target=aarch64-linux-gnu"]}
 CPUS = {"cortex-a53": "neon", "cortex-a76": "neon_dot", "max": "neon_i8mm"}  # and the best tier each has
-TIERS = ["c", "neon", "neon_dot", "neon_i8mm"]
+
+TIERS = ["c", *NEEDS["aarch64"]]
 
 MISSING = [package for tool, package in NEEDED.items() if not shutil.which(tool)]
 if MISSING:
@@ -49,26 +52,29 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         return folder
 
     def emulated(cpu, program, *arguments, tiers=""):
+        """The lines on stdout, and those on stderr."""
         done = subprocess.run(["qemu-aarch64", "-cpu", cpu, program, *arguments], capture_output=True, text=True,
                               env={**os.environ, "STDO_CPU": tiers})  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.splitlines()
+        return done.stdout.splitlines(), done.stderr.splitlines()
 
     @pytest.mark.parametrize("cpu", CPUS)
     def test_kernels(programs, cpu):
-        lines = emulated(cpu, programs / "check_kernels", "--quick")
+        lines, _ = emulated(cpu, programs / "check_kernels", "--quick")
         ran = TIERS[: TIERS.index(CPUS[cpu]) + 1]
         for line in lines:
             kernel, tier, result = line.split(None, 2)
             assert result == "ok" if tier in ran else result.startswith("skip"), line
-        assert len(lines) == len(test_tiers.KERNELS) * len(test_tiers.TIERS)
+        assert len(lines) == len(test_tiers.KERNELS) * len(ALL_TIERS)
 
     @pytest.mark.parametrize("cpu", CPUS)
     def test_vectors(programs, cpu):
         expected = sorted((VECTORS / "hashes.txt").read_text().splitlines())
         for tier in TIERS[: TIERS.index(CPUS[cpu]) + 1]:
             files = sorted(VECTORS.glob("*.stdo"))
-            assert sorted(emulated(cpu, programs / "check_files", "--vectors", *files, tiers=tier)) == expected, tier
+            found, ran = emulated(cpu, programs / "check_files", "--vectors", *files, tiers=tier)
+            assert sorted(found) == expected, tier
+            assert ran == [tier] * len(CASES)
 
     @pytest.fixture(scope="session", params=COMPILERS)
     def player(request, tmp_path_factory):
@@ -83,14 +89,13 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
     def test_stdo_y4m(player, cpu):
         """Every tier gives the bytes of this machine, which test_c_player.py holds against `stdo pipe`."""
         for name in YUV_VECTORS:
-            sums = []
             for tier in TIERS[: TIERS.index(CPUS[cpu]) + 1]:
-                command = ["qemu-aarch64", "-cpu", cpu, player / "stdo-y4m", "--md5", VECTORS / f"{name}.stdo"]
-                done = subprocess.run(command, input=y4m(name), capture_output=True,
-                                      env={**os.environ, "STDO_CPU": tier})
-                assert done.returncode == 0, done.stderr
-                sums.append(done.stdout.decode().strip())
-            assert set(sums) == {pipe_sum(name)}
+                for option, wanted in (("--md5", f"{pipe_sum(name)}\n"), ("--null", f"({tier})\n")):
+                    command = ["qemu-aarch64", "-cpu", cpu, player / "stdo-y4m", option, VECTORS / f"{name}.stdo"]
+                    done = subprocess.run(command, input=y4m(name), capture_output=True,
+                                          env={**os.environ, "STDO_CPU": tier})
+                    assert done.returncode == 0, done.stderr
+                    assert done.stdout.decode().endswith(wanted), (name, tier)
 
     def pipe_sum(name):
         """The MD5 of what the library gives on this machine."""
@@ -107,5 +112,5 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         assert (tmp_path / "stripped").stat().st_size < 128 << 10
 
     def test_wrong_kernels_are_found(programs):
-        lines = emulated("max", programs / "check_kernels", "--quick", "--self-test")
+        lines, _ = emulated("max", programs / "check_kernels", "--quick", "--self-test")
         assert len(lines) > 20 and all(line.startswith("caught ") for line in lines)

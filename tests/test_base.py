@@ -1,4 +1,4 @@
-"""stdo_min/resample.py: the taps of FORMAT.md, and what a bicubic upscale must do to simple planes."""
+"""stdo_min/format/base.py: the taps of FORMAT.md, and what a bicubic upscale must do to simple planes."""
 
 import re
 from pathlib import Path

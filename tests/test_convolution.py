@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import autograd, readable
 from stdo_min.engine.autograd import Tensor
@@ -11,13 +12,10 @@ from stdo_min.engine.convolution import BLOCK, Workspace, batch_input, convoluti
 from stdo_min.engine.gradients import loss_and_gradients
 from stdo_min.engine.net import new_net
 
-TIERS = ["c", "avx2", "avx512vnni", "neon"]
-
 
 def workspace(tier):
     found = Workspace(tier)
-    if found.tier != tier:
-        pytest.skip(f"this CPU has no {tier}")
+    require(found.tier, tier)
     return found
 
 
@@ -85,7 +83,7 @@ def test_the_engine_computes_what_numpy_computes(inputs, layers, loss):
         np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=2e-5 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("tier", TRAINING_TIERS)
 @settings(max_examples=25)
 @given(st.integers(0, 2**32), st.integers(1, 16), st.integers(1, 6), st.integers(1, 30),
        st.lists(st.tuples(st.integers(1, 64), st.sampled_from([1, 3, 5])), min_size=1, max_size=3))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from make_corpus import CORPUS
-from make_vectors import VECTORS
+from make_corpus import CORPUS, good_files
+from make_vectors import CASES, VECTORS
 from samples import CSRC, fix_header, fix_segment, put, statuses
 from test_c_player import YUV_VECTORS, y4m
 
@@ -131,6 +131,18 @@ def test_stdo_y4m_without_memory(sanitized, leaks, tmp_path):
             break
         assert done.returncode == 1 and done.stderr.startswith(b"stdo-y4m: ") and done.stderr.count(b"\n") == 1, number
     assert number > 6, "the sidecar's bytes, the sidecar, its map, frames, the pool and its threads"
+
+
+def test_leaks_are_looked_for(leaks):
+    if leaks["ASAN_OPTIONS"] == "detect_leaks=0":
+        pytest.skip("leaks were not looked for: this system forbids ptrace")
+    assert leaks["ASAN_OPTIONS"] == "detect_leaks=1"
+
+
+def test_all_that_is_valid_is_tried():
+    assert {path.name for path in VALID} == {
+        *(f"ok.{name}.stdo" for name in good_files()), *(f"{name}.stdo" for name in CASES)}
+    assert len(SMALL) >= 7
 
 
 @pytest.fixture(scope="session")

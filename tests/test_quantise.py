@@ -96,8 +96,11 @@ def test_dead_channels_do_no_harm(dead):
 
 def test_enormous_weights_saturate_and_stay_valid():
     net = random_net((4,), 2, 5, strength=1e5)
-    whole = quantise(net, textured(10, 24))
+    lr = textured(10, 24)
+    whole = quantise(net, lr)
     sidecar.write(sidecar.of_nets(HEADER, [whole]))
+    found = residuals(whole, lr, net.halo)
+    assert found.max() > 500 and found.min() < -500  # 16 bits hold 511 grey levels either way
 
 
 def test_back_to_a_float_net():

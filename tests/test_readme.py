@@ -71,16 +71,22 @@ def help_of(*verb):
 
 def test_every_verb_and_option_is_there():
     said = help_of()
-    for verb in re.findall(r"^\| `(\w+) ", README, re.M):
+    verbs = re.findall(r"^\| `(\w+)[ `]", README, re.M)
+    assert len(verbs) == 10
+    for verb in verbs:
         assert re.search(rf"^ +{verb} ", said, re.M), verb
     listed = help_of("encode")
-    for option in re.findall(r"`(--[a-z]+)", README.partition("`stdo VERB --help`")[2].partition("\n\n")[0]):
+    options = re.findall(r"`(--[a-z]+)", README.partition("`stdo VERB --help`")[2].partition("\n\n")[0])
+    assert len(options) >= 8
+    for option in options:
         assert option in listed, option
 
 
 def test_its_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in set(re.findall(r"make (demo|test)", README)):
+    targets = set(re.findall(r"make (demo|test)", README))
+    assert targets == {"demo", "test"}
+    for target in targets:
         assert f"\n{target}: " in makefile
 
 

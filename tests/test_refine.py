@@ -87,13 +87,27 @@ def test_every_net_gets_its_share_of_steps(pool, monkeypatch, steps, rounds, cou
     assert max(abs(found - steps / count) for found in taken.values()) < 4
 
 
+@pytest.fixture
+def fallen(monkeypatch):
+    """The learners that fell back, one entry each time."""
+    found, fall_back = [], refinement.Learner.fall_back
+
+    def counted(learner):
+        found.append(learner)
+        fall_back(learner)
+
+    monkeypatch.setattr(refinement.Learner, "fall_back", counted)
+    return found
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # what diverged overflows
 @pytest.mark.parametrize("rounds", [0, 3])
-def test_what_diverges_at_the_end_is_not_returned(pool, rounds):
+def test_what_diverges_at_the_end_is_not_returned(pool, rounds, fallen):
     chunks = Chunks((constant_net(1), constant_net(-1)), np.arange(30) % 2 + 1, pool.base_errors())
     found = refined(pool, chunks, rounds=rounds, steps=20, peak=1e6)
     errors = refinement.least_errors(found.nets, pool, np.full(30, np.inf), np.arange(30), 1)
     assert errors.mean() < 2 * pool.base_errors().mean()
+    assert fallen, "nothing diverged"
 
 
 def test_nothing_to_learn_ends_at_once(pool):

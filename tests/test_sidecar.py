@@ -1,4 +1,4 @@
-"""stdo_min/sidecar.py, and that the C reader agrees with it on every file and every cause."""
+"""stdo_min/format/sidecar.py, and that the C reader agrees with it on every file and every cause."""
 
 import zlib
 from contextlib import nullcontext

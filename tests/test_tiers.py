@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
 from samples import INCLUDE, LIBRARY, random_frame
+from tiers import HERE, TIERS, cpu_words, of, require, require_all
 
 from bench._float import float_upscaler
 from stdo_min.format.base import base
@@ -18,7 +19,6 @@ from stdo_min.format.sidecar import read
 CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).parent / "check").glob("*.c"))]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 FLAGS = ["-std=c11", "-ffp-contract=off", *INCLUDE]
-TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]
 KERNELS = ["int8_load", "int8_hidden", "int8_last", "float32_load", "float32_hidden", "float32_last", "base_vertical",
            "hr_row", "int8_frame", "float32_frame", "train_row", "train_weights",
            "train_input_tiles", "train_gradient_tiles", "train_output_tiles", "train_errors", "train_net"]  # fmt: skip
@@ -40,11 +40,18 @@ def said(program, *arguments, **more):
     return done.stdout.splitlines()
 
 
+def require_every_pair(lines):
+    """All kernels passed on all tiers of this CPU, and none on another."""
+    assert {tuple(line.split(None, 3)[:3]) for line in lines} == {
+        (kernel, tier, "ok" if tier in HERE else "skip:") for kernel in KERNELS for tier in TIERS}
+
+
 @pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kernel(check_kernels, kernel, tier):
     done = subprocess.run([check_kernels, kernel, tier], capture_output=True, text=True)
     if done.returncode == 2 and done.stdout.startswith("skip: "):
+        assert tier not in HERE, done.stdout
         pytest.skip(f"{tier}: {done.stdout.strip().removeprefix('skip: ')}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].split() == [kernel, tier, "ok"]
@@ -64,7 +71,7 @@ def test_wrong_kernels_are_found(check_kernels):
 def test_kernels_by_clang(tmp_path):
     program = tmp_path / "check_kernels"
     subprocess.run(["clang", "-O3", *FLAGS, *CHECK, *LIBRARY, "-lm", "-o", program], check=True)
-    assert not [line for line in said(program, "--quick") if not line.endswith("ok") and "skip" not in line]
+    require_every_pair(said(program, "--quick"))
 
 
 def test_kernels_under_the_sanitizers(tmp_path):
@@ -78,7 +85,7 @@ def test_kernels_under_the_sanitizers(tmp_path):
         pytest.skip(f"{COMPILERS[0]} has no sanitizers")
     subprocess.run([*command, *CHECK, *LIBRARY, "-lm", "-o", program], check=True)
     # Leak checking needs ptrace, which sandboxes forbid.
-    said(program, "--quick", env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    require_every_pair(said(program, "--quick", env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}))
 
 
 # ---- Conformance vectors ----
@@ -107,18 +114,29 @@ def test_numpy_gives_the_hashes(name):
 def test_tier_gives_the_hashes(name, tier):
     data, sidecar, frames, expected = vector(name)
     upscaler = Upscaler(data, tier)
-    if upscaler.tier != tier:
-        pytest.skip(f"this CPU or build has no {tier}")
+    require(upscaler.tier, tier)
     assert as_text(hashes(sidecar, frames, upscaler.upscale)) == expected
 
 
 # ---- Which tier runs ----
 
 
+@pytest.mark.parametrize(("machine", "line", "tiers"), [
+    ("x86_64", "flags\t\t: fpu sse2", []),
+    ("x86_64", "flags : fma avx2 bmi2", ["avx2"]),
+    ("x86_64", "flags : fma avx2 avx512f avx512dq avx512bw avx512vl avx512_vnni", ["avx2", "avx512vnni"]),
+    ("aarch64", "Features\t: fp asimd asimddp", ["neon", "neon_dot"]),
+    ("riscv64", "isa : rv64gcv", []),
+])
+def test_what_the_system_says(machine, line, tiers):
+    assert of(machine, cpu_words(f"processor : 0\n{line}\n")) == ["c", *tiers]
+
+
 def test_the_best_tier_is_chosen_and_words_only_take_away(check_kernels, monkeypatch):
     data = (VECTORS / "8-8-x2.stdo").read_bytes()
     listed = [line.split() for line in said(check_kernels, "--list")]
     runs = [tier for kernel, tier, *result in listed if kernel == "hr_row" and result == ["run"]]
+    assert runs == HERE
     monkeypatch.delenv("STDO_CPU", raising=False)
     assert Upscaler(data).tier == runs[-1]
     for allowed in TIERS:
@@ -179,6 +197,7 @@ def test_float_tiers_agree_and_are_near_float64(colour, scale, hidden):
         if upscaler.tier == tier:
             labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
             found[tier] = upscaler.upscale(0, labels, lr)
+    require_all(found)
     for planes in found.values():
         for plane, plain in zip(planes, found["c"], strict=True):
             np.testing.assert_array_equal(plane, plain)

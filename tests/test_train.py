@@ -4,6 +4,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import readable
 from stdo_min.engine.budget import Budget
@@ -58,29 +59,43 @@ def test_the_start_is_left_as_it_was(pool):
     assert same(net, start())
 
 
-def test_a_run_that_diverges_returns_the_best(pool):
+@pytest.fixture
+def fallen(monkeypatch):
+    """The learners that fell back, one entry each time."""
+    found, fall_back = [], Learner.fall_back
+
+    def counted(learner):
+        found.append(learner)
+        fall_back(learner)
+
+    monkeypatch.setattr(Learner, "fall_back", counted)
+    return found
+
+
+def test_a_run_that_diverges_returns_the_best(pool, fallen):
     net = train(start(), pool, Budget(steps=60), np.random.default_rng(3), peak=30.0)
     after = np.mean((residual(net, pool.lr) - shuffle(pool.residual, 2) / 64) ** 2)
     assert after <= np.mean((pool.residual / 64.0) ** 2)
     assert all(np.isfinite(p).all() for p in net.parameters)
+    assert fallen, "the run did not diverge"
 
 
-@pytest.mark.parametrize("tier", ["c", "avx2", "avx512vnni", "neon"])
+@pytest.mark.parametrize("tier", TRAINING_TIERS)
 def test_every_tier_trains_the_same_net(pool, tier, monkeypatch):
     one = train(start(), pool, Budget(steps=6), np.random.default_rng(5))
     monkeypatch.setenv("STDO_CPU", tier)
-    if Workspace().tier != tier:
-        pytest.skip(f"this CPU has no {tier}")
+    require(Workspace().tier, tier)
     assert same(one, train(start(), pool, Budget(steps=6), np.random.default_rng(5)))
 
 
-def test_a_net_that_died_is_started_again(pool):
+def test_a_net_that_died_is_started_again(pool, fallen):
     """All units of its last hidden layer off: no gradient comes through, so only the bias would learn."""
     dead = start()
     dead.biases[1][:] = -1e6
     lost = np.mean((pool.residual / 64.0) ** 2)
     net = train(dead, pool, Budget(steps=60), np.random.default_rng(3))
     assert np.mean(squared_errors(net, pool.lr, pool.residual, np.arange(80), Workspace())) <= lost * 1.01
+    assert fallen, "the net was taken for alive"
 
 
 def test_a_net_that_fails_goes_on_from_the_last_that_was_sound(pool):
