@@ -24,8 +24,8 @@ from stdo_min.commands.encode import Recipe, frame_pairs, train
 from stdo_min.engine.budget import Effort
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
-from stdo_min.video.ffmpeg import probe
 from stdo_min.video.lr import encode_lr
+from stdo_min.video.probe import probe
 
 MODES = {  # row: (mode, rounds of refinement)
     "single": ("single", 0),

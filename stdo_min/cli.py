@@ -174,7 +174,7 @@ def _eval(a: argparse.Namespace) -> None:
     from stdo_min.commands.eval import evaluate
     from stdo_min.commands.picture import Comparison
     from stdo_min.player import open_video
-    from stdo_min.video.write import output_file
+    from stdo_min.video.output import output_file
 
     if a.picture and a.picture.suffix.lower() != ".png":
         raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
@@ -207,7 +207,7 @@ def _info(a: argparse.Namespace) -> None:
 
 def _demo(a: argparse.Namespace) -> None:
     from stdo_min.commands.demo import write_demo
-    from stdo_min.video.write import output_file
+    from stdo_min.video.output import output_file
 
     with output_file(a.out, a.force) as final:
         write_demo(final)

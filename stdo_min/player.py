@@ -17,9 +17,12 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
-from stdo_min.video.ffmpeg import LOCAL, Address, Frame, VideoError, VideoInfo, probe, read_lr
-from stdo_min.video.lr import CONTAINERS, read_attachment
-from stdo_min.video.write import Writer, Y4MWriter, output_file
+from stdo_min.video.ffmpeg import LOCAL, Address, VideoError
+from stdo_min.video.mux import CONTAINERS, read_attachment
+from stdo_min.video.output import output_file
+from stdo_min.video.probe import VideoInfo, probe
+from stdo_min.video.read import Frame, read_lr
+from stdo_min.video.write import Writer, Y4MWriter
 
 PLAYERS = {"mpv": ["mpv", "--really-quiet", "-"], "ffplay": ["ffplay", "-loglevel", "error", "-autoexit", "-"]}
 SIDECAR_LIMIT = 1 << 30

@@ -14,7 +14,8 @@ import pytest
 from stdo_min.cli import main
 from stdo_min.player import open_video, pipe
 from stdo_min.video import ffmpeg as video
-from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_executable, probe
+from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_executable
+from stdo_min.video.probe import probe
 
 NAMES = ["-i.mp4", "--force.mp4", "a;rm -rf x.mp4", "$(touch x).mp4", "it's \"quoted\".mp4", "two\nlines.mp4",
          "pipe:0.mp4", "concat:a|b.mp4", "%d.mp4", "*?.mp4", "http:/127.0.0.1/x.mp4"]

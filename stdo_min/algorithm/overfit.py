@@ -29,7 +29,7 @@ from stdo_min.engine.train import PEAK_RATE, train
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels, psnr
-from stdo_min.video.ffmpeg import Frame
+from stdo_min.video.read import Frame
 
 MODES = (
     "auto",  # as many nets as short probes find best, refined

@@ -23,9 +23,12 @@ from stdo_min.format import base as resample
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
 from stdo_min.player import read_sidecar
-from stdo_min.video.ffmpeg import Frame, VideoError, VideoInfo, probe, read_lr, read_source
-from stdo_min.video.lr import CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
-from stdo_min.video.write import output_file
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.lr import encode_lr, lr_size
+from stdo_min.video.mux import CONTAINERS, MATROSKA, mux_mkv
+from stdo_min.video.output import output_file
+from stdo_min.video.probe import VideoInfo, probe
+from stdo_min.video.read import Frame, read_lr, read_source
 
 SEGMENT_SECONDS = 60
 SEGMENT_PATCHES = 1 << 20  # over all its frames: a score and a label are kept for each

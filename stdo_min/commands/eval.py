@@ -13,8 +13,10 @@ from stdo_min.commands.picture import Comparison
 from stdo_min.format.library import plane_shapes
 from stdo_min.format.psnr import patch_pixels, psnr
 from stdo_min.player import Video, frames
-from stdo_min.video.ffmpeg import Frame, VideoError, probe, read_source
-from stdo_min.video.lr import read_attachment
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.mux import read_attachment
+from stdo_min.video.probe import probe
+from stdo_min.video.read import Frame, read_source
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from stdo_min.algorithm import score as scoring
-from stdo_min.video.ffmpeg import Frame, VideoInfo, ffmpeg_process, file_url
+from stdo_min.video.ffmpeg import ffmpeg_process, file_url
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.read import Frame
 from stdo_min.video.write import Y4MWriter
 
 SIDE, ENLARGED = 192, 2
