@@ -174,9 +174,10 @@ def _eval(a: argparse.Namespace) -> None:
     from stdo_min.commands.eval import evaluate
     from stdo_min.commands.picture import Comparison
     from stdo_min.player import open_video
+    from stdo_min.video.mux import ending
     from stdo_min.video.output import output_file
 
-    if a.picture and a.picture.suffix.lower() != ".png":
+    if a.picture and ending(a.picture) != ".png":
         raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
     inputs = [a.source, a.video, *filter(None, [a.sidecar])]
     video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
@@ -199,8 +200,9 @@ def _eval(a: argparse.Namespace) -> None:
 def _info(a: argparse.Namespace) -> None:
     from stdo_min.commands.info import describe
     from stdo_min.player import open_video, read_sidecar
+    from stdo_min.video.mux import ending
 
-    data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
+    data = read_sidecar(a.video) if ending(a.video) == ".stdo" else open_video(a.video, a.sidecar).data
     found = describe(data, a.video)
     print(json.dumps(found) if a.json else "\n".join(f"{name:10} {value}" for name, value in found.items()))
 

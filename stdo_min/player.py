@@ -18,7 +18,7 @@ import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
 from stdo_min.video.ffmpeg import LOCAL, Address, VideoError
-from stdo_min.video.mux import CONTAINERS, read_attachment
+from stdo_min.video.mux import CONTAINERS, ending, read_attachment
 from stdo_min.video.output import output_file
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import Frame, read_lr
@@ -51,7 +51,7 @@ def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
     Raises VideoError where there is none, or it is damaged, or it belongs to a video of another size.
     """
     info = probe(path)
-    beside = Path(path).with_suffix(".stdo")
+    beside = _beside(Path(path))
     if sidecar is not None:
         data, name = read_sidecar(sidecar), sidecar
     elif (data := read_attachment(info, SIDECAR_LIMIT)) is not None:
@@ -66,6 +66,12 @@ def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
         raise VideoError(f"{name}: made for an lr video of {upscaler.lr_width}x{upscaler.lr_height}, {path} has "
                          f"{info.width}x{info.height}; {_OTHER}")
     return Video(info, upscaler, data)
+
+
+def _beside(path: Path) -> Path:
+    """The sidecar beside an lr video, .stdo or .STDO as cameras and old disks spell it; .stdo where there is none."""
+    names = path.with_suffix(".stdo"), path.with_suffix(".STDO")
+    return next((name for name in names if name.exists()), names[0])
 
 
 def open_sidecar(data: bytes, name: str | Path) -> Upscaler:
@@ -123,11 +129,11 @@ def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: b
     gets (frames done, frames). Nothing is left behind on failure. Raises VideoError.
     """
     info, upscaler, _ = video
-    if out.suffix not in (".y4m", *CONTAINERS):
+    if ending(out) not in (".y4m", *CONTAINERS):
         raise VideoError(f"{out}: cannot write {out.suffix or 'a file without ending'}; use .mp4, .mkv or .y4m")
     size = upscaler.hr_width, upscaler.hr_height
     with output_file(out, force, [info.path]) as final:
-        if out.suffix == ".y4m":
+        if ending(out) == ".y4m":
             with final.open("wb") as file:
                 return _write_all(video, Y4MWriter(file, info, *size, chroma=_siting(upscaler)), threads, progress)
         with Writer(final, info, *size, crf=crf) as writer:

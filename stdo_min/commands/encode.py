@@ -25,7 +25,7 @@ from stdo_min.format.psnr import psnr
 from stdo_min.player import read_sidecar
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.lr import encode_lr, lr_size
-from stdo_min.video.mux import CONTAINERS, MATROSKA, mux_mkv
+from stdo_min.video.mux import CONTAINERS, MATROSKA, ending, mux_mkv
 from stdo_min.video.output import output_file
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import Frame, read_lr, read_source
@@ -90,7 +90,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     lr_progress: (frames done, frames expected or None) while the lr video is coded. progress: as in `overfit`, over
     the whole video. Nothing is left behind on failure. Raises VideoError for files, ValueError for options.
     """
-    if out.suffix not in CONTAINERS:
+    if ending(out) not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
     info = probe(source)
     width, height = lr_size(info.width, info.height, scale)
@@ -99,7 +99,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     inputs = [source, *filter(None, [recipe.general])]
     with ExitStack() as files:
         final = files.enter_context(output_file(out, force, inputs))
-        stdo = None if out.suffix in MATROSKA else files.enter_context(
+        stdo = None if ending(out) in MATROSKA else files.enter_context(
             output_file(out.with_suffix(".stdo"), force, inputs))
         if stdo is None:
             # What is muxed later lives in a folder of its own beside the result, so that it goes with it on any

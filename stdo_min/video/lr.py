@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, file_url, input_arguments
-from stdo_min.video.mux import MATROSKA, carried_streams
+from stdo_min.video.mux import MATROSKA, carried_streams, ending
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import RESIZE, source_filters, tag_filters
 
@@ -45,7 +45,7 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
     if crf is not None and not least <= crf <= most:
         raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
     coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
-    tag = ["-tag:v", "hvc1"] if codec == "x265" and out_path.suffix not in MATROSKA else []  # Apple plays no other
+    tag = ["-tag:v", "hvc1"] if codec == "x265" and ending(out_path) not in MATROSKA else []  # Apple plays no other
     arguments = ["-xerror", *input_arguments(info.path), "-map", "0:V:0", "-vf", _lr_filters(info, scale),
                  "-fps_mode", "passthrough", "-c:v", *coder, *tag, *carried_streams(info, 0, out_path),
                  "-progress", "pipe:1", file_url(out_path)]

@@ -13,12 +13,17 @@ MATROSKA = (".mkv",)
 CONTAINERS = (".mp4", ".m4v", ".mov", *MATROSKA)
 
 
+def ending(path: str | os.PathLike) -> str:
+    """The ending of a file's name in small letters, with its dot, as MATROSKA and CONTAINERS have it; '' for none."""
+    return Path(path).suffix.lower()
+
+
 def mux_mkv(lr_path: str | os.PathLike, sidecar_path: str | os.PathLike, out_path: str | os.PathLike) -> None:
     """Copy an lr video into a Matroska file that carries its sidecar; an older sidecar in it is left out.
 
     Raises VideoError if a file cannot be read or written."""
     info, out_path = probe(lr_path), Path(out_path)
-    if out_path.suffix not in MATROSKA:
+    if ending(out_path) not in MATROSKA:
         raise VideoError(f"{out_path}: only Matroska holds a sidecar; give the output the ending .mkv")
     place = sum(attachment.mimetype != SIDECAR_TYPE for attachment in info.attachments)
     arguments = [*input_arguments(lr_path), "-map", "0:V:0", "-c:v", "copy", *carried_streams(info, 0, out_path),
@@ -49,10 +54,10 @@ def carried_streams(info: VideoInfo, source: int, out_path: Path) -> list[str]:
     """ffmpeg arguments that carry all but the video of `info`, its input number `source`, into `out_path`.
 
     Raises VideoError for a container other than .mp4, .m4v, .mov and .mkv."""
-    if out_path.suffix not in CONTAINERS:
+    if ending(out_path) not in CONTAINERS:
         raise VideoError(f"{out_path}: cannot write {out_path.suffix or 'a file without ending'}; "
                          f"use one of {', '.join(CONTAINERS)}")
-    matroska = out_path.suffix in MATROSKA
+    matroska = ending(out_path) in MATROSKA
     arguments = ["-map", f"{source}:a?", "-c:a", "copy", "-map", f"{source}:s?"]
     for number, codec in enumerate(info.subtitles):
         # mov_text lives in MP4 only and MP4 takes no other text, so text crosses over as one or the other.
