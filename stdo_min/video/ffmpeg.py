@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 import imageio_ffmpeg
 
+FFMPEG = "IMAGEIO_FFMPEG_EXE"  # the environment variable that names it
+
 # What ffmpeg may open for an input: see input_arguments.
 LOCAL = "file,crypto,data"
 NETWORK = "http,https,httpproxy,tcp,tls,crypto,data"
@@ -54,7 +56,7 @@ def ffmpeg_executable() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError:
         raise VideoError("no ffmpeg found: install it (Termux: pkg install ffmpeg; Debian: apt install ffmpeg), "
-                         "or name it in IMAGEIO_FFMPEG_EXE") from None
+                         f"or name it in {FFMPEG}") from None
 
 
 def file_url(path: str | os.PathLike) -> str:
@@ -87,7 +89,7 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
     # stderr goes to a file, because an undrained pipe would block ffmpeg; its own session keeps Ctrl-C from reaching
     # it before us, so that files are closed in one order only.
     with tempfile.TemporaryFile() as log:
-        process = _start(command, stdin=pipes.pop("stdin", subprocess.DEVNULL), stderr=log, **pipes)
+        process = _start(command, FFMPEG, stdin=pipes.pop("stdin", subprocess.DEVNULL), stderr=log, **pipes)
         try:
             yield process
             if process.stdin:
@@ -120,13 +122,13 @@ class Answer(NamedTuple):
     words: str
 
 
-def ask(program: str, arguments: Sequence[str]) -> Answer:
+def ask(program: str, arguments: Sequence[str], named: str = FFMPEG) -> Answer:
     """Run ffmpeg or ffprobe to its end; for short answers, all of which are kept.
 
-    Raises VideoError if it cannot be started."""
+    Raises VideoError if it cannot be started; `named` is the environment variable that names the program."""
     with tempfile.TemporaryFile() as log:
-        process = _start([program, "-hide_banner", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                         stderr=log)
+        process = _start([program, "-hide_banner", *arguments], named, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=log)
         try:
             out = process.stdout.read()
             process.wait()
@@ -149,11 +151,11 @@ def reason(words: str) -> str:
     return (telling or lines or ["ffmpeg stopped without a word"])[0]
 
 
-def _start(command: list[str], **pipes) -> subprocess.Popen:
+def _start(command: list[str], named: str, **pipes) -> subprocess.Popen:
     try:
         return subprocess.Popen(command, start_new_session=True, **pipes)
     except OSError as error:
-        raise VideoError(f"{command[0]}: cannot run ffmpeg ({error.strerror}); check IMAGEIO_FFMPEG_EXE") from None
+        raise VideoError(f"{command[0]}: cannot be run ({error.strerror}); check {named}") from None
 
 
 def _words(log: BinaryIO) -> str:

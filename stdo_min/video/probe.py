@@ -2,20 +2,16 @@
 
 import os
 import re
+import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, input_arguments, reason
+from stdo_min.video.facts import FFPROBE, Attachment, Facts, ask_ffprobe, ffprobe_executable, read_report
+from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, file_url, input_arguments, reason
 
-
-class Attachment(NamedTuple):
-    """One file inside a Matroska file: its stream index, name and media type."""
-
-    index: int
-    filename: str
-    mimetype: str
+_TICKS = 10**6  # of a second, in which the first frame's time is asked for
 
 
 @dataclass(frozen=True)
@@ -45,51 +41,81 @@ class VideoInfo:
 
 
 def probe(path: str | os.PathLike) -> VideoInfo:
-    """Read what a video holds by decoding its first two frames; `path` is a file, or an Address.
+    """Read what a video holds, and decode its first two frames; `path` is a file, or an Address.
 
     Raises VideoError for a file that is missing, unreadable, empty, not a video, sound only, or a still image."""
     if not isinstance(path, Address):
         path = Path(path)
         _check_readable(path)
-    report = ask(ffmpeg_executable(), ["-nostdin", *input_arguments(path), "-map", "0:V:0", "-vf", "showinfo",
-                                       "-frames:v", "2", "-f", "null", "-"]).words
-    if not re.search(r"^Input #0, ", report, re.M):
+    ffprobe = ffprobe_executable()
+    shown, report = _decode_two(path, ["-vf", "showinfo"] if ffprobe is None else [])
+    facts = read_report(report) if ffprobe is None else ask_ffprobe(ffprobe, path)
+    if isinstance(facts, str) and shown.frames:
+        raise VideoError(f"{path}: {ffprobe} cannot read it ({reason(facts)}), but ffmpeg can; update that ffprobe, or "
+                         f"do without it: {FFPROBE}=none")
+    if not isinstance(facts, Facts):
         raise VideoError(f"{path}: not a video that ffmpeg can read ({reason(report)})")
-    header, _, decoded = report.partition("\nStream mapping:")
-    streams = _streams(header)
-    pictures = [text for _, kind, text, _ in streams if kind == "Video" and "(attached pic)" not in text]
-    has_audio = any(kind == "Audio" for _, kind, _, _ in streams)
-    if not pictures:
-        raise VideoError(f"{path}: {'sound only' if has_audio else 'no video stream'}; give a file that holds a video")
-    frames = re.findall(r" n: *\d+ pts: *\S+ +pts_time:(\S+).* fmt:(\S+).* sar:(\d+)/(\d+) s:(\d+)x(\d+)", decoded)
-    if not frames:
+    if facts.pix_fmt is None:
+        raise VideoError(f"{path}: {'sound only' if facts.has_audio else 'no video stream'}; give a file that holds a "
+                         "video")
+    if not shown.frames:
         raise VideoError(f"{path}: its video cannot be decoded; the file is damaged or needs another ffmpeg")
-    if len(frames) < 2:
+    if shown.frames < 2:
         raise VideoError(f"{path}: a still image; give a video of two frames or more")
-    time, pix_fmt, sar_num, sar_den, width, height = frames[0]
-    tags = dict(re.findall(r"(color_(?:range|space|primaries|trc)):(\S+)", decoded.partition("\n[out")[0]))
-    tags = {name: None if value in ("unknown", "reserved", "unspecified") else value for name, value in tags.items()}
-    duration = re.search(r"^  Duration: (\d+):(\d+):(\d+\.\d+)", header, re.M)
-    rgb = is_rgb(pix_fmt)
+    if facts.pix_fmt == "unknown":
+        raise VideoError(f"{path}: {ffprobe} does not know its pixels, but ffmpeg does; update that ffprobe, or do "
+                         f"without it: {FFPROBE}=none")
+    rgb = is_rgb(facts.pix_fmt)
     return VideoInfo(
-        path=path, width=int(width), height=int(height), rate=_rate(pictures[0], decoded),
-        start=float(time) if re.fullmatch(r"[\d.]+", time) else 0.0,
-        duration=float(duration[1]) * 3600 + float(duration[2]) * 60 + float(duration[3]) if duration else None,
-        pix_fmt=pix_fmt,
+        path=path, width=shown.width, height=shown.height, rate=_rate(shown.rate, facts.average), start=shown.start,
+        duration=facts.duration, pix_fmt=facts.pix_fmt,
         # RGB is converted on reading, so what the planes will be is told here.
-        color_range="tv" if rgb else "pc" if pix_fmt.startswith("yuvj") else tags.get("color_range") or "tv",
-        color_space="bt709" if rgb else tags.get("color_space"),
-        color_primaries=tags.get("color_primaries"), color_trc=tags.get("color_trc"),
-        sar=Fraction(int(sar_num), int(sar_den)) if int(sar_num) and int(sar_den) else Fraction(1),
-        has_audio=has_audio,
-        subtitles=tuple(text.split()[0].strip(",") for _, kind, text, _ in streams if kind == "Subtitle"),
-        attachments=tuple(Attachment(index, tag.get("filename", ""), tag.get("mimetype", ""))
-                          for index, kind, _, tag in streams if kind == "Attachment"))
+        color_range="tv" if rgb else "pc" if facts.pix_fmt.startswith("yuvj") else facts.colors["color_range"] or "tv",
+        color_space="bt709" if rgb else facts.colors["color_space"],
+        color_primaries=facts.colors["color_primaries"], color_trc=facts.colors["color_trc"], sar=shown.sar,
+        has_audio=facts.has_audio, subtitles=facts.subtitles, attachments=facts.attachments)
 
 
 def is_rgb(pix_fmt: str) -> bool:
     """Whether pixels of this kind are converted to Y'CbCr on reading."""
     return pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr"))
+
+
+class _Shown(NamedTuple):
+    """The first frames as they leave ffmpeg's filters, two at most: upright, start in seconds, the rate as stated."""
+
+    frames: int = 0
+    start: float = 0.0
+    width: int = 0
+    height: int = 0
+    sar: Fraction = Fraction(1)
+    rate: Fraction = Fraction(0)
+
+
+def _decode_two(path: Path | Address, filters: list[str]) -> tuple[_Shown, str]:
+    """The first two frames and what ffmpeg reported."""
+    # Written twice: once with exact times, once in ffmpeg's own time base, which is one over the rate it goes by.
+    each = ["-fps_mode", "passthrough", "-frames:v", "2", "-f", "framecrc"]
+    with tempfile.TemporaryDirectory(prefix="stdo-") as folder:
+        answer = ask(ffmpeg_executable(), [
+            "-nostdin", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v", f"1:{_TICKS}", *each,
+            "pipe:1", "-map", "0:V:0", *each, file_url(Path(folder, "rate"))])
+        rated = Path(folder, "rate").read_bytes() if Path(folder, "rate").exists() else b""
+    told, times = _framecrc(answer.out)
+    if not times or not rated:
+        return _Shown(), answer.words
+    base = _framecrc(rated)[0]["tb 0"].split("/")
+    width, height = map(int, told["dimensions 0"].split("x"))
+    above, below = map(int, told["sar 0"].split("/"))
+    return _Shown(len(times), max(0, times[0]) / _TICKS, width, height, Fraction(above, below) if above and below
+                  else Fraction(1), Fraction(int(base[1]), int(base[0]))), answer.words
+
+
+def _framecrc(written: bytes) -> tuple[dict[str, str], list[int]]:
+    """The header of ffmpeg's framecrc format, and the times of its frames in ticks."""
+    lines = written.decode().splitlines()
+    return (dict(line[1:].split(": ", 1) for line in lines if line.startswith("#")),
+            [int(line.split(",")[2]) for line in lines if not line.startswith("#")])
 
 
 def _check_readable(path: Path) -> None:
@@ -104,22 +130,8 @@ def _check_readable(path: Path) -> None:
         raise VideoError(f"{path}: an empty file; copy or download it again")
 
 
-def _streams(header: str) -> list[tuple[int, str, str, dict[str, str]]]:
-    streams = []
-    for line in header.splitlines():
-        if found := re.match(r" {2,4}Stream #0:(\d+)\S*: (\w+): (.*)", line):
-            streams.append((int(found[1]), found[2], found[3], {}))
-        elif streams and (found := re.match(r" {4,}(filename|mimetype) *: (.*)", line)):
-            streams[-1][3][found[1]] = found[2]
-    return streams
-
-
-def _rate(stream: str, decoded: str) -> Fraction:
-    average = re.search(r"([\d.]+) fps", stream)
-    average = Fraction(average[1]) if average else Fraction(0)
-    stated = re.search(r"frame_rate: (\d+)/([1-9]\d*)", decoded)
-    stated = Fraction(int(stated[1]), int(stated[2])) if stated else Fraction(0)
+def _rate(stated: Fraction, average: Fraction) -> Fraction:
     # GIFs, screen and phone recordings with a variable rate often state the ticks of their clock as the rate.
-    if not stated or stated > 240 or (average and stated > max(60, 1.5 * average)):
+    if stated > 240 or (average and stated > max(60, Fraction(3, 2) * average)):
         stated = average
     return stated if 0 < stated <= 1000 else Fraction(25)
