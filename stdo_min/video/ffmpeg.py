@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple
 
 import imageio_ffmpeg
 
+from stdo_min.video import child
+
 FFMPEG = "IMAGEIO_FFMPEG_EXE"  # the environment variable that names it
 
 # What ffmpeg may open for an input: see input_arguments.
@@ -86,8 +88,8 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
 
     `pipes` go to Popen (stdin, stdout). Raises VideoError, about `subject`, if ffmpeg fails or cannot start."""
     command = [ffmpeg_executable(), "-hide_banner", "-nostdin", "-y", "-v", "error", *arguments]
-    # stderr goes to a file, because an undrained pipe would block ffmpeg; its own session keeps Ctrl-C from reaching
-    # it before us, so that files are closed in one order only.
+    # stderr goes to a file, because an undrained pipe would block ffmpeg; a session of its own keeps Ctrl-C from
+    # reaching it before us, so that files are closed in one order only.
     with tempfile.TemporaryFile() as log:
         process = _start(command, FFMPEG, stdin=pipes.pop("stdin", subprocess.DEVNULL), stderr=log, **pipes)
         try:
@@ -153,7 +155,7 @@ def reason(words: str) -> str:
 
 def _start(command: list[str], named: str, **pipes) -> subprocess.Popen:
     try:
-        return subprocess.Popen(command, start_new_session=True, **pipes)
+        return child.start(command, **pipes)
     except OSError as error:
         raise VideoError(f"{command[0]}: cannot be run ({error.strerror}); check {named}") from None
 
