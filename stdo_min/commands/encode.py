@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -101,18 +100,14 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
         final = files.enter_context(output_file(out, force, inputs))
         stdo = None if ending(out) in MATROSKA else files.enter_context(
             output_file(out.with_suffix(".stdo"), force, inputs))
-        if stdo is None:
-            # What is muxed later lives in a folder of its own beside the result, so that it goes with it on any
-            # failure.
-            folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix=".stdo-", dir=out.absolute().parent)))
-            lr_path = folder / "lr.mkv"
-        else:
-            lr_path = final
+        # What is muxed later lies beside the result, in a folder that goes on any failure.
+        lr_path = final.with_name("lr.mkv") if stdo is None else final
         frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
         data, segments = _sidecar(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
         if stdo is None:
-            (folder / "video.stdo").write_bytes(data)
-            mux_mkv(lr_path, folder / "video.stdo", final)
+            attached = final.with_name("video.stdo")
+            attached.write_bytes(data)
+            mux_mkv(lr_path, attached, final)
         else:
             stdo.write_bytes(data)
     bytes_lr = out.stat().st_size - (len(data) if stdo is None else 0)
