@@ -18,10 +18,14 @@ FFMPEG = "IMAGEIO_FFMPEG_EXE"  # the environment variable that names it
 # What ffmpeg may open for an input: see input_arguments.
 LOCAL = "file,crypto,data"
 NETWORK = "http,https,httpproxy,tcp,tls,crypto,data"
-STALLED = 15  # seconds without a byte from the network
+STALLED = 15  # seconds: half of it to wait for a byte, half for the answer when it is asked for once more
 
 _DAMAGED = "the file is damaged or cut short; copy it again, or mend it with ffmpeg -i IN -crf 16 OUT.mkv"
 _REMEDIES = {
+    # First: what comes after it looks like damage.
+    "Stream ends prematurely": "the server hung up, and is gone or cannot begin in the middle; download the file",
+    "Connection refused": "check the address, and that the server runs",
+    "timed out": "the server does not answer; try again later",
     "not on whitelist": "it names what may not be opened from there; give the video itself",
     "codec not currently supported in container": "give the output the ending .mkv, which holds every codec",
     "Subtitle encoding currently only possible": "give the output the ending .mkv, which holds picture subtitles",
@@ -71,7 +75,10 @@ def input_arguments(path: str | os.PathLike) -> list[str]:
 
     Either can name others, as playlists do. From a file ffmpeg opens files only, from an address addresses only."""
     if isinstance(path, Address):
-        return ["-protocol_whitelist", NETWORK, "-rw_timeout", str(STALLED * 10**6), "-i", path]
+        # Servers hang up on who does not read for a while, as a pass over the frames does while nets train. Then the
+        # rest is asked for, once each time; a demuxer that insists (matroska's, thrice) waits that much longer in vain.
+        return ["-protocol_whitelist", NETWORK, "-rw_timeout", str(STALLED * 10**6 // 2), "-reconnect", "1",
+                "-reconnect_delay_max", "0", "-i", path]
     return ["-protocol_whitelist", LOCAL, "-i", file_url(path)]
 
 
@@ -143,7 +150,7 @@ def ask(program: str, arguments: Sequence[str], named: str = FFMPEG) -> Answer:
 
 def reason(words: str) -> str:
     """The line of ffmpeg's complaints that tells the cause, with a remedy where one is known."""
-    lines = [re.sub(r"^(\[[^]]*\] )*(file:)?", "", line.strip()) for line in words.splitlines()]
+    lines = [re.sub(r"^(\[[^]]*\] )*(file:)?|, should be \d{20}$", "", line.strip()) for line in words.splitlines()]
     for needle, remedy in _REMEDIES.items():
         for line in lines:
             if needle in line:
