@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from contextlib import nullcontext, suppress
+from fractions import Fraction
 from pathlib import Path
 
 from stdo_min import __version__
@@ -105,7 +106,7 @@ def _encode(a: argparse.Namespace) -> None:
 
     with _Bars(a.quiet) as bars:
         result = encode(a.source, a.out, a.scale, _recipe(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
-                        force=a.force, lr_progress=bars.frames("lr video"), progress=bars.training)
+                        rate=a.rate, force=a.force, lr_progress=bars.frames("lr video"), progress=bars.training)
     print(_told(result))
 
 
@@ -113,7 +114,8 @@ def _train(a: argparse.Namespace) -> None:
     from stdo_min.commands.encode import train
 
     with _Bars(a.quiet) as bars:
-        result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, force=a.force, progress=bars.training)
+        result = train(a.lr, a.hr, a.out, _recipe(a), scale=a.scale, rate=a.rate, force=a.force,
+                       progress=bars.training)
     print(_told(result))
 
 
@@ -180,12 +182,13 @@ def _eval(a: argparse.Namespace) -> None:
     if a.picture and ending(a.picture) != ".png":
         raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
     inputs = [a.source, a.video, *filter(None, [a.sidecar])]
-    video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
+    video = open_video(a.video, a.sidecar)
+    comparison = Comparison(video.info) if a.picture else None
     with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
         with _Bars(a.quiet) as bars:
-            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison, a.rate)
         if comparison:
-            comparison.write(picture, video.info)
+            comparison.write(picture)
     if a.json:
         print(json.dumps(found))
         return
@@ -318,6 +321,11 @@ def _parser() -> argparse.ArgumentParser:
         if quiet:
             sub.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
+    def rated(sub):
+        sub.add_argument("--rate", type=_rate, metavar="N",
+                         help="frames per second of a folder of PNG frames, such as 24 or 30000/1001; default 25. A "
+                         "video has its own")
+
     def written(sub):
         sub.add_argument("--force", action="store_true", help="overwrite an output that exists")
 
@@ -351,7 +359,9 @@ def _parser() -> argparse.ArgumentParser:
         written(sub)
 
     sub = command("encode", _encode, "make an lr video and its sidecar from a video", ENCODING)
-    sub.add_argument("source", metavar="SRC", help="any video that ffmpeg reads")
+    sub.add_argument("source", metavar="SRC", help="any video that ffmpeg reads, or a folder of PNG frames (8-bit RGB "
+                     "or grey), in natural order of their names")
+    rated(sub)
     sub.add_argument("out", type=Path, metavar="OUT",
                      help=".mkv: one file with the sidecar attached; .mp4: OUT.stdo lies beside it")
     network(sub)
@@ -366,6 +376,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("train", _train, "make the sidecar of an lr video that exists")
     sub.add_argument("--lr", type=Path, required=True, metavar="LR", help="the lr video")
     sub.add_argument("--hr", type=Path, required=True, metavar="SRC", help="the source it was made from")
+    rated(sub)
     sub.add_argument("out", type=Path, metavar="OUT.stdo", help="the sidecar")
     trained(sub, help="hr pixels that an lr pixel becomes, each way; by default what the sizes say")
 
@@ -396,7 +407,8 @@ def _parser() -> argparse.ArgumentParser:
                      help="what codes the H.264; by default the first of these that ffmpeg has")
 
     sub = command("eval", _eval, "compare a video as it plays with its source: PSNR over all pixels, and bytes")
-    sub.add_argument("source", metavar="SRC", help="the source it was made from")
+    sub.add_argument("source", metavar="SRC", help="the source it was made from, a video or a folder of PNG frames")
+    rated(sub)
     played(sub)
     sub.add_argument("--json", action="store_true", help="one JSON object")
     sub.add_argument("--picture", type=Path, metavar="FILE.png",
@@ -439,6 +451,16 @@ def _channels(text: str) -> tuple[int, ...]:
     if len(widths) > 7:
         raise argparse.ArgumentTypeError(f"{text!r} has {len(widths)} hidden layers; a net has at most 7")
     return widths
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000 or max(rate.numerator, rate.denominator) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above zero such as 24, 23.976 or 30000/1001")
+    return rate
 
 
 def _seconds(text: str) -> float:

@@ -26,6 +26,7 @@ from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.lr import encode_lr, lr_size
 from stdo_min.video.mux import CONTAINERS, MATROSKA, ending, mux_mkv
 from stdo_min.video.output import output_file
+from stdo_min.video.pictures import open_source
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import Frame, read_lr, read_source
 
@@ -82,16 +83,17 @@ class Recipe:
 
 
 def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = "x264", crf: int | None = None,
-           lossless: bool = False, force: bool = False, executor: Executor | None = None,
+           lossless: bool = False, rate: Fraction | None = None, force: bool = False, executor: Executor | None = None,
            lr_progress: Callable[[int, int | None], None] | None = None, progress: Progress | None = None) -> Result:
     """Make the lr video of `source` and its sidecar: `out` .mkv holds both, `out` .mp4 has OUT.stdo beside it.
 
-    lr_progress: (frames done, frames expected or None) while the lr video is coded. progress: as in `overfit`, over
-    the whole video. Nothing is left behind on failure. Raises VideoError for files, ValueError for options.
+    rate: of a folder of frames, see open_source. lr_progress: (frames done, frames expected or None) while the lr video
+    is coded. progress: as in `overfit`, over the whole video. Nothing is left behind on failure. Raises VideoError for
+    files, ValueError for options.
     """
     if ending(out) not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
-    info = probe(source)
+    info = open_source(source, rate)
     width, height = lr_size(info.width, info.height, scale)
     _check_patch(source, width, height, recipe.patch)
     general = _general(recipe.general, scale)
@@ -114,14 +116,14 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     return _result(out, segments, bytes_lr, len(data))
 
 
-def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = None, force: bool = False,
-          executor: Executor | None = None, progress: Progress | None = None) -> Result:
+def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = None, rate: Fraction | None = None,
+          force: bool = False, executor: Executor | None = None, progress: Progress | None = None) -> Result:
     """Make the sidecar `out` of an lr video that exists, from the source `hr` it was made from.
 
-    scale: by default what the two sizes say. The videos must have the same frames. Raises VideoError for files that
-    do not fit.
+    scale: by default what the two sizes say. rate: of a folder of frames, see open_source. The videos must have the
+    same frames. Raises VideoError for files that do not fit.
     """
-    lr_info, info = probe(lr), probe(hr)
+    lr_info, info = probe(lr), open_source(hr, rate)
     found = [s for s in (1, 2, 3, 4) if lr_size(info.width, info.height, s) == (lr_info.width, lr_info.height)
              or (lr_info.width * s, lr_info.height * s) == (info.width, info.height)]
     if not found or (scale or found[0]) not in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,22 +16,22 @@ from stdo_min.format.psnr import patch_pixels, psnr
 from stdo_min.player import Video, frames
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.mux import read_attachment
-from stdo_min.video.probe import probe
+from stdo_min.video.pictures import open_source
 from stdo_min.video.read import Frame, read_source
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
-             comparison: Comparison | None = None) -> dict:
+             comparison: Comparison | None = None, rate: Fraction | None = None) -> dict:
     """Compare a video as it plays with its source, over every pixel of every frame, borders and seams included.
 
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar) and bytes_sidecar; and
     nets, a list with index, patches, psnr_y and psnr_bicubic_y of each: net 0 is the base alone, and nets are
-    numbered through all segments. A comparison is shown every frame. Raises VideoError if the source has another size
-    or other frames.
+    numbered through all segments. A comparison is shown every frame. rate: of a folder of frames, see open_source.
+    Raises VideoError if the source has another size or other frames.
     """
     info, upscaler, data = video
-    original = probe(source)
+    original = open_source(source, rate)
     if (original.width, original.height) != (upscaler.hr_width, upscaler.hr_height):
         raise VideoError(f"{source}: {original.width}x{original.height}, but {info.path} was made from a video of "
                          f"{upscaler.hr_width}x{upscaler.hr_height}; give its own source")

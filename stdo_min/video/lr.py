@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, file_url, input_arguments
+from stdo_min.video.ffmpeg import VideoError, file_url
 from stdo_min.video.mux import MATROSKA, carried_streams, ending
 from stdo_min.video.probe import VideoInfo
-from stdo_min.video.read import RESIZE, source_filters, tag_filters
+from stdo_min.video.read import RESIZE, source_filters, source_process, tag_filters
 
 # Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
 # lossless mode, and its crf 0 means that none was given.
@@ -46,11 +46,10 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
         raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
     coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
     tag = ["-tag:v", "hvc1"] if codec == "x265" and ending(out_path) not in MATROSKA else []  # Apple plays no other
-    arguments = ["-xerror", *input_arguments(info.path), "-map", "0:V:0", "-vf", _lr_filters(info, scale),
-                 "-fps_mode", "passthrough", "-c:v", *coder, *tag, *carried_streams(info, 0, out_path),
-                 "-progress", "pipe:1", file_url(out_path)]
+    arguments = ["-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode", "passthrough", "-c:v", *coder, *tag,
+                 *carried_streams(info, 0, out_path), "-progress", "pipe:1", file_url(out_path)]
     frames = 0
-    with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
+    with source_process(info, arguments, stdout=subprocess.PIPE) as process:
         for line in process.stdout:
             if line.startswith(b"frame="):
                 frames = int(line[6:])

@@ -16,7 +16,7 @@ _TICKS = 10**6  # of a second, in which the first frame's time is asked for
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds; sizes in pixels after rotation, times in seconds, names as ffmpeg spells them."""
+    """What a source holds; sizes in pixels after rotation, times in seconds, names as ffmpeg spells them."""
 
     path: Path | Address
     width: int
@@ -33,6 +33,7 @@ class VideoInfo:
     has_audio: bool
     subtitles: tuple[str, ...]  # codec names
     attachments: tuple[Attachment, ...]
+    pictures: tuple[Path, ...] = ()  # the frames in order, where path is a folder of them
 
     @property
     def frames_expected(self) -> int | None:

@@ -1,12 +1,15 @@
 """The frames of a video as planes, each pass through one ffmpeg of its own."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, input_arguments
+from stdo_min.video.pictures import feed, picture_arguments
 from stdo_min.video.probe import VideoInfo, is_rgb
 
 # Every resize of this project: the same bytes from every ffmpeg release and CPU, chroma columns sited on the left luma
@@ -55,15 +58,50 @@ def tag_filters(info: VideoInfo) -> str:
             + ":".join(f"{name}={value}" for name, value in names.items() if value))
 
 
+@contextmanager
+def source_process(info: VideoInfo, arguments: list[str], **pipes) -> Iterator[subprocess.Popen]:
+    """An ffmpeg that reads a source, whatever it is, as its input 0; `arguments` say what becomes of it.
+
+    As ffmpeg_process otherwise. Raises VideoError, too, for a damaged picture of a folder."""
+    # -xerror: a frame that cannot be decoded must not silently become a copy of its neighbour.
+    if not info.pictures:
+        with ffmpeg_process(["-xerror", *input_arguments(info.path), *arguments], info.path, **pipes) as process:
+            yield process
+        return
+    failures = []
+    with ffmpeg_process(["-xerror", *picture_arguments(info), *arguments], info.path, stdin=subprocess.PIPE,
+                        **pipes) as process:
+        feeder = threading.Thread(target=_feed, args=(info, process, failures), daemon=True)
+        feeder.start()
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            feeder.join()
+        if failures:
+            raise failures[0]
+
+
+def _feed(info: VideoInfo, process: subprocess.Popen, failures: list[BaseException]) -> None:
+    try:
+        feed(info, process.stdin)
+        process.stdin.close()
+    except OSError:  # ffmpeg has ended, and says why itself
+        pass
+    except BaseException as error:  # whatever it is: ffmpeg would wait for ever
+        failures.append(error)
+        process.kill()
+
+
 def _read_frames(info: VideoInfo, filters: list[str]) -> Iterator[Frame]:
     width, height = info.width, info.height
     chroma_width, chroma_height = -(-width // 2), -(-height // 2)
     luma, chroma = width * height, chroma_width * chroma_height
-    # -xerror: a frame that cannot be decoded must not silently become a copy of its neighbour.
-    arguments = ["-xerror", *input_arguments(info.path), "-map", "0:V:0", *filters, "-fps_mode", "passthrough",
-                 "-f", "rawvideo", "pipe:1"]
+    arguments = ["-map", "0:V:0", *filters, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     frames = torn = 0
-    with ffmpeg_process(arguments, info.path, stdout=subprocess.PIPE) as process:
+    with source_process(info, arguments, stdout=subprocess.PIPE) as process:
         while True:
             pixels = np.empty(luma + 2 * chroma, np.uint8)
             got = process.stdout.readinto(pixels)
