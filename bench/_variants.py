@@ -18,8 +18,8 @@ from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.sample import cut_out
 from stdo_min.engine.pool import Pool
 from stdo_min.format.psnr import psnr
-from stdo_min.video.ffmpeg import probe
-from stdo_min.video.lr import encode_lr
+from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.probe import probe
 
 HALO = 4  # of the pool; nets that read less use its middle
 

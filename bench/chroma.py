@@ -29,8 +29,8 @@ from stdo_min.engine.shuffle import unshuffle
 from stdo_min.engine.train import Learner, Stepper
 from stdo_min.format import base as resample
 from stdo_min.format.psnr import psnr
-from stdo_min.video.ffmpeg import probe
-from stdo_min.video.lr import encode_lr
+from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.probe import probe
 
 PATCH, HALO, PLANES = 20, 2, 6
 LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # a lr pixel, of the default net at x4

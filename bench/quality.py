@@ -26,8 +26,8 @@ from stdo_min.commands.train import train
 from stdo_min.engine.budget import Budget
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
-from stdo_min.video.ffmpeg import probe
-from stdo_min.video.lr import encode_lr
+from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.probe import probe
 
 MODES = {  # row: (mode, rounds of refinement)
     "single": ("single", 0),

@@ -31,8 +31,8 @@ from stdo_min.format import base as resample
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import psnr, squared_errors
-from stdo_min.video.ffmpeg import probe
-from stdo_min.video.lr import encode_lr, lr_size
+from stdo_min.video.lr_video import encode_lr, lr_size
+from stdo_min.video.probe import probe
 
 
 def measure(clip: Path, scale: int, budget: Budget, channels: tuple[int, ...], patch: int, seed: int,

@@ -15,8 +15,10 @@ import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
 from stdo_min.format.sidecar import crc_of_planes
-from stdo_min.video.ffmpeg import Address, Frame, VideoError, VideoInfo, probe, read_lr
-from stdo_min.video.lr import read_attachment
+from stdo_min.video.ffmpeg import Address, VideoError
+from stdo_min.video.mux import read_attachment
+from stdo_min.video.probe import VideoInfo, probe
+from stdo_min.video.read import Frame, read_lr
 
 SIDECAR_LIMIT = 1 << 30
 _OTHER = "it belongs to another video: name the right one with --sidecar"
@@ -45,7 +47,7 @@ def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
     Raises VideoError where there is none, or it is damaged, or it belongs to a video of another size.
     """
     info = probe(path)
-    beside = Path(path).with_suffix(".stdo")
+    beside = _beside(Path(path))
     if sidecar is not None:
         data, name = read_sidecar(sidecar), sidecar
     elif (data := read_attachment(info, SIDECAR_LIMIT)) is not None:
@@ -60,6 +62,12 @@ def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
         raise VideoError(f"{name}: made for an lr video of {upscaler.lr_width}x{upscaler.lr_height}, {path} has "
                          f"{info.width}x{info.height}; {_OTHER}")
     return Video(info, upscaler, data)
+
+
+def _beside(path: Path) -> Path:
+    """The sidecar beside an lr video, .stdo or .STDO as cameras and old disks spell it; .stdo where there is none."""
+    names = path.with_suffix(".stdo"), path.with_suffix(".STDO")
+    return next((name for name in names if name.exists()), names[0])
 
 
 def open_sidecar(data: bytes, name: str | Path) -> Upscaler:

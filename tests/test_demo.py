@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from stdo_min.commands.demo import draw, write_demo
-from stdo_min.video.ffmpeg import VideoError, probe, read_source
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.probe import probe
+from stdo_min.video.read import read_source
 
 
 @pytest.mark.parametrize("width,height", [(64, 48), (65, 47)])

@@ -23,7 +23,9 @@ from stdo_min.commands.train import train
 from stdo_min.engine.budget import Budget
 from stdo_min.format import patchmap, reference, sidecar
 from stdo_min.player import frames, open_video
-from stdo_min.video.ffmpeg import VideoError, probe, read_lr, read_source
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.probe import probe
+from stdo_min.video.read import read_lr, read_source
 
 QUICK = Recipe(budget=Budget(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
 

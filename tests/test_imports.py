@@ -21,7 +21,7 @@ def loaded(statement):
 def test_the_player_imports_no_training(statement):
     modules = loaded(statement)
     assert "stdo_min" in modules
-    for name in ("numba", "scipy", "tqdm", "threadpoolctl", "stdo_min.engine", "stdo_min.algorithm"):
+    for name in ("numba", "scipy", "tqdm", "threadpoolctl", "imageio", "PIL", "stdo_min.engine", "stdo_min.algorithm"):
         assert name not in modules, name
 
 

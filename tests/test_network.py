@@ -1,21 +1,29 @@
 """Names are names of files, and nothing is fetched unless --allow-network says so."""
 
 import io
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from contextlib import closing, contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from stdo_min.algorithm import segments
+from stdo_min.algorithm.recipe import Recipe
 from stdo_min.cli import main
+from stdo_min.commands.encode import encode
 from stdo_min.commands.pipe import pipe
+from stdo_min.engine.budget import Budget
 from stdo_min.player import open_video
 from stdo_min.video import ffmpeg as video
-from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_executable, probe
+from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_executable
+from stdo_min.video.probe import probe
+from stdo_min.video.read import read_source
 
 NAMES = ["-i.mp4", "--force.mp4", "a;rm -rf x.mp4", "$(touch x).mp4", "it's \"quoted\".mp4", "two\nlines.mp4",
          "pipe:0.mp4", "concat:a|b.mp4", "%d.mp4", "*?.mp4", "http:/127.0.0.1/x.mp4"]
@@ -44,6 +52,141 @@ def web(tmp_path):
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+class Impatient(ThreadingHTTPServer):
+    """A server of one file that hangs up on who does not read for a second; `asked` are the first bytes asked for.
+
+    ranges: whether it can begin in the middle; True, False, or "claimed": it says so and begins at the start."""
+
+    def __init__(self, path, ranges):
+        self.data, self.ranges, self.asked = path.read_bytes(), ranges, []
+        super().__init__(("127.0.0.1", 0), _Sender)
+        self.url = Address(f"http://127.0.0.1:{self.server_port}/{path.name}")
+
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        super().server_bind()
+
+
+class _Sender(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        data, first = self.server.data, re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        begin = int(first[1]) if first else 0
+        self.server.asked.append(begin)
+        self.close_connection = True
+        if self.server.ranges is True and first:
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+            data = data[begin:]
+        else:
+            self.send_response(200)
+        if self.server.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.connection.settimeout(1)
+        with suppress(OSError):
+            self.connection.sendall(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def impatient(path, ranges):
+    with Impatient(path, ranges) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """A video that no buffer on the way holds: 30 seconds, 300 frames, some 10 MB."""
+    path = tmp_path_factory.mktemp("large") / "large.mkv"
+    subprocess.run([ffmpeg_executable(), "-v", "error", "-f", "lavfi", "-i",
+                    "testsrc2=size=192x128:rate=10:duration=30,noise=alls=90:allf=t", "-pix_fmt", "yuv420p", "-c:v",
+                    "ffv1", path], check=True)
+    assert path.stat().st_size > 8 << 20
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_mp4(large):
+    """The same in an .mp4, whose demuxer takes an end that comes too early for damage."""
+    path = large.with_suffix(".mp4")
+    subprocess.run([ffmpeg_executable(), "-v", "error", "-i", large, "-c:v", "libx264", "-preset", "ultrafast", "-qp",
+                    "5", "-movflags", "+faststart", path], check=True)
+    return path
+
+
+def read_with_a_pause(info, seconds=2.5):
+    """The luma of the first frames, and after a pause of the others."""
+    with closing(read_source(info)) as frames:
+        found = [next(frames).y.tobytes() for _ in range(3)]
+        time.sleep(seconds)
+        return found + [frame.y.tobytes() for frame in frames]
+
+
+@pytest.mark.parametrize("kind", ["large", "large_mp4"])
+def test_a_reader_that_pauses_goes_on_where_it_was(request, kind):
+    path = request.getfixturevalue(kind)
+    with impatient(path, ranges=True) as server:
+        found = read_with_a_pause(probe(server.url))
+        assert any(begin > 1 << 16 for begin in server.asked), "it was hung up on, and asked for the rest"
+    assert found == [frame.y.tobytes() for frame in read_source(probe(path))]
+
+
+@pytest.mark.parametrize("ranges", [False, "claimed"])
+@pytest.mark.parametrize("kind", ["large", "large_mp4"])
+def test_a_server_that_cannot_go_on_is_named_with_the_remedy(request, kind, ranges):
+    with impatient(request.getfixturevalue(kind), ranges) as server:
+        info = probe(server.url)
+        with pytest.raises(VideoError, match="hung up.*download the file"):
+            read_with_a_pause(info)
+        assert sum(1 for _ in read_source(info)) == 300, "who does not pause gets all"
+
+
+@pytest.mark.parametrize("kind", ["large", "large_mp4"])
+def test_a_server_that_is_gone_ends_the_reading(request, kind):
+    with impatient(request.getfixturevalue(kind), ranges=True) as server:
+        info = probe(server.url)
+        with closing(read_source(info)) as frames:
+            next(frames)
+            server.shutdown()
+            server.server_close()
+            time.sleep(2)
+            begun = time.monotonic()
+            with pytest.raises(VideoError, match="hung up, and is gone"):
+                list(frames)
+            assert time.monotonic() - begun < 15
+
+
+def test_segments_from_a_server_that_hangs_up(large, tmp_path, monkeypatch):
+    """Every pass is idle while a segment trains, longer than the server waits; the result is that of the file."""
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 10)
+    recipe = Recipe(budget=Budget(steps=6), channels=(2,), patch=32, mode="stdo", chunks=2, refine=0)
+
+    def rest(stage, done, psnr):
+        nonlocal segment
+        if int(done * 3) > segment:
+            segment = int(done * 3)
+            time.sleep(1.5)
+
+    with impatient(large, ranges=True) as server:
+        segment = -1
+        encode(server.url, tmp_path / "far.mp4", 2, recipe, progress=rest)
+        assert segment >= 2
+        assert sum(begin > 1 << 16 for begin in server.asked) > 2
+    encode(large, tmp_path / "near.mp4", 2, recipe)
+    assert (tmp_path / "far.stdo").read_bytes() == (tmp_path / "near.stdo").read_bytes()
 
 
 def copied(clip, path):

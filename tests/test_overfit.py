@@ -16,7 +16,7 @@ from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import Learner
 from stdo_min.format.base import upscale
 from stdo_min.format.sidecar import Sidecar
-from stdo_min.video.ffmpeg import Frame
+from stdo_min.video.read import Frame
 
 
 def noise_frames(count, width, height, patch, scale=2):

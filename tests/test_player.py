@@ -16,7 +16,9 @@ from stdo_min.commands.play import play
 from stdo_min.engine.train import Budget
 from stdo_min.format import sidecar
 from stdo_min.player import frames, open_video
-from stdo_min.video.ffmpeg import VideoError, probe, read_lr
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.probe import probe
+from stdo_min.video.read import read_lr
 
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-bf", "0")
 

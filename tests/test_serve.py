@@ -18,7 +18,8 @@ from stdo_min.commands.demo import write_demo
 from stdo_min.commands.encode import encode
 from stdo_min.commands.serve import Server, stream
 from stdo_min.engine.budget import Budget
-from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable, probe
+from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable
+from stdo_min.video.probe import probe
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,9 @@ import numpy as np
 
 from stdo_min.engine.budget import Clock
 from stdo_min.format.sidecar import Sidecar
-from stdo_min.video.ffmpeg import Frame, VideoError, VideoInfo, read_lr, read_source
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.read import Frame, read_lr, read_source
 
 Pairs = Iterator[tuple[Frame, Frame]]  # an lr frame and its source, of lr size times scale
 

@@ -17,7 +17,7 @@ from stdo_min.engine.budget import Clock, Progress
 from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
-from stdo_min.video.ffmpeg import VideoInfo
+from stdo_min.video.probe import VideoInfo
 
 SEGMENT_SECONDS = 60
 SEGMENT_PATCHES = 1 << 20  # over all its frames: a score and a label are kept for each

@@ -9,7 +9,7 @@ import numpy as np
 
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.format.base import upscale
-from stdo_min.video.ffmpeg import VideoInfo
+from stdo_min.video.probe import VideoInfo
 
 LOOKED_AT = 12  # frames
 CENTRE, LEFT = 0, 1  # the header's chroma field

@@ -11,8 +11,9 @@ from stdo_min.commands.pipe import siting, write_all
 from stdo_min.commands.progress import Bars
 from stdo_min.player import Video, open_video
 from stdo_min.video.ffmpeg import VideoError
-from stdo_min.video.lr import CONTAINERS
-from stdo_min.video.write import Writer, Y4MWriter, output_file
+from stdo_min.video.mux import CONTAINERS, ending
+from stdo_min.video.output import output_file
+from stdo_min.video.write import Writer, Y4MWriter
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +46,11 @@ def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: b
     gets (frames done, frames). Nothing is left behind on failure. Raises VideoError.
     """
     info, upscaler, _ = video
-    if out.suffix not in (".y4m", *CONTAINERS):
+    if ending(out) not in (".y4m", *CONTAINERS):
         raise VideoError(f"{out}: cannot write {out.suffix or 'a file without ending'}; use .mp4, .mkv or .y4m")
     size = upscaler.hr_width, upscaler.hr_height
     with output_file(out, force, [info.path]) as final:
-        if out.suffix == ".y4m":
+        if ending(out) == ".y4m":
             with final.open("wb") as file:
                 return write_all(video, Y4MWriter(file, info, *size, chroma=siting(upscaler)), threads, progress)
         with Writer(final, info, *size, crf=crf) as writer:

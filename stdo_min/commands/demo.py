@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from stdo_min.commands import options
-from stdo_min.video.ffmpeg import Frame, ffmpeg_process, file_url
-from stdo_min.video.write import output_file
+from stdo_min.video.ffmpeg import ffmpeg_process, file_url
+from stdo_min.video.output import output_file
+from stdo_min.video.read import Frame
 
 # A to Z and 0 to 9, five columns a letter, seven rows in each byte from the low bit down.
 _FONT = np.frombuffer(bytes.fromhex(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 from stdo_min.algorithm.recipe import Recipe
@@ -14,9 +14,12 @@ from stdo_min.commands import options
 from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import Result, add_training_options, check_patch, read_general, recipe_of
 from stdo_min.engine.budget import Progress
-from stdo_min.video.ffmpeg import VideoError, probe
-from stdo_min.video.lr import CODECS, CONTAINERS, MATROSKA, encode_lr, lr_size, mux_mkv
-from stdo_min.video.write import output_file
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.lr_video import CODECS, encode_lr, lr_size
+from stdo_min.video.mux import CONTAINERS, MATROSKA, ending, mux_mkv
+from stdo_min.video.output import output_file
+from stdo_min.video.pictures import open_source
+from stdo_min.video.probe import probe
 
 EPILOG = """what to choose:
   --scale   2 for quality, 4 for the smallest file and the lightest decoding
@@ -29,7 +32,9 @@ EPILOG = """what to choose:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     parser.epilog = EPILOG
-    parser.add_argument("source", metavar="SRC", help="any video that ffmpeg reads")
+    parser.add_argument("source", metavar="SRC", help="any video that ffmpeg reads, or a folder of PNG frames (8-bit "
+                        "RGB or grey), in natural order of their names")
+    options.rate(parser)
     parser.add_argument("out", type=Path, metavar="OUT",
                         help=".mkv: one file with the sidecar attached; .mp4: OUT.stdo lies beside it")
     options.network(parser)
@@ -45,45 +50,41 @@ def run(a: argparse.Namespace) -> None:
     """Encode, and print what was gained for how many bytes."""
     with Bars(a.quiet) as bars:
         result = encode(a.source, a.out, a.scale, recipe_of(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
-                        force=a.force, lr_progress=bars.frames("lr video"), progress=bars.training)
+                        rate=a.rate, force=a.force, lr_progress=bars.frames("lr video"), progress=bars.training)
     print(result)
 
 
 def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = "x264", crf: int | None = None,
-           lossless: bool = False, force: bool = False, executor: Executor | None = None,
+           lossless: bool = False, rate: Fraction | None = None, force: bool = False, executor: Executor | None = None,
            lr_progress: Callable[[int, int | None], None] | None = None, progress: Progress | None = None) -> Result:
     """Make the lr video of `source` and its sidecar: `out` .mkv holds both, `out` .mp4 has OUT.stdo beside it.
 
-    lr_progress: (frames done, frames expected or None) while the lr video is coded. progress: over the whole video.
-    executor: as in `algorithm.overfit`. Nothing is left behind on failure. Raises VideoError for files, ValueError for
-    options.
+    rate: of a folder of frames, see open_source. lr_progress: (frames done, frames expected or None) while the lr video
+    is coded. progress: over the whole video. executor: as in `algorithm.overfit`. Nothing is left behind on failure.
+    Raises VideoError for files, ValueError for options.
     """
     from stdo_min.algorithm.segments import make_sidecar  # Numba, which other verbs do without
     from stdo_min.algorithm.siting import LEFT
     from stdo_min.engine.quantise import dequantise
 
-    if out.suffix not in CONTAINERS:
+    if ending(out) not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
-    info = probe(source)
+    info = open_source(source, rate)
     check_patch(source, *lr_size(info.width, info.height, scale), recipe.patch)
     general = dequantise(read_general(recipe.general, scale), scale) if recipe.general else None
     inputs = [source, *filter(None, [recipe.general])]
     with ExitStack() as files:
         final = files.enter_context(output_file(out, force, inputs))
-        stdo = None if out.suffix in MATROSKA else files.enter_context(
+        stdo = None if ending(out) in MATROSKA else files.enter_context(
             output_file(out.with_suffix(".stdo"), force, inputs))
-        if stdo is None:
-            # What is muxed later lives in a folder of its own beside the result, so that it goes with it on any
-            # failure.
-            folder = Path(files.enter_context(tempfile.TemporaryDirectory(prefix=".stdo-", dir=out.absolute().parent)))
-            lr_path = folder / "lr.mkv"
-        else:
-            lr_path = final
+        # What is muxed later lies beside the result, in a folder that goes on any failure.
+        lr_path = final.with_name("lr.mkv") if stdo is None else final
         frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
         made = make_sidecar(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
         if stdo is None:
-            (folder / "video.stdo").write_bytes(made.data)
-            mux_mkv(lr_path, folder / "video.stdo", final)
+            attached = final.with_name("video.stdo")
+            attached.write_bytes(made.data)
+            mux_mkv(lr_path, attached, final)
         else:
             stdo.write_bytes(made.data)
     bytes_lr = out.stat().st_size - (len(made.data) if stdo is None else 0)

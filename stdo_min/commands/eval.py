@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import closing, nullcontext
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,17 @@ from stdo_min.commands.progress import Bars
 from stdo_min.format.library import Upscaler, plane_shapes
 from stdo_min.format.psnr import patch_pixels, psnr, squared_errors
 from stdo_min.player import Shown, Video, frames, open_video
-from stdo_min.video.ffmpeg import Frame, VideoError, probe, read_source
-from stdo_min.video.lr import read_attachment
-from stdo_min.video.write import output_file
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.mux import ending, read_attachment
+from stdo_min.video.output import output_file
+from stdo_min.video.pictures import open_source
+from stdo_min.video.read import Frame, read_source
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("source", metavar="SRC", help="the source it was made from")
+    parser.add_argument("source", metavar="SRC", help="the source it was made from, a video or a folder of PNG frames")
+    options.rate(parser)
     options.played(parser)
     options.quiet(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -34,15 +38,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(a: argparse.Namespace) -> None:
     """Compare, write the picture where one is asked for, and print what was found."""
-    if a.picture and a.picture.suffix.lower() != ".png":
+    if a.picture and ending(a.picture) != ".png":
         raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
     inputs = [a.source, a.video, *filter(None, [a.sidecar])]
-    video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
+    video = open_video(a.video, a.sidecar)
+    comparison = Comparison(video.info) if a.picture else None
     with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
         with Bars(a.quiet) as bars:
-            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison, a.rate)
         if comparison:
-            comparison.write(picture, video.info)
+            comparison.write(picture)
     if a.json:
         print(json.dumps(found))
         return
@@ -55,16 +60,16 @@ def run(a: argparse.Namespace) -> None:
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
-             comparison: Comparison | None = None) -> dict:
+             comparison: Comparison | None = None, rate: Fraction | None = None) -> dict:
     """Compare a video as it plays with its source, over every pixel of every frame, borders and seams included.
 
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar) and bytes_sidecar; and
     nets, a list with index, patches, psnr_y and psnr_bicubic_y of each: net 0 is the base alone, and nets are
-    numbered through all segments. A comparison is shown every frame. Raises VideoError if the source has another size
-    or other frames.
+    numbered through all segments. A comparison is shown every frame. rate: of a folder of frames, see open_source.
+    Raises VideoError if the source has another size or other frames.
     """
-    original = probe(source)
+    original = open_source(source, rate)
     upscaler, path = video.upscaler, video.info.path
     if (original.width, original.height) != (upscaler.hr_width, upscaler.hr_height):
         raise VideoError(f"{source}: {original.width}x{original.height}, but {path} was made from a video of "

@@ -9,6 +9,7 @@ from pathlib import Path
 from stdo_min.commands import options
 from stdo_min.format import sidecar
 from stdo_min.player import open_sidecar, open_video, read_sidecar
+from stdo_min.video.mux import ending
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(a: argparse.Namespace) -> None:
     """Print what a sidecar holds, alone or with its video."""
-    data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
+    data = read_sidecar(a.video) if ending(a.video) == ".stdo" else open_video(a.video, a.sidecar).data
     found = describe(data, a.video)
     print(json.dumps(found) if a.json else "\n".join(f"{name:10} {value}" for name, value in found.items()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from fractions import Fraction
 from pathlib import Path
 
 from stdo_min.format.cores import fast_cores
@@ -35,6 +36,13 @@ def quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
 
 
+def rate(parser: argparse.ArgumentParser) -> None:
+    """--rate."""
+    parser.add_argument("--rate", type=frames_per_second, metavar="N",
+                        help="frames per second of a folder of PNG frames, such as 24 or 30000/1001; default 25. A "
+                        "video has its own")
+
+
 def written(parser: argparse.ArgumentParser) -> None:
     """--force."""
     parser.add_argument("--force", action="store_true", help="overwrite an output that exists")
@@ -60,3 +68,14 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero such as 90s, 5m or 1h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def frames_per_second(text: str) -> Fraction:
+    """A rate above zero such as 24, 23.976 or 30000/1001."""
+    try:
+        found = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        found = Fraction(0)
+    if not 0 < found <= 1000 or max(found.numerator, found.denominator) >= 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above zero such as 24, 23.976 or 30000/1001")
+    return found

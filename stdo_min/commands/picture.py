@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 
 from stdo_min.format.psnr import squared_errors
-from stdo_min.video.ffmpeg import Frame, VideoInfo, ffmpeg_process, file_url
-from stdo_min.video.write import Y4MWriter
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.png import write_png
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.read import Frame
 
 SIDE, ENLARGED = 192, 2
+_BT601, _BT2020 = (0.299, 0.114), (0.2627, 0.0593)
+# The shares of red and blue in luma, by ffmpeg's names.
+MATRICES = {"bt709": (0.2126, 0.0722), "smpte170m": _BT601, "bt470bg": _BT601, "fcc": (0.3, 0.11),
+            "smpte240m": (0.212, 0.087), "bt2020nc": _BT2020, "bt2020c": _BT2020}
 
 
 class Comparison:
     """Watches frames go by and keeps the place, 192 x 192 pixels at most, where the error sank the most."""
 
-    def __init__(self):
-        self._most, self._panels = -1, None
+    def __init__(self, info: VideoInfo):
+        """info: of the video, for its colours; without a tag they are bt709's.
+
+        Raises VideoError where they are none of MATRICES.
+        """
+        if (info.color_space or "bt709") not in MATRICES:
+            raise VideoError(f"{info.path}: its colours are {info.color_space}, of which no picture can be drawn; "
+                             "leave --picture out")
+        self._info, self._most, self._panels = info, -1, None
 
     def consider(self, base: Frame, shown: Frame, truth: Frame) -> None:
         """Look at one frame as the base, as shown and as the source has it; all of one size."""
@@ -36,20 +48,29 @@ class Comparison:
         left = max(0, min(column * cell - cell // 2, width - SIDE)) & ~1
         self._panels = [_cut(frame, top, left) for frame in (base, shown, truth)]
 
-    def write(self, path: Path, info: VideoInfo) -> None:
-        """Write the panels (base, upscaled, source) as a PNG, enlarged twice by repeating pixels; info gives the
-        colours.
+    def write(self, path: Path) -> None:
+        """Write the panels (base, upscaled, source) as a PNG, enlarged twice by repeating pixels.
 
-        Raises VideoError if ffmpeg cannot write it.
+        Raises OSError if that fails.
         """
-        whole = Frame(*(np.hstack(planes) for planes in zip(*self._panels, strict=True)))
-        height, width = whole.y.shape
-        colours = info.color_space or "bt709"
-        arguments = ["-f", "yuv4mpegpipe", "-i", "pipe:0", "-vf",
-                     f"scale=iw*{ENLARGED}:ih*{ENLARGED}:flags=neighbor:in_color_matrix={colours}:in_range={info.color_range}",
-                     "-frames:v", "1", "-update", "1", file_url(path)]
-        with ffmpeg_process(arguments, path, stdin=subprocess.PIPE) as process:
-            Y4MWriter(process.stdin, info, width, height).write(whole)
+        panels = [to_rgb(frame, self._info.color_space or "bt709", self._info.color_range) for frame in self._panels]
+        write_png(path, np.hstack(panels).repeat(ENLARGED, 0).repeat(ENLARGED, 1))
+
+
+def to_rgb(frame: Frame, matrix: str, levels: str) -> np.ndarray:
+    """The pixels of a frame of even size, uint8 (H, W, 3); chroma samples are repeated.
+
+    matrix: a key of MATRICES. levels: "tv" (16..235 and 16..240) or "pc" (0..255).
+    """
+    red, blue = MATRICES[matrix]
+    green = 1 - red - blue
+    y, u, v = (plane.astype(np.float32) for plane in frame)
+    y = (y - 16) * (255 / 219) if levels == "tv" else y
+    u, v = ((plane.repeat(2, 0).repeat(2, 1) - 128) * (255 / 224 if levels == "tv" else 1) for plane in (u, v))
+    pixels = np.stack([y + 2 * (1 - red) * v,
+                       y - 2 * (1 - blue) * blue / green * u - 2 * (1 - red) * red / green * v,
+                       y + 2 * (1 - blue) * u], axis=-1)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 
 def _cut(frame: Frame, top: int, left: int) -> Frame:

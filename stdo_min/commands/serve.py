@@ -25,7 +25,8 @@ from pathlib import Path
 from stdo_min.commands import options
 from stdo_min.commands.pipe import pipe
 from stdo_min.player import open_video
-from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_encoders, ffmpeg_process, input_arguments, tag_filters
+from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_encoders, ffmpeg_process, input_arguments
+from stdo_min.video.read import tag_filters
 
 CODERS = ("h264_mediacodec", "libx264")
 STREAMS = 2  # at once: players open a second one before they close the first

@@ -1,0 +1,80 @@
+"""Making the low-resolution video."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from stdo_min.video.ffmpeg import VideoError, file_url
+from stdo_min.video.mux import MATROSKA, carried_streams, ending
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.read import RESIZE, source_filters, source_process, tag_filters
+
+# Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
+# lossless mode, and its crf 0 means that none was given.
+CODECS = {
+    "x264": ((20, 0, 51), ["libx264", "-preset", "slow"], ["libx264", "-preset", "medium", "-qp", "0"]),
+    "x265": ((22, 0, 51), ["libx265", "-preset", "medium", "-x265-params", "log-level=error"],
+             ["libx265", "-preset", "medium", "-x265-params", "log-level=error:lossless=1"]),
+    "av1": ((30, 1, 63), ["libsvtav1", "-preset", "6"],
+            ["libaom-av1", "-cpu-used", "6", "-crf", "0", "-aom-params", "lossless=1"]),
+}
+
+
+def lr_size(width: int, height: int, scale: int) -> tuple[int, int]:
+    """Size (width, height) in pixels of the lr video of a source: even, and times `scale` at least the source's size.
+
+    Raises VideoError outside the 8..8192 pixels that a sidecar can describe."""
+    size = 2 * -(-width // (2 * scale)), 2 * -(-height // (2 * scale))
+    if not 8 <= min(size) <= max(size) <= 8192:
+        raise VideoError(f"{width}x{height} at scale {scale} makes an lr video of {size[0]}x{size[1]} pixels; "
+                         "each side must have 8 to 8192: choose another scale")
+    return size
+
+
+def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: str = "x264", crf: int | None = None,
+              lossless: bool = False, progress: Callable[[int, int | None], None] | None = None) -> int:
+    """Scale and code the lr video of a source, with its sound, subtitles, chapters and tags; return its frame count.
+
+    `crf` is the codec's own quality number, lower is better; `progress` gets (frames done, frames expected or None).
+    Raises VideoError if the source is damaged, or the codec or the container (.mp4, .m4v, .mov, .mkv) cannot do it."""
+    out_path = Path(out_path)
+    if codec not in CODECS:
+        raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
+    (default_crf, least, most), lossy, exact = CODECS[codec]
+    if crf is not None and not least <= crf <= most:
+        raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
+    coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
+    tag = ["-tag:v", "hvc1"] if codec == "x265" and ending(out_path) not in MATROSKA else []  # Apple plays no other
+    arguments = ["-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode", "passthrough", "-c:v", *coder, *tag,
+                 *carried_streams(info, 0, out_path), "-progress", "pipe:1", file_url(out_path)]
+    frames = 0
+    with source_process(info, arguments, stdout=subprocess.PIPE) as process:
+        for line in process.stdout:
+            if line.startswith(b"frame="):
+                frames = int(line[6:])
+                if progress:
+                    progress(frames, info.frames_expected)
+    if not frames:
+        raise VideoError(f"{info.path}: ffmpeg gave no frame; the file is damaged")
+    return frames
+
+
+def _lr_filters(info: VideoInfo, scale: int) -> str:
+    width, height = lr_size(info.width, info.height, scale)
+    filters = [source_filters(info)]
+    if (width * scale, height * scale) != (info.width, info.height):
+        filters.append(_pad_filters(info, width * scale, height * scale))
+    filters.append(f"scale={width}:{height}:{RESIZE}:in_range={info.color_range}:out_range={info.color_range}")
+    return ",".join([*filters, tag_filters(info)])
+
+
+def _pad_filters(info: VideoInfo, width: int, height: int) -> str:
+    # Each plane alone: on whole 4:2:0 frames of odd size ffmpeg's pad overwrites the last column and row.
+    chains = []
+    for plane, half in (("y", 1), ("u", 2), ("v", 2)):
+        right, bottom = width // half - -(-info.width // half), height // half - -(-info.height // half)
+        chains.append(f"[{plane}]pad={width // half}:{height // half},"
+                      f"fillborders=right={right}:bottom={bottom}:mode=smear[{plane}pad]")
+    return ("extractplanes=y+u+v[y][u][v];" + ";".join(chains)
+            + ";[ypad][upad][vpad]mergeplanes=format=yuv420p:map0s=0:map1s=1:map2s=2")

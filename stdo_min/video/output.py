@@ -1,0 +1,142 @@
+"""Files that appear whole or not at all, and what runs that were killed leave behind."""
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from stdo_min.video.ffmpeg import VideoError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing tells a dead run's folder from a live one's
+    fcntl = None
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+# A folder is a live run's as long as that holds the lock on the file in it. The file bears the machine's name, since on
+# a disk shared over a network another machine's locks may not be seen. A folder without a lock is left alone.
+_FOLDER = re.compile(r"\.stdo-[0-9a-f]{8}")
+_LOCK, _UNLOCKED = f"lock-{zlib.crc32(socket.gethostname().encode()):08x}", "no-lock"
+
+
+@contextmanager
+def output_file(path: str | os.PathLike, force: bool = False,
+                inputs: Sequence[str | os.PathLike] = ()) -> Iterator[Path]:
+    """Give a temporary name that becomes `path` if the block succeeds and vanishes if it does not.
+
+    It lies in a work_folder beside `path`, where the block may put other files. Raises VideoError if `path` is one of
+    the `inputs`, exists and `force` is not set, is not a regular file, or cannot be written."""
+    shown, path = path, Path(os.path.realpath(path))
+    _check_output(shown, path, force, inputs)
+    with ExitStack() as stack:
+        try:
+            # Made now, so that a directory that refuses it is known before hours of work.
+            folder = stack.enter_context(work_folder(path.parent))
+        except OSError as error:
+            raise VideoError(f"{shown}: cannot be written ({error.strerror}); choose another directory") from None
+        try:
+            yield folder / f"out{path.suffix}"
+            os.replace(folder / f"out{path.suffix}", path)
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            raise VideoError(f"{shown}: cannot be written ({error.strerror}); check the disk") from None
+
+
+@contextmanager
+def work_folder(directory: Path) -> Iterator[Path]:
+    """A new folder `.stdo-*` in a directory, removed when the block ends; those that killed runs left there go now.
+
+    Raises OSError if the directory cannot be written."""
+    _sweep(directory)
+    folder, lock = _make_folder(directory)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+            shutil.rmtree(folder, ignore_errors=True)  # Windows removes no file that is open
+
+
+def _check_output(shown, path: Path, force: bool, inputs: Sequence[str | os.PathLike]) -> None:
+    if any(path == Path(os.path.realpath(read)) or (path.exists() and os.path.exists(read) and path.samefile(read))
+           for read in inputs):
+        raise VideoError(f"{shown}: is itself an input; choose another name for the output")
+    if path.exists():
+        if not path.is_file():
+            raise VideoError(f"{shown}: {'a directory' if path.is_dir() else 'not a regular file'}; give a file name")
+        if not force:
+            raise VideoError(f"{shown}: exists already; choose another name or add --force")
+    if not path.parent.is_dir():
+        raise VideoError(f"{shown}: there is no directory {path.parent}; make it first")
+
+
+def _make_folder(directory: Path) -> tuple[Path, int | None]:
+    """A folder and the file descriptor that holds its lock; None where there are no locks."""
+    while True:
+        folder = directory / f".stdo-{secrets.token_hex(4)}"
+        folder.mkdir(0o700)
+        # Another run may sweep it before it is locked. Then it is gone, and the next one is made.
+        with suppress(FileNotFoundError, BlockingIOError):
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                kept = _lock(lock)
+                if kept and os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
+                    return folder, lock
+                if not kept:
+                    os.rename(folder / _LOCK, folder / _UNLOCKED)
+            except BaseException:
+                os.close(lock)
+                raise
+            os.close(lock)
+            if not kept:
+                return folder, None
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the folders of runs on this machine that hold their lock no more."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        for folder in list(directory.glob(".stdo-*")):
+            with suppress(OSError):
+                _remove_dead(folder)
+
+
+def _remove_dead(folder: Path) -> None:
+    found = folder.lstat()
+    if not _FOLDER.fullmatch(folder.name) or not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        return
+    with suppress(OSError):
+        folder.rmdir()  # killed before it had a lock; a live one that is just being made notices
+        return
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if _lock(lock):
+            for name in os.listdir(folder):
+                if name != _LOCK:  # the last one, so that whoever is killed now leaves what can be swept
+                    os.unlink(folder / name)
+            shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+
+
+def _lock(file: int) -> bool:
+    """Take a lock that ends with this process; False where there are none. Raises BlockingIOError if it is taken."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False

@@ -1,0 +1,66 @@
+"""PNG files: what one holds, its pixels, and writing one. imageio is imported only where pixels are asked for."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from stdo_min.video.ffmpeg import VideoError
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_ALPHA = (4, 6)  # colour types
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels of a PNG of 8 bits or fewer without transparency.
+
+    Raises VideoError for any other file: 16 bits and transparency would be lost without a word."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(33)
+            if len(start) < 33 or not start.startswith(_SIGNATURE) or start[12:16] != b"IHDR":
+                raise VideoError(f"{path}: not a PNG in spite of its name; make it one, or rename it")
+            width, height, depth, kind = struct.unpack(">IIBB", start[16:26])
+            transparent = kind in _ALPHA or _has_chunk(file, b"tRNS")
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    if depth > 8 or transparent:
+        what = f"has {depth} bits a channel" if depth > 8 else "has transparency"
+        raise VideoError(f"{path}: {what}, frames are 8-bit RGB or grey; convert it: ffmpeg -i IN.png -pix_fmt rgb24 "
+                         "OUT.png")
+    return width, height
+
+
+def read_png(path: Path) -> np.ndarray:
+    """The pixels of a PNG, uint8 (H, W, 3): RGB, with grey and palettes turned into it.
+
+    Colour profiles are not applied. Raises VideoError if the file is damaged."""
+    imread = _imageio().imread
+    try:
+        return imread(path, plugin="pillow", index=0, mode="RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be decoded ({error}); copy or make it again") from None
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write pixels uint8 (H, W, 3), RGB, whatever the ending of the name. Raises OSError if that fails."""
+    _imageio().imwrite(path, pixels, plugin="pillow", extension=".png")
+
+
+def _has_chunk(file, wanted: bytes) -> bool:
+    """Whether a chunk comes before the pixels; the file stands behind its first chunk."""
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name in (wanted, b"IDAT"):
+            return name == wanted
+        file.seek(length + 4, 1)
+    return False
+
+
+def _imageio():
+    try:
+        import imageio.v3
+    except ImportError as error:
+        raise VideoError(f"{error.name} is not installed, which PNG files need: pip install imageio (Termux: first "
+                         "pkg install python-pillow)") from None
+    return imageio.v3
