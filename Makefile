@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 
 .PHONY: demo test test-arm test-termux lint lib install-lib clean
 
-$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(wildcard csrc/*.[ch] csrc/x86/*.[ch] csrc/arm/*.[ch] csrc/train/*.[ch])
+$(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(shell find csrc -name "*.[ch]" -o -name "*.inc")
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[test]"
 	touch $@

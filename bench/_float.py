@@ -34,8 +34,5 @@ def float_upscaler(
     for c_layer, (weight, bias) in zip(c_layers, arrays, strict=True):
         c_layer.kernel, c_layer.channels = weight.shape[1], weight.shape[0]
         c_layer.weight, c_layer.bias = ffi.from_buffer("float[]", weight), ffi.from_buffer("float[]", bias)
-
-    def opener(words, handle):
-        return lib.stdo_open_float(colour, scale, patch, *lr_size, c_layers, len(layers), words, handle)
-
-    return Upscaler.opened_by(opener, tiers)
+    net = ffi.new("stdo_float_net *", (colour, scale, patch, *lr_size, len(layers), c_layers))
+    return Upscaler.opened_by(lambda words, handle: lib.stdo_open_float(net, words, handle), tiers)

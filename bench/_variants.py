@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm.sample import gather
-from stdo_min.commands.encode import frame_pairs
+from stdo_min.algorithm.frames import frame_pairs
+from stdo_min.algorithm.sample import cut_out
 from stdo_min.engine.pool import Pool
 from stdo_min.format.psnr import psnr
 from stdo_min.video.ffmpeg import probe
@@ -32,7 +32,7 @@ def whole_pool(clip: Path, scale: int) -> Pool:
         lr_info = probe(Path(folder) / "lr.mkv")
         kept = np.ones((frames, -(-lr_info.height // 20), -(-lr_info.width // 20)), bool)
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            return gather(((lr.y, hr.y) for lr, hr in pairs), kept, 20, HALO, scale)
+            return cut_out(((lr.y, hr.y) for lr, hr in pairs), kept, 20, HALO, scale)
 
 
 def compare(name: str, doc: str, variants: dict, trained_error: Callable, argv: list[str]) -> int:

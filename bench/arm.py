@@ -66,11 +66,11 @@ def _tool(package: str, *names: str) -> str:
 def build(folder: Path, compiler: str) -> tuple[Path, Path]:
     """Build the program with a compiler, gcc or clang, and qemu's plugin, and return their paths."""
     program, plugin = folder / "arm_frame", folder / "plugin.so"
-    sources = sorted(path for part in (".", "x86", "arm", "train") for path in (ROOT / "csrc" / part).glob("*.c"))
+    sources = sorted(path for part in (".", "x86", "arm") for path in (ROOT / "csrc" / part).glob("*.c"))
     cross = [_tool("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc")]
     if compiler == "clang":
         cross = [_tool("clang", "clang"), "--target=aarch64-linux-gnu"]
-    _call(*cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc",
+    _call(*cross, "-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", ROOT / "csrc" / "include",
           ROOT / "bench" / "arm_frame.c", *sources, "-lm", "-o", program)
     _call("cc", "-O2", "-shared", "-fPIC", ROOT / "bench" / "arm_plugin.c", "-o", plugin)
     return program, plugin

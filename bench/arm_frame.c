@@ -1,6 +1,6 @@
 /* Upscales FRAMES frames of noise with the first net of SIDECAR, in one call each: the work whose instructions
    `python -m bench arm` counts. Prints the tier and a checksum. */
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,8 +35,9 @@ int main(int count, char **arguments)
     }
     uint8_t *labels = block((size_t)info.columns * info.rows), *scratch = block(stdo_scratch_size(sidecar));
     for (size_t i = 0; i < (size_t)info.columns * info.rows; i++) labels[i] = 1;
+    const stdo_frame what = {0, labels, lr, hr, NULL};
     for (long frame = 0; frame < strtol(arguments[2], NULL, 10); frame++)
-        if (stdo_upscale_rows(sidecar, 0, labels, &lr, &hr, NULL, 0, info.rows, scratch, NULL) != STDO_OK) return 1;
+        if (stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL) != STDO_OK) return 1;
     printf("%s %08x\n", stdo_tier(sidecar), (unsigned)stdo_crc32(0, hr.plane[0], (size_t)hr.stride[0] * info.hr_height));
     return 0;
 }

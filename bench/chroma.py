@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from stdo_min.algorithm import patches
+from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.sample import sampling
-from stdo_min.commands.encode import frame_pairs
 from stdo_min.engine.autograd import Tensor
 from stdo_min.engine.convolution import Workspace, batch_input, convolutions
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, TARGET_UNIT, Net

@@ -20,8 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.commands.encode import Recipe, frame_pairs, train
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.frames import frame_pairs
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.commands.train import train
+from stdo_min.engine.budget import Budget
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
 from stdo_min.video.ffmpeg import probe
@@ -120,12 +122,12 @@ def main(argv: list[str]) -> int:
     a = parser.parse_args(argv)
     if unknown := [name for name in a.modes if name not in MODES]:
         parser.error(f"no mode {', '.join(unknown)}; there are {', '.join(MODES)}")
-    effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.seconds)
-    recipe = Recipe(chunks=a.nets, refine=a.refine, channels=a.net, effort=effort, seed=a.seed, threads=a.threads)
-    print(f"{a.clip.name}, x{a.scale}, {effort}, {a.threads} threads, seed {a.seed}")
+    budget = Budget(steps=a.steps) if a.steps else Budget(seconds=a.seconds)
+    recipe = Recipe(chunks=a.nets, refine=a.refine, channels=a.net, budget=budget, seed=a.seed, threads=a.threads)
+    print(f"{a.clip.name}, x{a.scale}, {budget}, {a.threads} threads, seed {a.seed}")
     print("mode             PSNR-Y    gain    bytes  nets  seconds  GMAC/frame", flush=True)
     rows = measure(a.clip, a.scale, a.modes, recipe, lambda line: print(line, flush=True))
     if a.json:
-        a.json.write_text(json.dumps({"clip": a.clip.name, "scale": a.scale, **asdict(effort), "seed": a.seed,
+        a.json.write_text(json.dumps({"clip": a.clip.name, "scale": a.scale, **asdict(budget), "seed": a.seed,
                                       "threads": a.threads, "rows": rows}, indent=1) + "\n")
     return 0

@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.chunk import kmeans
+from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
-from stdo_min.algorithm.sample import capacity, choose, gather, sampling
-from stdo_min.algorithm.score import squared_errors
-from stdo_min.commands.encode import Recipe, frame_pairs
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.sample import Sampled, capacity, choose, cut_out, sampling
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import new_net
 from stdo_min.engine.quantise import quantise
@@ -30,12 +30,12 @@ from stdo_min.engine.train import train
 from stdo_min.format import base as resample
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
-from stdo_min.format.psnr import psnr
+from stdo_min.format.psnr import psnr, squared_errors
 from stdo_min.video.ffmpeg import probe
 from stdo_min.video.lr import encode_lr, lr_size
 
 
-def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], patch: int, seed: int,
+def measure(clip: Path, scale: int, budget: Budget, channels: tuple[int, ...], patch: int, seed: int,
             count: int = 1) -> dict:
     """Luma PSNR in dB over all frames of the base, of `count` float nets (rounded to 8 bits) and of the same in C."""
     rng = np.random.default_rng(seed)
@@ -48,8 +48,8 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
         grid = (frames, -(-height // patch), -(-width // patch))
         kept, probability = choose(np.ones(grid), capacity(512 << 20, patch, net.halo, scale), rng)
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            pool = gather(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
-        trained, members = _trained(net, pool, probability[kept], effort, rng, count)
+            pool = cut_out(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
+        trained, members = _trained(net, pool, probability[kept], budget, rng, count)
         whole = [quantise(one, pool.lr[mine[np.linspace(0, len(mine) - 1, min(len(mine), 512)).astype(int)]])
                  for one, mine in zip(trained, members, strict=True)]
         upscaler = _upscaler(whole, lr_info, info, scale, patch)
@@ -72,17 +72,18 @@ def measure(clip: Path, scale: int, effort: Effort, channels: tuple[int, ...], p
             "lost": exact - integer}
 
 
-def _trained(net, pool, probability, effort, rng, count):
+def _trained(net, pool, probability, budget, rng, count):
     """Nets, and the patches of the pool that each is for."""
-    drawn, base_errors, everything = sampling(pool.base_errors()), pool.base_errors(), np.arange(len(pool))
-    general = train(net, pool.weighing(drawn), effort.times(1 if count == 1 else WARM_UP_REFINED), rng, threads=2)
+    base_errors, everything = pool.base_errors(), np.arange(len(pool))
+    warm_up = budget.part(1 if count == 1 else WARM_UP_REFINED)
+    general = train(net, pool.weighing(sampling(base_errors)), warm_up, rng, threads=2)
     if count == 1:
         return [general], [everything]
     error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 2)
     labels, _ = kmeans(psnr(np.maximum(error, 1e-4), 1), count)
-    chunks = refinement.Chunks((general,) * count, labels.astype(int) + 1, error)
-    chunks = refinement.refine(chunks, pool, base_errors, probability, Recipe.refine, effort.times(1 - WARM_UP_REFINED),
-                               rng, threads=2)
+    chunks = refinement.Chunks.of(general, labels, error)
+    chunks = refinement.refine(chunks, Sampled(pool, probability, base_errors), Recipe.refine,
+                               budget.part(1 - WARM_UP_REFINED), rng, threads=2)
     members = [np.flatnonzero(chunks.member == number) for number in range(1, count + 1)]
     return chunks.nets, [mine if len(mine) else everything for mine in members]
 
@@ -105,11 +106,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
-    effort = Effort(steps=a.steps) if a.steps else Effort(seconds=a.seconds)
+    budget = Budget(steps=a.steps) if a.steps else Budget(seconds=a.seconds)
     rows = []
     print(f"{'clip':24} scale     base    float  integer     lost   (luma PSNR, dB)")
     for clip in a.clips:
-        row = measure(clip, a.scale, effort, a.net, a.patch, a.seed, a.nets)
+        row = measure(clip, a.scale, budget, a.net, a.patch, a.seed, a.nets)
         rows.append(row)
         print(f"{row['clip']:24} {row['scale']:5} {row['base']:8.3f} {row['float']:8.3f} {row['integer']:8.3f} "
               f"{row['lost']:8.3f}", flush=True)

@@ -15,8 +15,8 @@ from bench._variants import compare
 from stdo_min.algorithm import chunk as chunking
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
-from stdo_min.algorithm.sample import sampling
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.sample import Sampled, sampling
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import train
@@ -43,13 +43,14 @@ def refined_error(variant: tuple[int, int, float], pool: Pool, base_errors: np.n
     """The mean squared error of refined nets over all patches of a pool, each under the best or the base."""
     count, rounds, share = variant
     rng = np.random.default_rng(seed)
-    everything, ones = np.arange(len(pool)), np.ones(len(pool))
-    warm_up = Effort(steps=round(steps * share))
+    everything = np.arange(len(pool))
+    warm_up = Budget(steps=round(steps * share))
     general = train(new_net((16, 16), scale, rng), pool.weighing(sampling(base_errors)), warm_up, rng)
     error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 1)
     labels, _ = chunking.kmeans(psnr(np.maximum(error, 1e-4), 1), count)
-    chunks = refinement.Chunks((general,) * count, labels.astype(int) + 1, error)
-    chunks = refinement.refine(chunks, pool, base_errors, ones, rounds, Effort(steps=steps - warm_up.steps), rng)
+    sampled = Sampled(pool, np.ones(len(pool)), base_errors)
+    chunks = refinement.refine(refinement.Chunks.of(general, labels, error), sampled, rounds,
+                               Budget(steps=steps - warm_up.steps), rng)
     return float(refinement.least_errors(chunks.nets, pool, base_errors, everything, 1).mean())
 
 

@@ -1,6 +1,8 @@
 /* The base of any rectangle of a plane, row by row. */
 #include "base.h"
 
+#include "sizes.h"
+
 enum { MARGIN = STDO_BASE_MARGIN };
 
 const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
@@ -20,8 +22,6 @@ const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
     },
 };
 
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-
 const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y)
 {
     const int64_t inside = y < 0 ? 0 : y >= plane->lr_height ? (int64_t)plane->lr_height - 1 : y;
@@ -30,7 +30,7 @@ const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y)
 
 size_t stdo_base_room(uint32_t width)
 {
-    return width + 2 * MARGIN + STDO_SLACK + STDO_SLACK_BYTES / sizeof(int16_t);
+    return width + 2 * MARGIN + STDO_SLACK + STDO_SLACK_VALUES;
 }
 
 /* V for the rectangle's columns and the margin, of one of the hr rows of lr row y. */
@@ -50,8 +50,9 @@ static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, const
 }
 
 void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
-                   uint32_t scale, int left, const int16_t *residual, size_t stride, int16_t *v)
+                   const int16_t *residual, size_t stride, int16_t *v)
 {
+    const uint32_t scale = plane->scale;
     const uint32_t hr_x = rect->x0 * scale;
     if (hr_x >= plane->hr_width) return;
     const uint32_t visible = min_u32((rect->x1 - rect->x0) * scale, plane->hr_width - hr_x);
@@ -59,6 +60,6 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
         uint8_t *hr = plane->hr + (ptrdiff_t)(y * scale + r) * plane->hr_stride + hr_x;
         vertical(kernels, plane, rect, y, &stdo_phases[0][scale - 1][r], v);
         const int16_t *more = residual == NULL ? NULL : residual + r * stride;
-        kernels->hr_row(v, stdo_phases[left][scale - 1], scale, more, visible, hr);
+        kernels->hr_row(v, stdo_phases[plane->left != 0][scale - 1], scale, more, visible, hr);
     }
 }

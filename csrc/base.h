@@ -12,6 +12,8 @@ typedef struct stdo_plane {
     uint8_t *hr;
     ptrdiff_t lr_stride, hr_stride;
     uint32_t lr_width, lr_height, hr_width, hr_height;
+    uint32_t scale;
+    int left;                   /* its samples lie at the left, as those of chroma may */
 } stdo_plane;
 
 /* A rectangle of lr pixels: x0 <= x < x1, y0 <= y < y1. */
@@ -28,9 +30,9 @@ const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y);
 /* int16 values that `v` below must have room for, for rectangles `width` wide. */
 size_t stdo_base_room(uint32_t width);
 
-/* Writes the `scale` hr rows of lr row y for the columns of a rectangle: the base, plus `residual` where it is not
-   NULL, whose rows lie `stride` apart. `left` says that the samples lie at the left, as chroma may. */
+/* Writes the hr rows of lr row y, as many as the scale says, for the columns of a rectangle: the base, plus `residual`
+   where it is not NULL, whose rows lie `stride` apart. */
 void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
-                   uint32_t scale, int left, const int16_t *residual, size_t stride, int16_t *v);
+                   const int16_t *residual, size_t stride, int16_t *v);
 
 #endif

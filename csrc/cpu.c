@@ -1,23 +1,21 @@
 /* Which tiers this CPU runs, and the table of kernels for the best of them. Words can only take tiers away. */
 #include "kernels.h"
 
+#include "architecture.h"
+
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#define STDO_X86 1
+#if defined(STDO_X86)
 #include <cpuid.h>
-#elif defined(__AARCH64EL__) && defined(__GNUC__)
-#define STDO_ARM64 1
-#ifdef __linux__
+#elif defined(STDO_ARM64) && defined(__linux__)
 #include <sys/auxv.h>
-#endif
 #endif
 
 static const char *const names[STDO_TIERS] = {"c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"};
 
 const char *stdo_tier_name(stdo_tier_index tier) { return names[tier]; }
 
-#ifdef STDO_X86
+#if defined(STDO_X86)
 static uint64_t enabled_by_system(void)
 {
     uint32_t low, high;
@@ -78,7 +76,7 @@ void stdo_kernels_init(stdo_kernels *kernels, uint32_t tiers)
 {
     tiers &= stdo_cpu_tiers();
     stdo_kernels_c(kernels);
-#ifdef STDO_X86
+#if defined(STDO_X86)
     if (tiers & 1 << STDO_TIER_AVX2) stdo_kernels_avx2(kernels);
     if (tiers & 1 << STDO_TIER_AVX512VNNI) stdo_kernels_avx512vnni(kernels);
 #elif defined(STDO_ARM64)

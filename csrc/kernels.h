@@ -16,8 +16,10 @@ enum {
     STDO_MAX_PLANES = 3,
     STDO_MAX_CHANNELS = 64,
     STDO_MAX_KERNEL = 9,
+    STDO_MAX_LAST = STDO_MAX_PLANES * STDO_MAX_SCALE * STDO_MAX_SCALE, /* outputs of a last layer */
     STDO_SLACK = 16,            /* pixels */
     STDO_SLACK_BYTES = 64,
+    STDO_SLACK_VALUES = 32,     /* the same, in int16 */
     STDO_ALIGNMENT = 64         /* of packed weights and of rows in scratch */
 };
 
@@ -55,7 +57,7 @@ typedef struct stdo_conv {
 
 typedef struct stdo_kernels {
     const char *tier;
-    stdo_conv int8, float32;
+    stdo_conv int8;
     /* V of FORMAT.md for one hr row, from its four lr rows. */
     void (*base_vertical)(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v);
     /* The first `width` pixels of one hr row: B of FORMAT.md, plus the residual where it is not NULL. `v` begins two lr

@@ -1,7 +1,6 @@
 /* The kernels in plain C: the specification, and what runs where no faster tier does. */
 #include "kernels.h"
 
-#include <math.h>
 #include <string.h>
 
 _Static_assert((-1 >> 1) == -1, "stdo needs >> of negative integers to be arithmetic");
@@ -87,56 +86,9 @@ static void int8_last(const stdo_layer *layer, const void *const rows[], size_t 
     for (size_t x = 0; x < width; x++) {
         gather(layer, rows, x, window);
         convolve(layer, count, window, q);
-        for (size_t o = 0; o < layer->out; o++) residual[o / scale * stride + x * scale + o % scale] = q[o];
+        for (size_t o = 0, row = x * scale; o < layer->out; row += stride)
+            for (size_t dx = 0; dx < scale; dx++) residual[row + dx] = q[o++];
     }
-}
-
-/* ---- Float nets: every sum is one chain of fused multiply-adds in the order of the weights, in every tier ---- */
-
-static size_t float_pixel_bytes(uint32_t channels) { return channels * sizeof(float); }
-static size_t float_packed_bytes(const stdo_layer *layer) { (void)layer; return 0; }
-static void float_pack(const stdo_layer *layer, void *packed) { (void)layer; (void)packed; }
-
-static void float_load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
-{
-    float *out = row;
-    for (size_t x = 0; x < width; x++)
-        for (uint32_t p = 0; p < planes; p++) *out++ = (float)lr[p][x];
-}
-
-static inline float float_convolve(const stdo_layer *layer, const void *const rows[], size_t x, size_t channel)
-{
-    const size_t run = (size_t)layer->kernel * layer->in;
-    const float *weight = (const float *)layer->weight + channel * layer->kernel * run;
-    float sum = ((const float *)layer->bias)[channel];
-    for (size_t y = 0; y < layer->kernel; y++) {
-        const float *in = (const float *)rows[y] + x * layer->in;
-        for (size_t t = 0; t < run; t++) sum = fmaf(*weight++, in[t], sum);
-    }
-    return sum;
-}
-
-static void float_hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
-{
-    float *to = out;
-    for (size_t x = 0; x < width; x++)
-        for (size_t o = 0; o < layer->out; o++) {
-            const float value = float_convolve(layer, rows, x, o);
-            *to++ = value > 0 ? value : 0;
-        }
-}
-
-static void float_last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale,
-                       int16_t *residual, size_t stride)
-{
-    for (size_t x = 0; x < width; x++)
-        for (size_t o = 0; o < layer->out; o++) {
-            /* Comparisons that a NaN fails give the lower limit, in every tier. */
-            float value = float_convolve(layer, rows, x, o) * 64;
-            value = value > -32768.0f ? value : -32768.0f;
-            value = value < 32767.0f ? value : 32767.0f;
-            residual[o / scale * stride + x * scale + o % scale] = (int16_t)lrintf(value);
-        }
 }
 
 /* ---- The base, and the pixels ---- */
@@ -167,10 +119,8 @@ static void hr_row_c(const int16_t *v, const stdo_phase *phase, uint32_t scale, 
 void stdo_kernels_c(stdo_kernels *kernels)
 {
     const stdo_conv int8 = {int8_pixel_bytes, int8_packed_bytes, int8_pack, int8_load, int8_hidden, int8_last};
-    const stdo_conv float32 = {float_pixel_bytes, float_packed_bytes, float_pack, float_load, float_hidden, float_last};
     kernels->tier = "c";
     kernels->int8 = int8;
-    kernels->float32 = float32;
     kernels->base_vertical = base_vertical_c;
     kernels->hr_row = hr_row_c;
 }

@@ -3,20 +3,22 @@
    the layers, and no row is computed twice. */
 #include "net.h"
 
+#include "sizes.h"
+
 #include <string.h>
 
 /* What the rows between layers may take, for one strip. Measured on a core with 1 MiB of L2: from 64 KiB on alike for the
    default net, less is slower; wide nets and float nets gain up to here. */
 enum { STRIP_BYTES = 384 << 10 };
 
-/* The last rows that went into a layer: row i lies at slot i % kernel. */
+/* The last rows that went into a layer, in as many slots as its kernel has rows: each takes the place of the oldest. */
 typedef struct ring {
     uint8_t *memory;
     size_t row_bytes;
-    uint32_t rows;              /* that have gone in so far */
+    uint32_t slots;
+    uint32_t next;              /* the slot of the row to come; when the ring is full, also of the oldest row */
+    uint32_t missing;           /* rows until it is full */
 } ring;
-
-static size_t aligned(size_t bytes) { return (bytes + STDO_ALIGNMENT - 1) / STDO_ALIGNMENT * STDO_ALIGNMENT; }
 
 void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch)
 {
@@ -24,48 +26,60 @@ void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch)
     net->halo = 0;
     for (uint32_t l = 0; l < net->layers; l++) {
         net->halo += net->layer[l].kernel / 2;
-        column += net->layer[l].kernel * conv->pixel_bytes(net->layer[l].in);
+        net->pixel[l] = conv->pixel_bytes(net->layer[l].in);
+        column += net->layer[l].kernel * net->pixel[l];
     }
-    const uint32_t patches = (uint32_t)(STRIP_BYTES / column / patch);
-    net->strip = (patches > 0 ? patches : 1) * patch;
-}
-
-static size_t row_bytes(const stdo_layer *layer, const stdo_conv *conv, uint32_t in_width)
-{
-    return aligned((in_width + STDO_SLACK) * conv->pixel_bytes(layer->in) + STDO_SLACK_BYTES);
+    net->strip = max_u32((uint32_t)(STRIP_BYTES / column / patch), 1);
 }
 
 static size_t residual_stride(uint32_t scale, uint32_t width)
 {
-    return (width + STDO_SLACK) * scale + STDO_SLACK_BYTES / sizeof(int16_t);
+    return (width + STDO_SLACK) * scale + STDO_SLACK_VALUES;
 }
 
 /* Lays the rings into `memory`; NULL only counts. Returns the bytes they take. */
-static size_t lay_out(const stdo_net *net, const stdo_conv *conv, uint32_t width, uint8_t *memory, ring *rings)
+static size_t lay_out(const stdo_net *net, uint32_t width, uint8_t *memory, ring *rings)
 {
     size_t used = 0;
     uint32_t in_width = width + 2 * net->halo;
     for (uint32_t l = 0; l < net->layers; l++) {
-        const stdo_layer *layer = &net->layer[l];
-        const size_t bytes = row_bytes(layer, conv, in_width);
-        if (memory != NULL) rings[l] = (ring){memory + used, bytes, 0};
-        used += layer->kernel * bytes;
-        in_width -= layer->kernel - 1;
+        const uint32_t kernel = net->layer[l].kernel;
+        const size_t bytes = (in_width + STDO_SLACK) * net->pixel[l] + STDO_SLACK_BYTES;
+        const size_t row_bytes = (size_t)align_up(bytes, STDO_ALIGNMENT);
+        if (memory != NULL) rings[l] = (ring){memory + used, row_bytes, kernel, 0, kernel};
+        used += kernel * row_bytes;
+        in_width -= kernel - 1;
     }
     return used;
 }
 
-size_t stdo_net_room(const stdo_net *net, const stdo_conv *conv, uint32_t planes, uint32_t scale, uint32_t width)
+size_t stdo_net_room(const stdo_net *net, uint32_t planes, uint32_t scale, uint32_t width)
 {
-    return lay_out(net, conv, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
+    return lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
+}
+
+/* The slot for the row to come, which counts as gone in. */
+static uint8_t *put_row(ring *r)
+{
+    uint8_t *row = r->memory + r->next * r->row_bytes;
+    r->next = r->next + 1 < r->slots ? r->next + 1 : 0;
+    r->missing -= r->missing > 0;
+    return row;
+}
+
+/* The rows of a full ring, the oldest first. */
+static void list_rows(const ring *r, const void *rows[STDO_MAX_KERNEL])
+{
+    for (uint32_t i = 0, slot = r->next; i < r->slots; i++, slot = slot + 1 < r->slots ? slot + 1 : 0)
+        rows[i] = r->memory + slot * r->row_bytes;
 }
 
 /* Row y of the lr planes with the halo on both sides, as activations. */
-static void load_row(const stdo_conv *conv, const stdo_plane *plane, uint32_t planes, const stdo_rect *rect,
-                     uint32_t halo, int64_t y, uint8_t *row)
+static void load_row(const stdo_net *net, const stdo_conv *conv, const stdo_plane *plane, uint32_t planes,
+                     const stdo_rect *rect, int64_t y, uint8_t *row)
 {
-    const size_t pixel = conv->pixel_bytes(planes);
-    const uint32_t width = plane[0].lr_width;
+    const size_t pixel = net->pixel[0];
+    const uint32_t halo = net->halo, width = plane[0].lr_width;
     const uint32_t begin = rect->x0 > halo ? rect->x0 - halo : 0;
     const uint32_t end = width - rect->x1 > halo ? rect->x1 + halo : width;
     const uint8_t *lr[STDO_MAX_PLANES];
@@ -79,35 +93,30 @@ static void load_row(const stdo_conv *conv, const stdo_plane *plane, uint32_t pl
 }
 
 void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
-                  uint32_t planes, const stdo_rect *rect, uint32_t scale, int16_t *v, uint8_t *memory)
+                  uint32_t planes, const stdo_rect *rect, int16_t *v, uint8_t *memory)
 {
     ring rings[STDO_MAX_LAYERS];
-    const uint32_t width = rect->x1 - rect->x0;
-    int16_t *residual = (int16_t *)(void *)(memory + lay_out(net, conv, width, memory, rings));
+    const uint32_t width = rect->x1 - rect->x0, scale = plane[0].scale;
+    int16_t *residual = (int16_t *)(void *)(memory + lay_out(net, width, memory, rings));
     const size_t stride = residual_stride(scale, width);
 
-    uint32_t y = rect->y0;
-    while (y < rect->y1) {
-        load_row(conv, plane, planes, rect, net->halo, (int64_t)rect->y0 - net->halo + rings[0].rows,
-                 rings[0].memory + rings[0].rows % net->layer[0].kernel * rings[0].row_bytes);
-        rings[0].rows++;
+    int64_t lr_y = (int64_t)rect->y0 - net->halo;
+    for (uint32_t y = rect->y0; y < rect->y1; lr_y++) {
+        load_row(net, conv, plane, planes, rect, lr_y, put_row(&rings[0]));
         uint32_t out_width = width + 2 * net->halo;
-        for (uint32_t l = 0; l < net->layers && rings[l].rows >= net->layer[l].kernel; l++) {
+        for (uint32_t l = 0; l < net->layers && rings[l].missing == 0; l++) {
             const stdo_layer *layer = &net->layer[l];
             const void *rows[STDO_MAX_KERNEL];
-            for (uint32_t j = 0; j < layer->kernel; j++)
-                rows[j] = rings[l].memory + (rings[l].rows + j) % layer->kernel * rings[l].row_bytes;
+            list_rows(&rings[l], rows);
             out_width -= layer->kernel - 1;
             if (l + 1 < net->layers) {
-                ring *next = &rings[l + 1];
-                conv->hidden(layer, rows, out_width, next->memory + next->rows % layer[1].kernel * next->row_bytes);
-                next->rows++;
-            } else {
-                conv->last(layer, rows, width, scale, residual, stride);
-                for (uint32_t p = 0; p < planes; p++)
-                    stdo_base_row(kernels, &plane[p], rect, y, scale, 0, residual + p * scale * stride, stride, v);
-                y++;
+                conv->hidden(layer, rows, out_width, put_row(&rings[l + 1]));
+                continue;
             }
+            conv->last(layer, rows, width, scale, residual, stride);
+            for (uint32_t p = 0; p < planes; p++)
+                stdo_base_row(kernels, &plane[p], rect, y, residual + p * scale * stride, stride, v);
+            y++;
         }
     }
 }

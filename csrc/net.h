@@ -9,19 +9,20 @@ enum { STDO_MAX_LAYERS = 8 };
 typedef struct stdo_net {
     uint32_t layers;
     uint32_t halo;              /* lr pixels read around a patch */
-    uint32_t strip;             /* lr pixels: no rectangle is to be wider, or the rows between layers leave the cache */
+    uint32_t strip;             /* patches: no rectangle is to be wider, or the rows between layers leave the cache */
     const stdo_layer *layer;    /* [layers] */
+    size_t pixel[STDO_MAX_LAYERS]; /* bytes of a pixel that goes into each layer */
 } stdo_net;
 
-/* Sets halo and strip from the layers. */
+/* Sets halo, strip and pixel from the layers. */
 void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch);
 
 /* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide. */
-size_t stdo_net_room(const stdo_net *net, const stdo_conv *conv, uint32_t planes, uint32_t scale, uint32_t width);
+size_t stdo_net_room(const stdo_net *net, uint32_t planes, uint32_t scale, uint32_t width);
 
 /* Writes the hr pixels of a rectangle of `planes` planes of equal size. `memory` is aligned to STDO_ALIGNMENT; `v` has
    stdo_base_room values. */
 void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
-                  uint32_t planes, const stdo_rect *rect, uint32_t scale, int16_t *v, uint8_t *memory);
+                  uint32_t planes, const stdo_rect *rect, int16_t *v, uint8_t *memory);
 
 #endif

@@ -2,6 +2,8 @@
    memory that the second fills, so nothing is allocated for a file that is refused, and the second needs no checks. */
 #include "sidecar.h"
 
+#include "sizes.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ static size_t weight_count(uint32_t kernel, uint32_t in, uint32_t out) { return 
    times the bytes of the file that it comes from. */
 static uint64_t array_room(uint64_t count, size_t size)
 {
-    return (count * size + STDO_ALIGNMENT - 1) / STDO_ALIGNMENT * STDO_ALIGNMENT;
+    return align_up(count * size, STDO_ALIGNMENT);
 }
 
 static uint64_t layer_room(const stdo_conv *conv, uint32_t kernel, uint32_t in, uint32_t out)
@@ -65,8 +67,6 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     return STDO_OK;
 }
 
-static uint32_t net_planes(const stdo_info *info) { return info->colour == STDO_COLOUR_RGB ? 3 : 1; }
-
 /* Moves *at over one net, which must end at or before `end`. */
 static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_info *info, const stdo_conv *conv,
                              uint64_t *room)
@@ -77,7 +77,7 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_
     if (layers < 1 || layers > STDO_MAX_LAYERS) return STDO_ERROR_NET;
     *room += array_room(layers, sizeof(stdo_layer));
 
-    uint32_t in = net_planes(info);
+    uint32_t in = net_planes(info->colour);
     for (uint32_t l = 0; l < layers; l++) {
         if (end - p < LAYER_FIELDS) return STDO_ERROR_SEGMENT;
         const uint32_t kernel = p[0], out = p[1], shift = p[2], reserved = p[3];
@@ -85,7 +85,7 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_
         if (kernel % 2 == 0 || kernel > STDO_MAX_KERNEL || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 ||
             reserved != 0)
             return STDO_ERROR_NET;
-        if (l == layers - 1 && out != net_planes(info) * info->scale * info->scale) return STDO_ERROR_NET;
+        if (l == layers - 1 && out != net_planes(info->colour) * info->scale * info->scale) return STDO_ERROR_NET;
 
         if ((size_t)(end - p) < (size_t)out * OUTPUT_FIELDS + weight_count(kernel, in, out)) return STDO_ERROR_SEGMENT;
         for (uint32_t o = 0; o < out; o++, p += 2)
@@ -185,7 +185,7 @@ static void build_net(builder *b, stdo_sidecar *sidecar, stdo_net *net)
     net->layers = *b->in++;
     stdo_layer *layer = take(b, net->layers, sizeof *layer);
     for (uint32_t l = 0; l < net->layers; l++)
-        build_layer(b, sidecar->conv, l == 0 ? net_planes(&sidecar->info) : layer[l - 1].out, &layer[l]);
+        build_layer(b, sidecar->conv, l == 0 ? net_planes(sidecar->info.colour) : layer[l - 1].out, &layer[l]);
     net->layer = layer;
     stdo_sidecar_admit(sidecar, net);
 }
@@ -211,15 +211,6 @@ static void build_segment(builder *b, stdo_sidecar *sidecar, stdo_segment *segme
     b->in += info->map_bytes + 4;
 }
 
-void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
-{
-    const stdo_info *info = &sidecar->info;
-    stdo_net_measure(net, sidecar->conv, info->patch);
-    const uint32_t width = net->strip < info->lr_width ? net->strip : info->lr_width;
-    const size_t room = stdo_net_room(net, sidecar->conv, net_planes(info), info->scale, width);
-    if (room > sidecar->net_room) sidecar->net_room = room;
-}
-
 /* ---- Public ---- */
 
 stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out)
@@ -241,7 +232,7 @@ stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers
 
     uint8_t *memory = room > SIZE_MAX ? NULL : calloc(1, (size_t)room);
     if (memory == NULL) return STDO_ERROR_MEMORY;
-    builder b = {data + HEADER_SIZE, memory + (STDO_ALIGNMENT - (uintptr_t)memory % STDO_ALIGNMENT) % STDO_ALIGNMENT};
+    builder b = {data + HEADER_SIZE, align_pointer(memory, STDO_ALIGNMENT)};
     stdo_sidecar *sidecar = take(&b, 1, sizeof *sidecar);
     sidecar->memory = memory;
     sidecar->info = info;
@@ -249,6 +240,7 @@ stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers
     sidecar->conv = &sidecar->kernels.int8;
     sidecar->segment = take(&b, info.segments, sizeof *sidecar->segment);
     for (uint32_t s = 0; s < info.segments; s++) build_segment(&b, sidecar, &sidecar->segment[s]);
+    stdo_sidecar_lay_out(sidecar);
     *out = sidecar;
     return STDO_OK;
 }

@@ -3,7 +3,8 @@
 #define STDO_SIDECAR_H
 
 #include "net.h"
-#include "stdo.h"
+
+#include <stdo/stdo.h>
 
 enum { STDO_MAX_NETS = 63 };
 
@@ -13,16 +14,29 @@ typedef struct stdo_segment {
     const uint8_t *map;         /* [info.map_bytes] */
 } stdo_segment;
 
+/* Where the parts of a call's scratch lie, which begins with the work list. */
+typedef struct stdo_scratch {
+    size_t v, net, bytes;
+} stdo_scratch;
+
 struct stdo_sidecar {
     void *memory;               /* the allocation that this, too, lies in */
     stdo_info info;
     stdo_segment *segment;      /* [info.segments] */
     stdo_kernels kernels;
-    const stdo_conv *conv;      /* one of the kernels' two */
+    const stdo_conv *conv;      /* of its nets */
     size_t net_room;            /* bytes that the most demanding net needs at the greatest width it is run at */
+    uint32_t net_planes;
+    stdo_plane plane[3];        /* all but the pointers and strides, which a call has */
+    stdo_scratch scratch;
 };
 
-/* Sets the net's halo and strip, and makes net_room cover it. */
+/* ---- Sizes, which are computed when a sidecar is opened, so that calls for rows divide nothing: layout.c ---- */
+
+/* Measures a net, and makes net_room cover it. */
 void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net);
+
+/* Sets what stands below net_room, when all nets are admitted. */
+void stdo_sidecar_lay_out(stdo_sidecar *sidecar);
 
 #endif

@@ -1,5 +1,5 @@
 /* What the library says about itself and its input: status lines and checksums. */
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 const char *stdo_status_string(stdo_status status)
 {

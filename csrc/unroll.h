@@ -2,12 +2,18 @@
 #ifndef STDO_UNROLL_H
 #define STDO_UNROLL_H
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#define STDO_INLINE static __forceinline
+#else
 #define STDO_INLINE static inline __attribute__((always_inline))
+#endif
 
 #if defined(__clang__)
 #define STDO_UNROLL _Pragma("clang loop unroll(full)")
-#else
+#elif defined(__GNUC__)
 #define STDO_UNROLL _Pragma("GCC unroll 64")
+#else
+#define STDO_UNROLL
 #endif
 
 #endif

@@ -1,13 +1,11 @@
 /* Upscales frames: finds the patches that changed, joins those of one net to rectangles, and runs them. */
 #include "sidecar.h"
 
+#include "sizes.h"
+
 #include <string.h>
 
 enum { DONE = 255 }; /* in the work list: labels are 0..63 */
-
-static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
-static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
-static uint32_t half_up(uint32_t n) { return (n + 1) / 2; }
 
 /* One call: what it was given, and the parts of its scratch. */
 typedef struct job {
@@ -22,36 +20,15 @@ typedef struct job {
     uint8_t *net_memory;
 } job;
 
-static uint32_t net_planes(const stdo_info *info) { return info->colour == STDO_COLOUR_RGB ? 3 : 1; }
-
-/* Points the parts into `memory` (aligned) and returns the bytes they take; NULL only counts. */
-static size_t lay_out(const stdo_sidecar *sidecar, uint8_t *memory, job *j)
-{
-    const stdo_info *info = &sidecar->info;
-    const size_t bytes[] = {(size_t)info->columns * info->rows, stdo_base_room(info->lr_width) * sizeof(int16_t),
-                            sidecar->net_room};
-    size_t at[3], used = 0;
-    for (int i = 0; i < 3; i++) {
-        at[i] = used;
-        used += (bytes[i] + STDO_ALIGNMENT - 1) / STDO_ALIGNMENT * STDO_ALIGNMENT;
-    }
-    if (memory != NULL) {
-        j->todo = memory + at[0];
-        j->v = (int16_t *)(void *)(memory + at[1]);
-        j->net_memory = memory + at[2];
-    }
-    return used;
-}
-
 /* The part of a plane that belongs to the patches of some columns and one row. An odd patch ends within a chroma
    sample: rounding down at both ends gives each sample to exactly one patch. */
 static stdo_rect patch_rect(const stdo_info *info, const stdo_plane *plane, int is_chroma, uint32_t column,
                             uint32_t columns, uint32_t row)
 {
-    const uint32_t half = is_chroma ? 2 : 1, end = column + columns;
-    const stdo_rect r = {column * info->patch / half, row * info->patch / half,
-                         end == info->columns ? plane->lr_width : end * info->patch / half,
-                         row + 1 == info->rows ? plane->lr_height : (row + 1) * info->patch / half};
+    const uint32_t halved = is_chroma ? 1 : 0, end = column + columns;
+    const stdo_rect r = {column * info->patch >> halved, row * info->patch >> halved,
+                         end == info->columns ? plane->lr_width : end * info->patch >> halved,
+                         row + 1 == info->rows ? plane->lr_height : (row + 1) * info->patch >> halved};
     return r;
 }
 
@@ -69,9 +46,9 @@ static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, 
     return 1;
 }
 
-static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
-                    uint32_t scale)
+static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r)
 {
+    const uint32_t scale = plane->scale;
     if (previous->hr.plane[index] == plane->hr && previous->hr.stride[index] == plane->hr_stride) return;
     const uint32_t x0 = r->x0 * scale, x1 = min_u32(r->x1 * scale, plane->hr_width);
     if (x0 >= x1) return;
@@ -86,14 +63,14 @@ static int reuse(const job *j, const uint8_t *labels, uint32_t column, uint32_t 
     const size_t index = (size_t)row * info->columns + column;
     if (j->previous == NULL || j->previous->labels[index] != labels[index]) return 0;
     const uint32_t halo = labels[index] == 0 ? 0 : j->segment->net[labels[index] - 1].halo;
-    const uint32_t planes = net_planes(info), margin = max_u32(halo, STDO_BASE_MARGIN);
+    const uint32_t planes = j->sidecar->net_planes, margin = max_u32(halo, STDO_BASE_MARGIN);
     for (uint32_t p = 0; p < planes; p++) {
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
         if (!lr_unchanged(&j->plane[p], j->previous, (int)p, &r, margin)) return 0;
     }
     for (uint32_t p = 0; p < planes; p++) {
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
-        copy_hr(&j->plane[p], j->previous, (int)p, &r, info->scale);
+        copy_hr(&j->plane[p], j->previous, (int)p, &r);
     }
     return 1;
 }
@@ -121,15 +98,23 @@ static void list_work(const job *j, const uint8_t *labels)
 static void run_rect(const job *j, uint8_t label, const stdo_rect *r)
 {
     const stdo_sidecar *s = j->sidecar;
-    const uint32_t planes = net_planes(&s->info);
+    const uint32_t planes = s->net_planes;
     if (label > 0) {
-        stdo_net_run(&j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, s->info.scale, j->v,
-                     j->net_memory);
+        stdo_net_run(&j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, j->v, j->net_memory);
         return;
     }
     for (uint32_t p = 0; p < planes; p++)
         for (uint32_t y = r->y0; y < r->y1; y++)
-            stdo_base_row(&s->kernels, &j->plane[p], r, y, s->info.scale, 0, NULL, 0, j->v);
+            stdo_base_row(&s->kernels, &j->plane[p], r, y, NULL, 0, j->v);
+}
+
+/* How wide the strips are, none wider than `limit`, that cut some columns into as few as goes, about equal ones. */
+static uint32_t strip_of(uint32_t columns, uint32_t limit)
+{
+    uint32_t strips = 1, width = min_u32(columns, limit);
+    while (strips * limit < columns) strips++;
+    while ((width - 1) * strips >= columns) width--;
+    return width;
 }
 
 /* Takes the largest rectangle of patches with one label whose upper left patch is given off the list: first as wide as
@@ -141,10 +126,7 @@ static stdo_rect take_rect(const job *j, uint32_t column, uint32_t row)
     const uint8_t label = *first;
     uint32_t columns = 1, rows = 1;
     while (column + columns < info->columns && first[columns] == label) columns++;
-    if (label > 0) { /* in strips of about equal width */
-        const uint32_t limit = j->segment->net[label - 1].strip / info->patch, strips = (columns + limit - 1) / limit;
-        columns = (columns + strips - 1) / strips;
-    }
+    if (label > 0) columns = strip_of(columns, j->segment->net[label - 1].strip);
     for (; row + rows < j->row_end; rows++) {
         const uint8_t *next = first + (size_t)rows * info->columns;
         if (next[0] != label || memcmp(next, first, columns) != 0) break;
@@ -175,7 +157,7 @@ static int reuse_chroma(const job *j, int index, uint32_t column, uint32_t row)
     if (j->previous == NULL) return 0;
     const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[index], 1, column, 1, row);
     if (!lr_unchanged(&j->plane[index], j->previous, index, &r, STDO_BASE_MARGIN)) return 0;
-    copy_hr(&j->plane[index], j->previous, index, &r, j->sidecar->info.scale);
+    copy_hr(&j->plane[index], j->previous, index, &r);
     return 1;
 }
 
@@ -189,7 +171,7 @@ static void upscale_chroma_row(const job *j, int index, uint32_t row)
         if (run > 0) {
             const stdo_rect r = patch_rect(&s->info, &j->plane[index], 1, column, run, row);
             for (uint32_t y = r.y0; y < r.y1; y++)
-                stdo_base_row(&s->kernels, &j->plane[index], &r, y, s->info.scale, s->info.chroma != 0, NULL, 0, j->v);
+                stdo_base_row(&s->kernels, &j->plane[index], &r, y, NULL, 0, j->v);
         }
         column += run + 1;
     }
@@ -199,7 +181,7 @@ static void upscale_chroma_row(const job *j, int index, uint32_t row)
 
 size_t stdo_scratch_size(const stdo_sidecar *sidecar)
 {
-    return sidecar == NULL ? 0 : lay_out(sidecar, NULL, NULL) + STDO_ALIGNMENT - 1;
+    return sidecar == NULL ? 0 : sidecar->scratch.bytes + STDO_ALIGNMENT - 1;
 }
 
 static int has_planes(const stdo_const_image *image)
@@ -207,41 +189,46 @@ static int has_planes(const stdo_const_image *image)
     return image->plane[0] != NULL && image->plane[1] != NULL && image->plane[2] != NULL;
 }
 
-stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
-                              const stdo_const_image *lr, const stdo_image *hr, const stdo_previous *previous,
-                              uint32_t row_begin, uint32_t row_end, void *scratch, stdo_statistics *statistics)
+static int is_complete(const stdo_frame *frame)
 {
-    if (sidecar == NULL || labels == NULL || lr == NULL || hr == NULL || scratch == NULL) return STDO_ERROR_ARGUMENT;
-    if (!has_planes(lr) || hr->plane[0] == NULL || hr->plane[1] == NULL || hr->plane[2] == NULL)
-        return STDO_ERROR_ARGUMENT;
-    if (previous != NULL && (previous->labels == NULL || !has_planes(&previous->lr) || !has_planes(&previous->hr)))
-        return STDO_ERROR_ARGUMENT;
+    const stdo_previous *previous = frame->previous;
+    const stdo_image *hr = &frame->hr;
+    return frame->labels != NULL && has_planes(&frame->lr) && hr->plane[0] != NULL && hr->plane[1] != NULL &&
+           hr->plane[2] != NULL &&
+           (previous == NULL || (previous->labels != NULL && has_planes(&previous->lr) && has_planes(&previous->hr)));
+}
+
+stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *frame, uint32_t row_begin,
+                              uint32_t row_end, void *scratch, stdo_statistics *statistics)
+{
+    if (sidecar == NULL || frame == NULL || scratch == NULL || !is_complete(frame)) return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &sidecar->info;
-    if (segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
+    if (frame->segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
     if (row_begin > row_end || row_end > info->rows) return STDO_ERROR_ROW_RANGE;
-    const stdo_segment *nets = &sidecar->segment[segment];
+    const stdo_segment *nets = &sidecar->segment[frame->segment];
+    const uint8_t *labels = frame->labels;
     for (size_t i = (size_t)row_begin * info->columns; i < (size_t)row_end * info->columns; i++)
         if (labels[i] > nets->info.nets) return STDO_ERROR_LABEL_RANGE;
 
     stdo_statistics unused = {0, 0, 0};
+    uint8_t *memory = align_pointer(scratch, STDO_ALIGNMENT);
     job j = {.sidecar = sidecar, .segment = nets, .row_begin = row_begin, .row_end = row_end};
-    j.previous = previous != NULL && previous->segment == segment ? previous : NULL;
+    j.previous = frame->previous != NULL && frame->previous->segment == frame->segment ? frame->previous : NULL;
     j.statistics = statistics != NULL ? statistics : &unused;
-    const int full_chroma = info->colour == STDO_COLOUR_RGB;
+    j.todo = memory;
+    j.v = (int16_t *)(void *)(memory + sidecar->scratch.v);
+    j.net_memory = memory + sidecar->scratch.net;
     for (int i = 0; i < 3; i++) {
-        const int half = i > 0 && !full_chroma;
-        const stdo_plane plane = {lr->plane[i], hr->plane[i], lr->stride[i], hr->stride[i],
-                                  half ? half_up(info->lr_width) : info->lr_width,
-                                  half ? half_up(info->lr_height) : info->lr_height,
-                                  half ? half_up(info->hr_width) : info->hr_width,
-                                  half ? half_up(info->hr_height) : info->hr_height};
-        j.plane[i] = plane;
+        j.plane[i] = sidecar->plane[i];
+        j.plane[i].lr = frame->lr.plane[i];
+        j.plane[i].lr_stride = frame->lr.stride[i];
+        j.plane[i].hr = frame->hr.plane[i];
+        j.plane[i].hr_stride = frame->hr.stride[i];
     }
-    lay_out(sidecar, (uint8_t *)scratch + (STDO_ALIGNMENT - (uintptr_t)scratch % STDO_ALIGNMENT) % STDO_ALIGNMENT, &j);
 
     list_work(&j, labels);
     upscale_net_planes(&j);
-    if (!full_chroma)
+    if (sidecar->net_planes == 1)
         for (uint32_t row = row_begin; row < row_end; row++)
             for (int i = 1; i < 3; i++) upscale_chroma_row(&j, i, row);
     return STDO_OK;

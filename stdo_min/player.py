@@ -1,28 +1,25 @@
-"""Playing: the frames of an lr video upscaled by its sidecar, into a file, a pipe or a player.
+"""Playing: an lr video with its sidecar, and its frames upscaled one after the other.
 
 This module and what it imports need NumPy, cffi and ffmpeg only.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from stdo_min.format.library import Previous, StdoError, Upscaler
 from stdo_min.format.sidecar import crc_of_planes
-from stdo_min.video.ffmpeg import LOCAL, Address, Frame, VideoError, VideoInfo, probe, read_lr
-from stdo_min.video.lr import CONTAINERS, read_attachment
-from stdo_min.video.write import Writer, Y4MWriter, output_file
+from stdo_min.video.ffmpeg import Address, Frame, VideoError, VideoInfo, probe, read_lr
+from stdo_min.video.lr import read_attachment
 
-PLAYERS = {"mpv": ["mpv", "--really-quiet", "-"], "ffplay": ["ffplay", "-loglevel", "error", "-autoexit", "-"]}
 SIDECAR_LIMIT = 1 << 30
+_OTHER = "it belongs to another video: name the right one with --sidecar"
 
 
 class Shown(NamedTuple):
@@ -79,9 +76,6 @@ def open_sidecar(data: bytes, name: str | Path) -> Upscaler:
     return upscaler
 
 
-_OTHER = "it belongs to another video: name the right one with --sidecar"
-
-
 def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     """The frames of a video upscaled one after the other by `threads` threads.
 
@@ -110,80 +104,6 @@ def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     if count + 1 != upscaler.frames:
         raise VideoError(f"{info.path}: ends after {count + 1} of the {upscaler.frames} frames of its sidecar; "
                          "copy it again, or name the right sidecar with --sidecar")
-
-
-def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: bool = False,
-           progress: Callable[[int, int], None] | None = None) -> int:
-    """Write the upscaled video to a file and return its frame count.
-
-    .mp4 and .mkv are H.264 with the sound, subtitles and chapters of the lr video; .y4m is the plain frames. progress
-    gets (frames done, frames). Nothing is left behind on failure. Raises VideoError.
-    """
-    info, upscaler, _ = video
-    if out.suffix not in (".y4m", *CONTAINERS):
-        raise VideoError(f"{out}: cannot write {out.suffix or 'a file without ending'}; use .mp4, .mkv or .y4m")
-    size = upscaler.hr_width, upscaler.hr_height
-    with output_file(out, force, [info.path]) as final:
-        if out.suffix == ".y4m":
-            with final.open("wb") as file:
-                return _write_all(video, Y4MWriter(file, info, *size, chroma=_siting(upscaler)), threads, progress)
-        with Writer(final, info, *size, crf=crf) as writer:
-            return _write_all(video, writer, threads, progress)
-
-
-def pipe(video: Video, file: BinaryIO, threads: int = 1) -> int:
-    """Write the upscaled video as YUV4MPEG2 to a file object and return its frame count.
-
-    Raises VideoError, and BrokenPipeError when nobody reads any more.
-    """
-    size = video.upscaler.hr_width, video.upscaler.hr_height
-    return _write_all(video, Y4MWriter(file, video.info, *size, chroma=_siting(video.upscaler)), threads, None)
-
-
-def play(video: Video, player: str | None = None, threads: int = 1) -> None:
-    """Show the upscaled video in mpv or ffplay, with sound where mpv plays; returns when the player is closed.
-
-    Raises VideoError if the player is not installed or fails.
-    """
-    wanted = [player] if player else list(PLAYERS)
-    found = next((name for name in wanted if shutil.which(name)), None)
-    if found is None:
-        raise VideoError(f"{' and '.join(wanted)} not found; install one (apt install mpv, Termux: pkg install mpv) "
-                         "or use stdo decode")
-    command = list(PLAYERS[found])
-    if found == "mpv" and video.info.has_audio:
-        path = video.info.path
-        if isinstance(path, Address):
-            command.insert(-1, f"--audio-file={path}")
-        else:  # what it names must not be fetched: see video.input_arguments
-            command[-1:-1] = [f"--audio-file={path.absolute()}", f"--demuxer-lavf-o-append=protocol_whitelist={LOCAL}",
-                              "--audio-demuxer=lavf", "--ytdl=no", "--load-unsafe-playlists=no"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    try:
-        pipe(video, process.stdin, threads)
-        process.stdin.close()
-    except BrokenPipeError:  # the user closed the player's window
-        pass
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        code = process.wait()
-    if code:
-        raise VideoError(f"{found}: stopped with exit code {code}; is there a display? If not, use stdo decode")
-
-
-def _write_all(video, writer, threads, progress):
-    with closing(frames(video, threads)) as shown:
-        for count, frame in enumerate(shown, 1):
-            writer.write(frame.hr)
-            if progress:
-                progress(count, video.upscaler.frames)
-    return video.upscaler.frames
-
-
-def _siting(upscaler):
-    return "left" if upscaler.chroma else "centre"
 
 
 def read_sidecar(path: Path) -> bytes:

@@ -4,7 +4,7 @@
    stderr says for each sidecar which tier ran.
    Every buffer is a block of its own of the exact size, so that a sanitizer sees the first byte beyond it. The
    environment's STDO_CPU says which tiers may run. */
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,14 +96,12 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
             memcpy(lr[now].plane[i], frames, lr[now].size[i]);
             frames += lr[now].size[i];
         }
-        const stdo_const_image source = readable(&lr[now]);
+        const stdo_frame f = {segment, labels[now], readable(&lr[now]), target,
+                              frames != NULL && number > 0 ? &previous : NULL};
         const uint32_t step = frames != NULL ? info.rows : 1;
         for (uint32_t row = 0; row < info.rows; row += step)
-            if (stdo_upscale_rows(sidecar, segment, labels[now], &source, &target,
-                                  frames != NULL && number > 0 ? &previous : NULL, row, row + step, scratch,
-                                  NULL) != STDO_OK)
-                abort();
-        previous = (stdo_previous){segment, labels[now], source, readable(&hr)};
+            if (stdo_upscale_rows(sidecar, &f, row, row + step, scratch, NULL) != STDO_OK) abort();
+        previous = (stdo_previous){segment, labels[now], f.lr, readable(&hr)};
         for (int i = 0; i < 3; i++) {
             crc = stdo_crc32(crc, hr.plane[i], hr.size[i]);
             if (name != NULL)

@@ -20,15 +20,15 @@ typedef struct kernel {
 } kernel;
 
 #define FUNCTION(name, field) \
-    static any_function *name(const stdo_kernels *kernels) { return (any_function *)kernels->field; }
-FUNCTION(int8_load, int8.load)
-FUNCTION(int8_hidden, int8.hidden)
-FUNCTION(int8_last, int8.last)
-FUNCTION(float32_load, float32.load)
-FUNCTION(float32_hidden, float32.hidden)
-FUNCTION(float32_last, float32.last)
-FUNCTION(base_vertical, base_vertical)
-FUNCTION(hr_row, hr_row)
+    static any_function *name(const stdo_kernels *kernels) { return (any_function *)field; }
+FUNCTION(int8_load, conv_of(kernels, INT8)->load)
+FUNCTION(int8_hidden, conv_of(kernels, INT8)->hidden)
+FUNCTION(int8_last, conv_of(kernels, INT8)->last)
+FUNCTION(float32_load, conv_of(kernels, FLOAT32)->load)
+FUNCTION(float32_hidden, conv_of(kernels, FLOAT32)->hidden)
+FUNCTION(float32_last, conv_of(kernels, FLOAT32)->last)
+FUNCTION(base_vertical, kernels->base_vertical)
+FUNCTION(hr_row, kernels->hr_row)
 #undef FUNCTION
 
 static const kernel list[] = {

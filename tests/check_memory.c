@@ -1,7 +1,7 @@
 /* Fails the n-th allocation of a player, for n = 1, 2, ... until all succeed. Linked with -Wl,--wrap=malloc and so on, so that
    every allocation of the library is counted here. Each failure must come back as STDO_ERROR_MEMORY with nothing left
    allocated. Arguments: sidecars. Prints one line a file. */
-#include "stdo.h"
+#include "float/float_net.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,7 +63,8 @@ static stdo_status open_floats(void)
     static const float weight[4 * 9], bias[4];
     const stdo_float_layer layer = {3, 4, weight, bias};
     stdo_sidecar *sidecar = NULL;
-    const stdo_status status = stdo_open_float(STDO_COLOUR_YUV420, 2, 16, 32, 32, &layer, 1, NULL, &sidecar);
+    const stdo_float_net net = {STDO_COLOUR_YUV420, 2, 16, 32, 32, 1, &layer};
+    const stdo_status status = stdo_open_float(&net, NULL, &sidecar);
     stdo_close(sidecar);
     return status;
 }

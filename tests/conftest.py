@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 from hypothesis import settings
-from samples import CSRC
+from samples import CSRC, INCLUDE
 
 from stdo_min.commands.demo import write_demo
 
@@ -37,4 +37,4 @@ def sanitized(tmp_path_factory):
     make = ["make", "-C", CSRC, "-j2", f"CC={compiler}", f"CFLAGS={' '.join(flags)}", f"BUILD={folder}"]
     done = subprocess.run([*make, "replayers", folder / "stdo-y4m"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return [compiler, "-std=c11", *flags, "-I", CSRC], folder
+    return [compiler, "-std=c11", *flags, *INCLUDE], folder

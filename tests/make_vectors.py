@@ -1,7 +1,7 @@
 """Writes tests/vectors: `python tests/make_vectors.py`.
 
 NAME.stdo is a sidecar, NAME.lr the planes of its lr frames one after the other, and hashes.txt has a line for each hr
-plane: name, frame, plane, and the crc32 of its bytes, as NumPy (stdo_min/format/reference.py) upscales it. Every tier, here
+plane: name, frame, plane, and the crc32 of its bytes, as NumPy (format/reference.py) upscales it. Every tier, here
 and under qemu, must give the same.
 """
 

@@ -11,7 +11,10 @@ from stdo_min.format.library import StdoError, Upscaler, plane_shapes
 from stdo_min.format.sidecar import SidecarError, read
 
 CSRC = Path(__file__).parents[1] / "csrc"
-LIBRARY = sorted(path for part in (".", "x86", "arm", "train") for path in (CSRC / part).glob("*.c"))
+# libstdo, and with the parts that only the Python extension has
+PLAYER = sorted(path for part in (".", "x86", "arm") for path in (CSRC / part).glob("*.c"))
+LIBRARY = PLAYER + sorted(path for part in ("float", "train", "measure") for path in (CSRC / part).glob("*.c"))
+INCLUDE = ["-I", CSRC / "include", "-I", CSRC]
 
 
 def random_labels(rng: np.random.Generator, frames: int, size: tuple[int, int], patch: int, nets: int) -> np.ndarray:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from make_vectors import VECTORS
 
+from stdo_min.commands.decode import decode
 from stdo_min.format.sidecar import read
-from stdo_min.player import decode, open_video
+from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import ffmpeg_executable
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import test_tiers
 from make_vectors import CASES, VECTORS, read_frames
-from samples import CSRC, LIBRARY
+from samples import CSRC, INCLUDE, LIBRARY
 from test_c_player import YUV_VECTORS, y4m
 from tiers import NEEDS
 from tiers import TIERS as ALL_TIERS
@@ -44,7 +44,7 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
     def programs(request, tmp_path_factory):
         """check_kernels and check_files, statically linked."""
         folder = tmp_path_factory.mktemp(request.param)
-        flags = ["-O3", "-std=c11", "-ffp-contract=off", "-static", "-I", CSRC,
+        flags = ["-O3", "-std=c11", "-ffp-contract=off", "-static", *INCLUDE,
                  "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]  # fmt: skip
         for name, more in (("check_kernels", CHECKS), ("check_files", [])):
             sources = [TESTS / f"{name}.c", *more, *LIBRARY]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from make_corpus import CORPUS
-from samples import CSRC, LIBRARY
+from samples import CSRC, INCLUDE, LIBRARY
 
 from stdo_min.format.library import StdoError, Upscaler, plane_shapes
 from stdo_min.format.sidecar import crc_of_planes
@@ -29,17 +29,17 @@ def run(*command: object) -> str:
 @pytest.mark.parametrize("language", [("c", "c11"), ("c++", "c++17")], ids=" ".join)
 def test_header_compiles_alone(tmp_path, compiler, language):
     source = tmp_path / "header"
-    source.write_text('#include "stdo.h"\n#include "stdo.h"\n')
+    source.write_text('#include <stdo/stdo.h>\n#include "stdo/stdo.h"\n')
     if language[0] == "c++" and not shutil.which(compiler.replace("gcc", "g++")):
         pytest.skip(f"{compiler} without C++")
-    run(compiler, "-x", language[0], f"-std={language[1]}", *WARNINGS, "-I", CSRC, "-fsyntax-only", source)
+    run(compiler, "-x", language[0], f"-std={language[1]}", *WARNINGS, "-I", CSRC / "include", "-fsyntax-only", source)
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_no_warnings_and_only_stdo_symbols(tmp_path, compiler):
     for source in [*LIBRARY, *PROGRAMS]:
         target = tmp_path / f"{source.stem}.o"
-        run(compiler, "-std=c11", "-O1", *WARNINGS, "-I", CSRC, "-c", source, "-o", target)
+        run(compiler, "-std=c11", "-O1", *WARNINGS, *INCLUDE, "-c", source, "-o", target)
         if source in LIBRARY:
             lines = run("nm", "-g", "--defined-only", target).splitlines()
             names = [line.split()[-1].lstrip("_") for line in lines if line]

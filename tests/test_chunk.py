@@ -32,8 +32,8 @@ def test_kmeans_is_the_optimum(scores, k):
     k = min(k, len(np.unique(scores)))
     labels, means = chunking.kmeans(scores, k)
     assert spread(scores, labels) == pytest.approx(least_spread(scores, k), abs=1e-9)
-    assert set(labels) == set(range(k))
-    np.testing.assert_allclose(means, [scores[labels == label].mean() for label in range(k)])
+    assert set(labels) == set(range(1, k + 1))
+    np.testing.assert_allclose(means, [scores[labels == label].mean() for label in range(1, k + 1)])
     assert np.all(np.diff(means) > 0)
 
 
@@ -98,7 +98,7 @@ def test_on_the_scores_of_the_papers_authors():
     labels, means = chunking.kmeans(scores, 4)
     # From python -c "... chunking.kmeans(np.load('label_vlog_15.npy'), 4)"; Lloyd's algorithm must not find less.
     np.testing.assert_allclose(means, [41.0374, 49.2602, 54.0720, 63.6819], atol=1e-3)
-    np.testing.assert_array_equal(np.bincount(labels), [9921, 37578, 30483, 12018])
+    np.testing.assert_array_equal(np.bincount(labels), [0, 9921, 37578, 30483, 12018])
     centres = np.quantile(scores, [0.125, 0.375, 0.625, 0.875])
     for _ in range(100):
         nearest = np.abs(scores[:, None] - centres).argmin(axis=1)
@@ -107,24 +107,37 @@ def test_on_the_scores_of_the_papers_authors():
     assert chunking.choose_k(scores) == 5
     # The hardest chunk holds a ninth of the patches and most of the error.
     error = 10 ** (-scores / 10)
-    assert error[labels == 0].sum() / error.sum() > 0.6
+    assert error[labels == 1].sum() / error.sum() > 0.6
 
 
 def test_quantiles_cut_at_equal_counts():
     scores = np.array([5.0, 1, 4, 2, 3, 0])
-    assert chunking.quantiles(scores, 3).tolist() == [2, 0, 2, 1, 1, 0]
-    assert np.bincount(chunking.quantiles(np.random.default_rng(0).random(1000), 7)).tolist() == [143] * 6 + [142]
+    assert chunking.quantiles(scores, 3).tolist() == [3, 1, 3, 2, 2, 1]
+    assert np.bincount(chunking.quantiles(np.random.default_rng(0).random(1000), 7)).tolist() == [0] + [143] * 6 + [142]
     with pytest.raises(ValueError, match="7 chunks of 6 scores"):
         chunking.quantiles(scores, 7)
 
 
 def test_jstdo_draws_the_chunks_that_hold_the_error():
-    labels = np.repeat(np.array([0, 1, 2], np.uint8), [10, 30, 60])
+    labels = np.repeat(np.array([1, 2, 3], np.uint8), [10, 30, 60])
     errors = np.repeat([80.0, 6.0, 0.01], [10, 30, 60])
     drawn = chunking.informative(labels, errors)
     share = np.array([800, 180, 0.6]) / 980.6
-    assert np.all(drawn[labels == 2] == 0)  # under 1 % of the error: nothing to learn
+    assert np.all(drawn[labels == 3] == 0)  # under 1 % of the error: nothing to learn
     # A chunk as a whole is drawn in proportion to (error share)^0.75 (patch share)^0.25.
-    mass = [drawn[labels == chunk].sum() for chunk in (0, 1)]
+    mass = [drawn[labels == chunk].sum() for chunk in (1, 2)]
     assert mass[0] / mass[1] == pytest.approx((share[0] / share[1])**0.75 * (0.1 / 0.3)**0.25)
     assert np.all(chunking.informative(labels, np.zeros(100)) == 1)
+
+
+def test_chunks_by_score_are_no_more_than_the_scores_differ():
+    scores = np.array([[[30.0, 30.0], [40.0, 50.0]]])
+    assert chunking.by_score(scores, 8).tolist() == [[[1, 1], [2, 3]]]
+    assert chunking.by_score(scores, 2, equal_counts=True).tolist() == [[[1, 1], [2, 2]]]
+
+
+def test_chunks_by_time_are_equal_parts():
+    labels = chunking.by_time((5, 2, 3), 2)
+    assert labels.dtype == np.uint8 and labels.shape == (5, 2, 3)
+    assert labels[:, 0, 0].tolist() == [1, 1, 1, 2, 2]
+    assert np.all(labels == labels[:, :1, :1])

@@ -1,5 +1,6 @@
 """The whole road on the drawn clip: encode, then play, and the numbers agree."""
 
+import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,18 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.quantise import measure
-from stdo_min import cli
-from stdo_min.algorithm.overfit import MODES
-from stdo_min.commands import encode as encoding
-from stdo_min.commands.encode import Recipe, encode, train
+from stdo_min.algorithm import overfit, segments, siting
+from stdo_min.algorithm.recipe import MODES, Recipe
+from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.info import describe
-from stdo_min.engine.budget import Effort
+from stdo_min.commands.train import train
+from stdo_min.engine.budget import Budget
 from stdo_min.format import patchmap, reference, sidecar
 from stdo_min.player import frames, open_video
 from stdo_min.video.ffmpeg import VideoError, probe, read_lr, read_source
 
-QUICK = Recipe(effort=Effort(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
+QUICK = Recipe(budget=Budget(steps=80), channels=(6,), patch=12, chunks=3, memory=16 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_eval_by_hand(clip, encoded):
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_integer_nets_lose_next_to_nothing(clip, count):
     """At most 0.10 dB against the float net; `python -m bench quantise` measures it on real clips."""
-    found = measure(clip, 2, Effort(steps=150), (8, 8), 12, seed=0, count=count)
+    found = measure(clip, 2, Budget(steps=150), (8, 8), 12, seed=0, count=count)
     assert found["float"] > found["base"] + 0.5
     assert found["lost"] < 0.10
 
@@ -98,7 +99,7 @@ def test_the_sidecar_knows_its_video(encoded):
 
 
 def test_equal_steps_and_seeds_give_equal_bytes(clip, tmp_path):
-    recipe = [Recipe(effort=Effort(steps=12), channels=(4,), patch=16, chunks=2, memory=16 << 20, seed=seed,
+    recipe = [Recipe(budget=Budget(steps=12), channels=(4,), patch=16, chunks=2, memory=16 << 20, seed=seed,
                      threads=threads) for seed, threads in ((3, 1), (3, 2), (4, 1))]
     data = []
     for index, one in enumerate(recipe):
@@ -127,7 +128,7 @@ def test_every_mode(clip, tmp_path, mode, refine):
 
 def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
     out = tmp_path / "out.mp4"
-    result = encode(clip, out, 3, Recipe(mode="single", effort=Effort(steps=10), channels=(4,)), codec="x265")
+    result = encode(clip, out, 3, Recipe(mode="single", budget=Budget(steps=10), channels=(4,)), codec="x265")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "out.stdo"]
     found = evaluate(clip, open_video(out))
     assert found["bytes_lr"] == out.stat().st_size == result.bytes_lr
@@ -139,7 +140,7 @@ def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
 
 def test_mkv_keeps_sound_subtitles_chapters_and_fonts(clip, tmp_path):
     full = full_clip(tmp_path, clip)
-    encode(full, tmp_path / "out.mkv", 2, Recipe(effort=Effort(steps=4), channels=(2,)))
+    encode(full, tmp_path / "out.mkv", 2, Recipe(budget=Budget(steps=4), channels=(2,)))
     info = probe(tmp_path / "out.mkv")
     assert info.has_audio
     assert len(info.subtitles) == 1
@@ -153,13 +154,13 @@ def test_odd_sizes_come_back_exactly(clip, tmp_path, size):
     width, height = map(int, size.split("x"))
     source = tmp_path / "odd.mkv"
     ffmpeg("-i", clip, "-vf", f"scale={width}:{height}", "-pix_fmt", "yuv420p", "-c:v", "ffv1", "-an", source)
-    encode(source, tmp_path / "out.mkv", 4, Recipe(effort=Effort(steps=20), channels=(4,), patch=8))
+    encode(source, tmp_path / "out.mkv", 4, Recipe(budget=Budget(steps=20), channels=(4,), patch=8))
     found = evaluate(source, open_video(tmp_path / "out.mkv"))
     assert (found["width"], found["height"]) == (width, height)
 
 
 def test_segments(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoding, "SEGMENT_SECONDS", 0.7)
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.7)
     said = []
     encode(clip, tmp_path / "out.mkv", 2, QUICK, progress=lambda stage, done, *_: said.append(done))
     video = open_video(tmp_path / "out.mkv")
@@ -169,6 +170,24 @@ def test_segments(clip, tmp_path, monkeypatch):
     assert len(found["nets"]) == 1 + describe(video.data)["nets"]
     assert said == sorted(said)
     assert said[-1] == pytest.approx(1.0)
+
+
+def test_a_budget_of_seconds_is_used_and_kept(clip, tmp_path):
+    """Within 10 % and 2 s, from the first pass to the file; what is not passes is training."""
+    said = []
+    recipe = replace(QUICK, mode="auto", budget=Budget(seconds=4))
+    began = time.monotonic()
+    result = encode(clip, tmp_path / "out.mkv", 2, recipe, lr_progress=lambda *_: said.clear(),
+                    progress=lambda stage, done, _: said.append((time.monotonic(), stage, done)))
+    took = time.monotonic() - began
+    assert 3 < took < 4 * 1.1 + 2 + 1  # a second to code the lr video
+    stages = [stage for _, stage, _ in said]
+    assert list(dict.fromkeys(stages)) == ["sample", "warm-up", "score", "train", "assign"]
+    training = sum(after - before for (before, *_), (after, stage, _) in zip(said, said[1:], strict=False)
+                   if stage in ("warm-up", "train"))
+    assert training > 2
+    assert [done for *_, done in said] == sorted(done for *_, done in said)
+    assert result.psnr_y > result.psnr_bicubic_y + 0.5
 
 
 def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
@@ -185,7 +204,7 @@ def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
 def test_the_general_model_may_come_from_elsewhere(clip, encoded, tmp_path):
     stdo = tmp_path / "general.stdo"
     stdo.write_bytes(open_video(encoded[0]).data)
-    recipe = Recipe(effort=Effort(steps=8), patch=12, chunks=2, general=stdo)
+    recipe = Recipe(budget=Budget(steps=8), patch=12, chunks=2, general=stdo)
     encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True)
     found = evaluate(clip, open_video(tmp_path / "out.mkv"))
     # Eight steps from nothing gain hardly anything; the general model brings most of its own gain along.
@@ -196,7 +215,7 @@ def test_the_general_model_may_come_from_elsewhere(clip, encoded, tmp_path):
 
 
 def test_as_many_chunks_as_the_format_holds(clip, tmp_path):
-    recipe = replace(QUICK, mode="stdo", patch=8, chunks=63, effort=Effort(steps=100))
+    recipe = replace(QUICK, mode="stdo", patch=8, chunks=63, budget=Budget(steps=100))
     assert encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True).nets > 8
 
 
@@ -209,8 +228,9 @@ def test_modes_of_one_net_do_without_refinement(clip, tmp_path, mode):
     assert made[0] == made[1]
 
 
-def test_the_modes_of_the_command_line_are_those_of_the_encoder():
-    assert list(cli.MODES) == list(MODES)
+def test_every_mode_of_a_recipe_has_its_stages_and_its_number():
+    assert list(MODES) == list(overfit.MODES)
+    assert set(MODES) - {"auto"} == set(sidecar.MODES.values()) - {"other"}
 
 
 def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):
@@ -224,25 +244,25 @@ def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):
 @given(st.integers(1, 10**6), st.sampled_from([Fraction(24000, 1001), Fraction(1, 5), Fraction(240)]),
        st.integers(1, 10**6))
 def test_segments_cover_the_video_and_stay_small(frames, rate, patches):
-    lengths = encoding.segment_lengths(frames, rate, patches)
+    lengths = segments.segment_lengths(frames, rate, patches)
     assert sum(lengths) == frames
     assert min(lengths) >= 1
     assert max(lengths) - min(lengths) <= 1
     assert max(lengths) <= max(1, min(60 * rate, 2**20 / patches, 65535)) + 0.5
 
 
-@pytest.mark.parametrize(("options", "found"), [("", encoding.LEFT), (":in_h_chr_pos=0:out_h_chr_pos=0", encoding.LEFT),
-                                                (":in_h_chr_pos=128:out_h_chr_pos=128", encoding.CENTRE)])
+@pytest.mark.parametrize(("options", "found"), [("", siting.LEFT), (":in_h_chr_pos=0:out_h_chr_pos=0", siting.LEFT),
+                                                (":in_h_chr_pos=128:out_h_chr_pos=128", siting.CENTRE)])
 def test_the_place_of_chroma_is_measured(tmp_path, options, found):
     source, lr = tmp_path / "hr.mkv", tmp_path / "lr.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=256x128:duration=0.3:rate=10", "-pix_fmt", "yuv420p",
            "-c:v", "ffv1", source)
     if not options:
-        encode(source, tmp_path / "out.mkv", 4, Recipe(effort=Effort(steps=2), channels=(2,), patch=16), lossless=True)
+        encode(source, tmp_path / "out.mkv", 4, Recipe(budget=Budget(steps=2), channels=(2,), patch=16), lossless=True)
         assert open_video(tmp_path / "out.mkv").upscaler.chroma == found
         return
     ffmpeg("-i", source, "-vf", f"scale=64:32:flags=bicubic{options}", "-c:v", "ffv1", lr)
-    assert encoding.chroma_siting(probe(lr), probe(source), 4) == found
+    assert siting.chroma_siting(probe(lr), probe(source), 4) == found
 
 
 @pytest.mark.parametrize(("wrong", "message"), [

@@ -197,12 +197,13 @@ def test_reuse_reads_the_previous_frame_from_other_planes():
     data = write(sidecar)
     assert lib.stdo_open_memory(data, len(data), ffi.NULL, handle) == lib.STDO_OK
     c_sidecar = ffi.gc(handle[0], lib.stdo_close)
-    old_labels = ffi.new("uint8_t[]", labels.tobytes())
+    own_labels, old_labels = (ffi.new("uint8_t[]", labels.tobytes()) for _ in range(2))
     images = [old_lr.image("stdo_const_image *"), old_hr.image("stdo_const_image *")]
     previous = ffi.new("stdo_previous *", {"segment": 0, "labels": old_labels, "lr": images[0][0], "hr": images[1][0]})
     done, scratch = ffi.new("stdo_statistics *"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
-    arguments = [labels.tobytes(), new_lr.image("stdo_const_image *"), new_hr.image("stdo_image *"), previous]
-    assert lib.stdo_upscale_rows(c_sidecar, 0, *arguments, 0, sidecar.rows, scratch, done) == lib.STDO_OK
+    frame = ffi.new("stdo_frame *", (0, own_labels, new_lr.image("stdo_const_image *")[0],
+                                     new_hr.image("stdo_image *")[0], previous))
+    assert lib.stdo_upscale_rows(c_sidecar, frame, 0, sidecar.rows, scratch, done) == lib.STDO_OK
     assert_same(new_hr.planes, expected)
     new_hr.assert_guards_untouched()
     assert (done.net, done.base, done.reused) == (0, 0, labels.size)
@@ -237,12 +238,9 @@ def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
     sidecar = ffi.gc(handle[0], lib.stdo_close)
     size = lib.stdo_scratch_size(sidecar)
     scratch = ffi.new("uint8_t[]", b"\xa5" * (size + scratch_offset + 16))
-    source, target = lr.image("stdo_const_image *"), hr.image("stdo_image *")
-    results = [
-        lib.stdo_upscale_rows(sidecar, 0, labels.tobytes(), source, target, ffi.NULL, *rows, scratch + scratch_offset,
-                              ffi.NULL)
-        for rows in ranges
-    ]
+    own_labels = ffi.new("uint8_t[]", labels.tobytes())
+    frame = ffi.new("stdo_frame *", (0, own_labels, lr.image("stdo_const_image *")[0], hr.image("stdo_image *")[0]))
+    results = [lib.stdo_upscale_rows(sidecar, frame, *rows, scratch + scratch_offset, ffi.NULL) for rows in ranges]
     tail = bytes(ffi.buffer(scratch + scratch_offset + size, 16))
     assert tail == b"\xa5" * 16
     return results
@@ -302,6 +300,9 @@ def test_null_is_refused():
     data = write(case(SHAPES[0])[0])
     assert lib.stdo_open_memory(data, len(data), b"", sidecar) == lib.STDO_OK
     assert lib.stdo_get_segment(sidecar[0], 1, segment) == lib.STDO_ERROR_SEGMENT_RANGE
+    scratch = ffi.new("uint8_t[]", lib.stdo_scratch_size(sidecar[0]))
+    for frame in (ffi.NULL, ffi.new("stdo_frame *"), ffi.new("stdo_frame *", {"labels": scratch})):
+        assert lib.stdo_upscale_rows(sidecar[0], frame, 0, 0, scratch, ffi.NULL) == argument
     lib.stdo_close(sidecar[0])
 
 

@@ -12,7 +12,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from stdo_min.cli import main
-from stdo_min.player import open_video, pipe
+from stdo_min.commands.pipe import pipe
+from stdo_min.player import open_video
 from stdo_min.video import ffmpeg as video
 from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_executable, probe
 

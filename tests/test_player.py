@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 from clips import ffmpeg, sound_length
 
-from stdo_min.commands.encode import Recipe, encode
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.commands.decode import decode
+from stdo_min.commands.encode import encode
 from stdo_min.commands.info import describe
-from stdo_min.engine.train import Effort
+from stdo_min.commands.pipe import pipe
+from stdo_min.commands.play import play
+from stdo_min.engine.train import Budget
 from stdo_min.format import sidecar
-from stdo_min.player import decode, frames, open_video, pipe, play
+from stdo_min.player import frames, open_video
 from stdo_min.video.ffmpeg import VideoError, probe, read_lr
 
 LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-bf", "0")
@@ -21,7 +25,7 @@ LOSSLESS = ("-c:v", "libx264", "-qp", "0", "-bf", "0")
 def played(clip, tmp_path_factory):
     """An encoded clip: film.mp4 with film.stdo beside it."""
     out = tmp_path_factory.mktemp("played") / "film.mp4"
-    encode(clip, out, 2, Recipe(effort=Effort(steps=40), channels=(4,), patch=16, mode="stdo"))
+    encode(clip, out, 2, Recipe(budget=Budget(steps=40), channels=(4,), patch=16, mode="stdo"))
     return out
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stdo_min.commands.encode import Recipe, encode
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.commands.encode import encode
+from stdo_min.engine.budget import Budget
 from stdo_min.video.ffmpeg import ffmpeg_executable
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +49,7 @@ def test_the_commands_of_the_c_player_run(folder, tmp_path):
     done = subprocess.run(install.replace("/usr/local", str(tmp_path)), shell=True, cwd=ROOT, env=environment,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    recipe = Recipe(effort=Effort(steps=10), channels=(4,), patch=16)
+    recipe = Recipe(budget=Budget(steps=10), channels=(4,), patch=16)
     made = encode(folder / "film.mp4", tmp_path / "low.mp4", 2, recipe)
     play = play.replace("ffmpeg", f"{ffmpeg_executable()} -v error", 1).replace("stdo-y4m", "bin/stdo-y4m")
     done = subprocess.run(play.replace("| mpv -", "| wc -c"), shell=True, cwd=tmp_path, capture_output=True, text=True)

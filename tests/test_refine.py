@@ -3,7 +3,8 @@ import pytest
 
 from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.refine import Chunks, refine
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.sample import Sampled
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.convolution import Workspace
 from stdo_min.engine.gradients import squared_errors
 from stdo_min.engine.net import RESIDUAL_UNIT, new_net
@@ -26,8 +27,8 @@ def constant_net(grey):
 
 
 def refined(pool, chunks, rounds=8, steps=160, seed=0, threads=1, **options):
-    return refine(chunks, pool, pool.base_errors(), np.ones(len(pool)), rounds, Effort(steps=steps),
-                  np.random.default_rng(seed), threads=threads, **options)
+    sampled = Sampled(pool, np.ones(len(pool)), pool.base_errors())
+    return refine(chunks, sampled, rounds, Budget(steps=steps), np.random.default_rng(seed), threads=threads, **options)
 
 
 def test_patches_move_to_the_net_that_serves_them_and_nets_learn_them(pool):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stdo_min.algorithm import sample as pool
+from stdo_min.algorithm import sample
 from stdo_min.engine.shuffle import shuffle
 from stdo_min.format import base as resample
 
@@ -11,7 +11,7 @@ from stdo_min.format import base as resample
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=60), st.integers(1, 70))
 def test_inclusion_keeps_as_many_as_asked_in_proportion(weights, size):
     weights = np.array(weights)
-    probability = pool.inclusion(weights, size)
+    probability = sample.inclusion(weights, size)
     assert np.all((probability > 0) & (probability <= 1))
     assert probability.sum() == pytest.approx(min(size, len(weights)))
     free = probability < 1
@@ -27,8 +27,8 @@ def test_expected_draws_do_not_depend_on_the_size_of_the_pool():
     for size in (10**6, 500):
         sums = np.zeros(errors.shape)
         for _ in range(300):
-            kept, probability = pool.choose(errors, size, rng)
-            sums[kept] += pool.sampling(errors)[kept] / probability[kept]
+            kept, probability = sample.choose(errors, size, rng)
+            sums[kept] += sample.sampling(errors)[kept] / probability[kept]
         totals.append(sums.sum() / 300)
     assert kept.sum() == pytest.approx(500, rel=0.15)
     assert totals[1] == pytest.approx(totals[0], rel=0.01)
@@ -40,11 +40,11 @@ def frames_of(count, height, width, scale):
              rng.integers(0, 256, (height * scale, width * scale)).astype(np.uint8)) for _ in range(count)]
 
 
-def test_gather_cuts_what_was_chosen():
+def test_what_was_chosen_is_cut_out():
     patch, halo, scale = 8, 3, 2
     frames = frames_of(3, 20, 27, scale)
     kept = np.random.default_rng(1).random((3, 3, 4)) < 0.6
-    found = pool.gather(iter(frames), kept, patch, halo, scale)
+    found = sample.cut_out(iter(frames), kept, patch, halo, scale)
     assert len(found) == np.count_nonzero(kept)
     assert np.all(found.weight == 1)
     for (index, row, column), lr, residual in zip(
@@ -61,9 +61,9 @@ def test_gather_cuts_what_was_chosen():
 def test_errors_of_the_base_and_parts_of_a_pool():
     residual = np.zeros((2, 2, 2, 4), np.int16)
     residual[1] = 64 * 7
-    whole = pool.Pool(np.arange(8, dtype=np.uint8).reshape(2, 2, 2), residual, np.ones(2))
+    whole = sample.Pool(np.arange(8, dtype=np.uint8).reshape(2, 2, 2), residual, np.ones(2))
     np.testing.assert_allclose(whole.base_errors(), [0, 49])
-    np.testing.assert_allclose(pool.sampling(whole.base_errors()), [0.05**0.75, 49.05**0.75])
+    np.testing.assert_allclose(sample.sampling(whole.base_errors()), [0.05**0.75, 49.05**0.75])
     assert whole.drawable() is whole
     part = whole.weighing(np.array([0.0, 2.5])).drawable()
     assert len(part) == 1
@@ -73,5 +73,5 @@ def test_errors_of_the_base_and_parts_of_a_pool():
 
 
 def test_capacity_counts_bytes():
-    assert pool.capacity(100 * (28**2 + 2 * 80**2), 20, 4, 4) == 100
-    assert pool.capacity(1, 20, 4, 4) == pool.LEAST
+    assert sample.capacity(100 * (28**2 + 2 * 80**2), 20, 4, 4) == 100
+    assert sample.capacity(1, 20, 4, 4) == sample.LEAST_PATCHES

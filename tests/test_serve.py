@@ -12,11 +12,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from stdo_min.algorithm.recipe import Recipe
 from stdo_min.commands import serve
 from stdo_min.commands.demo import write_demo
-from stdo_min.commands.encode import Recipe, encode
+from stdo_min.commands.encode import encode
 from stdo_min.commands.serve import Server, stream
-from stdo_min.engine.budget import Effort
+from stdo_min.engine.budget import Budget
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable, probe
 
 
@@ -26,7 +27,7 @@ def film(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
     write_demo(folder / "source.mp4", 162, 90, 2, 12)
     out = folder / "a <film>.mkv"
-    encode(folder / "source.mp4", out, 2, Recipe(effort=Effort(steps=20), channels=(4,), patch=16, mode="stdo"))
+    encode(folder / "source.mp4", out, 2, Recipe(budget=Budget(steps=20), channels=(4,), patch=16, mode="stdo"))
     return out
 
 

@@ -12,7 +12,7 @@ from make_corpus import CORPUS, corpus, small_sidecar
 from samples import fix_header, fix_segment, random_frame, random_labels, statuses
 
 from stdo_min import cli
-from stdo_min.commands.encode import Recipe
+from stdo_min.algorithm.recipe import Recipe
 from stdo_min.engine.net import new_net
 from stdo_min.format.library import Upscaler
 from stdo_min.format.patchmap import decode

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from make_vectors import CASES, VECTORS, hashes, read_frames, reference_hashes
-from samples import CSRC, LIBRARY, random_frame
+from samples import INCLUDE, LIBRARY, random_frame
 from tiers import HERE, TIERS, cpu_words, of, require, require_all
 
 from bench._float import float_upscaler
@@ -18,7 +18,7 @@ from stdo_min.format.sidecar import read
 
 CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).parent / "check").glob("*.c"))]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
-FLAGS = ["-std=c11", "-ffp-contract=off", "-I", CSRC]
+FLAGS = ["-std=c11", "-ffp-contract=off", *INCLUDE]
 KERNELS = ["int8_load", "int8_hidden", "int8_last", "float32_load", "float32_hidden", "float32_last", "base_vertical",
            "hr_row", "int8_frame", "float32_frame", "train_row", "train_weights",
            "train_input_tiles", "train_gradient_tiles", "train_output_tiles", "train_errors", "train_net"]  # fmt: skip

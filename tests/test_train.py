@@ -7,7 +7,7 @@ import pytest
 from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import readable
-from stdo_min.engine.budget import Effort
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.convolution import Workspace
 from stdo_min.engine.gradients import residual, squared_errors
 from stdo_min.engine.net import new_net
@@ -36,7 +36,7 @@ def same(a, b):
 
 def test_training_learns(pool):
     said = []
-    net = train(start(), pool, Effort(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
+    net = train(start(), pool, Budget(steps=150), np.random.default_rng(2), progress=lambda *now: said.append(now))
     before = np.mean((pool.residual / 64.0) ** 2)
     after = np.mean((residual(net, pool.lr) - shuffle(pool.residual, 2) / 64) ** 2)
     assert after < before / 4
@@ -47,7 +47,7 @@ def test_training_learns(pool):
 
 
 def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
-    one, two, other = (train(start(), pool, Effort(steps=12), np.random.default_rng(seed), threads=threads)
+    one, two, other = (train(start(), pool, Budget(steps=12), np.random.default_rng(seed), threads=threads)
                        for seed, threads in ((5, 1), (5, 3), (6, 1)))
     assert same(one, two)
     assert not same(one, other)
@@ -55,7 +55,7 @@ def test_equal_seeds_give_equal_nets_whatever_the_threads(pool):
 
 def test_the_start_is_left_as_it_was(pool):
     net = start()
-    train(net, pool, Effort(steps=5), np.random.default_rng(0))
+    train(net, pool, Budget(steps=5), np.random.default_rng(0))
     assert same(net, start())
 
 
@@ -73,7 +73,7 @@ def fallen(monkeypatch):
 
 
 def test_a_run_that_diverges_returns_the_best(pool, fallen):
-    net = train(start(), pool, Effort(steps=60), np.random.default_rng(3), peak=30.0)
+    net = train(start(), pool, Budget(steps=60), np.random.default_rng(3), peak=30.0)
     after = np.mean((residual(net, pool.lr) - shuffle(pool.residual, 2) / 64) ** 2)
     assert after <= np.mean((pool.residual / 64.0) ** 2)
     assert all(np.isfinite(p).all() for p in net.parameters)
@@ -82,10 +82,10 @@ def test_a_run_that_diverges_returns_the_best(pool, fallen):
 
 @pytest.mark.parametrize("tier", TRAINING_TIERS)
 def test_every_tier_trains_the_same_net(pool, tier, monkeypatch):
-    one = train(start(), pool, Effort(steps=6), np.random.default_rng(5))
+    one = train(start(), pool, Budget(steps=6), np.random.default_rng(5))
     monkeypatch.setenv("STDO_CPU", tier)
     require(Workspace().tier, tier)
-    assert same(one, train(start(), pool, Effort(steps=6), np.random.default_rng(5)))
+    assert same(one, train(start(), pool, Budget(steps=6), np.random.default_rng(5)))
 
 
 def test_a_net_that_died_is_started_again(pool, fallen):
@@ -93,7 +93,7 @@ def test_a_net_that_died_is_started_again(pool, fallen):
     dead = start()
     dead.biases[1][:] = -1e6
     lost = np.mean((pool.residual / 64.0) ** 2)
-    net = train(dead, pool, Effort(steps=60), np.random.default_rng(3))
+    net = train(dead, pool, Budget(steps=60), np.random.default_rng(3))
     assert np.mean(squared_errors(net, pool.lr, pool.residual, np.arange(80), Workspace())) <= lost * 1.01
     assert fallen, "the net was taken for alive"
 
@@ -118,7 +118,7 @@ def test_a_net_that_fails_goes_on_from_the_last_that_was_sound(pool):
 
 def test_seconds_are_kept(pool):
     began = time.monotonic()
-    train(start(), pool, Effort(seconds=0.5), np.random.default_rng(0))
+    train(start(), pool, Budget(seconds=0.5), np.random.default_rng(0))
     assert 0.5 <= time.monotonic() - began < 5
 
 
@@ -126,13 +126,13 @@ def test_training_ends_when_progress_raises(pool):
     def stop(*_):
         raise InterruptedError
     with pytest.raises(InterruptedError):
-        train(start(), pool, Effort(seconds=60), np.random.default_rng(0), progress=stop)
+        train(start(), pool, Budget(seconds=60), np.random.default_rng(0), progress=stop)
 
 
 def test_training_is_a_task_for_other_processes(pool):
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        far = executor.submit(train, start(), pool, Effort(steps=3), np.random.default_rng(4)).result()
-    near = train(start(), pool, Effort(steps=3), np.random.default_rng(4))
+        far = executor.submit(train, start(), pool, Budget(steps=3), np.random.default_rng(4)).result()
+    near = train(start(), pool, Budget(steps=3), np.random.default_rng(4))
     assert same(far, near)
 
 
@@ -141,7 +141,7 @@ def test_patches_train_by_their_weight(pool):
     opposite = Pool(np.concatenate([pool.lr, pool.lr]), np.concatenate([pool.residual, -pool.residual]), np.ones(160))
     for weight, better in ((np.repeat([1.0, 0.0], 80), pool.residual), (np.repeat([0.0, 1.0], 80), -pool.residual)):
         weighed = Pool(opposite.lr, opposite.residual, weight)
-        net = train(start(), weighed, Effort(steps=60), np.random.default_rng(2))
+        net = train(start(), weighed, Budget(steps=60), np.random.default_rng(2))
         after = squared_errors(net, pool.lr, better, np.arange(80), Workspace()).mean()
         assert after < 0.5 * np.mean((better / 64.0) ** 2)
 
@@ -149,10 +149,10 @@ def test_patches_train_by_their_weight(pool):
 def test_an_empty_pool_is_refused(pool):
     empty = Pool(pool.lr[:0], pool.residual[:0], pool.weight[:0])
     with pytest.raises(ValueError, match="no patch"):
-        train(start(), empty, Effort(steps=1), np.random.default_rng(0))
+        train(start(), empty, Budget(steps=1), np.random.default_rng(0))
 
 
 def test_ten_steps_as_recorded(pool):
     # Recorded from this very test; it changes only if the computation of a step does.
-    net = train(start(), pool, Effort(steps=10), np.random.default_rng(8))
+    net = train(start(), pool, Budget(steps=10), np.random.default_rng(8))
     assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(27.605392, rel=1e-5)

@@ -8,9 +8,12 @@
 #ifndef STDO_FINISH_H
 #define STDO_FINISH_H
 
-#include "../kernels.h"
+#include "../architecture.h"
+#include "../residual.h"
+#include "../sizes.h"
 #include "../unroll.h"
 
+#if defined(STDO_ARM64)
 #include <arm_neon.h>
 #include <string.h>
 
@@ -25,7 +28,7 @@ typedef struct stdo_finish {
 static inline size_t stdo_arm_pixel_bytes(uint32_t channels)
 {
     if (channels == 1) return 1;
-    return channels <= 16 ? (channels + 3) / 4 * 4 : (channels + 15) / 16 * 16;
+    return (size_t)align_up(channels, channels <= 16 ? 4 : 16);
 }
 
 /* The weight of output `o` for byte `at` of row `row` of the window. */
@@ -109,10 +112,9 @@ STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vector
     }
 }
 
-/* Stores residuals; the first vector is number `first` of the layer. */
+/* Stores the residuals of pixels from x on. */
 STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
-                            int32x4_t shift, size_t first, size_t outs, size_t scale, size_t x, int16_t *residual,
-                            size_t stride)
+                            int32x4_t shift, size_t scale, size_t x, const stdo_residual *to)
 {
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 2) {
@@ -120,19 +122,20 @@ STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors,
         for (size_t v = 0; v < vectors; v++) {
             const int32x4_t *a = sum + p * vectors + v, *b = a + vectors;
             const int16x8_t q = requantise(*a, *b, shift, finish[v].multiplier);
+            int16_t *pixel = to->values + (x + p) * scale;
             if (scale == 4) { /* a vector is one row of a pixel's hr pixels */
-                vst1q_s16(residual + (first + v) * stride + (x + p) * 4, q);
+                vst1q_s16(pixel + to->offset[0] + v * to->stride, q);
                 continue;
             }
             int16_t value[2 * LANES];
             vst1q_s16(value, q);
-            for (size_t i = 0, o = (first + v) * LANES; i < LANES && o < outs; i++, o++) {
-                int16_t *to = residual + o / scale * stride + (x + p) * scale + o % scale;
-                to[0] = value[i];
-                to[scale] = value[LANES + i];
+            for (size_t i = 0, o = v * LANES; i < LANES && o < to->outs; i++, o++) {
+                pixel[to->offset[o]] = value[i];
+                pixel[to->offset[o] + scale] = value[LANES + i];
             }
         }
     }
 }
+#endif
 
 #endif

@@ -4,6 +4,6 @@
 
 #include "../kernels.h"
 
-extern const stdo_conv stdo_int8_neon, stdo_int8_neon_dot, stdo_int8_neon_i8mm, stdo_float32_neon;
+extern const stdo_conv stdo_int8_neon, stdo_int8_neon_dot, stdo_int8_neon_i8mm;
 
 #endif

@@ -1,7 +1,9 @@
 /* The tables of the ARM tiers, and the base with NEON. */
 #include "kernels_arm.h"
 
-#if defined(__AARCH64EL__)
+#include "../architecture.h"
+
+#if defined(STDO_ARM64)
 #include "../unroll.h"
 
 #include <arm_neon.h>
@@ -31,7 +33,7 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
         const uint8_t *const row[4] = {lr[0] + x, lr[1] + x, lr[2] + x, lr[3] + x};
         vertical_step(row, tap, offset, v + x);
     }
-    const size_t rest = width % STEP, x = width - rest;
+    const size_t rest = width & (STEP - 1), x = width - rest;
     if (rest == 0) return;
     uint8_t end[4][STEP] = {{0}};
     for (int i = 0; i < 4; i++) memcpy(end[i], lr[i] + x, rest);
@@ -132,7 +134,6 @@ void stdo_kernels_neon(stdo_kernels *kernels)
 {
     kernels->tier = "neon";
     kernels->int8 = stdo_int8_neon;
-    kernels->float32 = stdo_float32_neon;
     kernels->base_vertical = base_vertical;
     kernels->hr_row = hr_row;
 }

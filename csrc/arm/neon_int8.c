@@ -11,26 +11,28 @@
    products. */
 #include "kernels_arm.h"
 
-#if defined(__AARCH64EL__)
+#include "../architecture.h"
+
+#if defined(STDO_ARM64)
 #include "finish.h"
 
 enum { PIXELS = 4, WHOLE = 16, HALF = 8 };
 
-/* A layer: this, then for each vector of outputs a stdo_finish and the weights [row][group][output][byte]. */
-typedef struct header {
-    int64_t careful, unused;
-} header;
-
 /* How the window is cut: `rows` rows of groups of 16 bytes and at most one of 8. With one channel a row would fill less
-   than a register, so the window is gathered into one row first, HALF bytes or twice that for each of its rows. */
+   than a register, so the window is gathered into one row first, HALF bytes or twice that for each of its rows.
+
+   A packed layer is this, then for each vector of outputs a stdo_finish and the weights [row][group][output][byte]. */
 typedef struct shape {
     size_t rows, pixel, wholes, halves;
     size_t gathered; /* bytes of the window that each of its rows takes, or 0 */
+    size_t vector_bytes; /* of the stdo_finish and the weights of a vector of outputs */
+    int32_t shift;
+    int careful;
 } shape;
 
 static shape shape_of(const stdo_layer *layer)
 {
-    shape s = {layer->kernel, stdo_arm_pixel_bytes(layer->in), 0, 0, 0};
+    shape s = {.rows = layer->kernel, .pixel = stdo_arm_pixel_bytes(layer->in), .shift = (int32_t)layer->shift};
     size_t run = layer->kernel * s.pixel;
     if (s.pixel == 1) {
         s.gathered = layer->kernel <= HALF ? HALF : 2 * HALF;
@@ -39,6 +41,7 @@ static shape shape_of(const stdo_layer *layer)
     }
     s.wholes = run / WHOLE + (run % WHOLE > HALF);
     s.halves = run % WHOLE > 0 && run % WHOLE <= HALF;
+    s.vector_bytes = sizeof(stdo_finish) + s.rows * (s.wholes * WHOLE + s.halves * HALF) * LANES;
     return s;
 }
 
@@ -49,24 +52,22 @@ static int8_t weight_at(const stdo_layer *layer, const shape *s, size_t o, size_
     return at / s->gathered < layer->kernel ? stdo_arm_weight(layer, o, at / s->gathered, at % s->gathered) : 0;
 }
 
-static size_t row_bytes(const shape *s) { return (s->wholes * WHOLE + s->halves * HALF) * LANES; }
-static size_t vector_bytes(const shape *s) { return sizeof(stdo_finish) + s->rows * row_bytes(s); }
-static size_t vectors_of(const stdo_layer *layer) { return (layer->out + LANES - 1) / LANES; }
+/* Bytes before the first vector. */
+static size_t head_bytes(void) { return (size_t)align_up(sizeof(shape), WHOLE); }
 
 static size_t packed_bytes(const stdo_layer *layer)
 {
-    const shape s = shape_of(layer);
-    return sizeof(header) + vectors_of(layer) * vector_bytes(&s);
+    return head_bytes() + (layer->out + LANES - 1) / LANES * shape_of(layer).vector_bytes;
 }
 
 static void pack(const stdo_layer *layer, void *packed)
 {
-    const shape s = shape_of(layer);
-    header *head = packed;
+    shape s = shape_of(layer);
     const size_t count = (size_t)layer->kernel * layer->kernel * layer->in * layer->out;
-    head->careful = memchr(layer->weight, 0x80, count) != NULL;
-    uint8_t *at = (uint8_t *)(head + 1);
-    for (size_t v = 0; v < vectors_of(layer); v++) {
+    s.careful = memchr(layer->weight, 0x80, count) != NULL;
+    *(shape *)packed = s;
+    uint8_t *at = (uint8_t *)packed + head_bytes();
+    for (size_t v = 0; v * LANES < layer->out; v++) {
         stdo_arm_pack_finish(layer, v, (stdo_finish *)(void *)at);
         int8_t *weight = (int8_t *)at + sizeof(stdo_finish);
         for (size_t row = 0; row < s.rows; row++)
@@ -74,7 +75,7 @@ static void pack(const stdo_layer *layer, void *packed)
                 for (size_t o = v * LANES; o < (v + 1) * LANES; o++)
                     for (size_t t = 0; t < (g < s.wholes ? WHOLE : HALF); t++)
                         *weight++ = weight_at(layer, &s, o, row, g * WHOLE + t);
-        at += vector_bytes(&s);
+        at += s.vector_bytes;
     }
 }
 
@@ -87,7 +88,7 @@ static void pack(const stdo_layer *layer, void *packed)
 #define MULTIPLY(t, w, p, s) "smull v" t ".8h, %[" w "].8b, %[a" p "].8b\n\t"
 #define MULTIPLY_HIGH(t, w, p, s) "smlal2 v" t ".8h, %[" w "].16b, %[a" p "].16b\n\t"
 #define ADD(t, w, p, s) "sadalp %[s" s "].4s, v" t ".8h\n\t"
-#define SUM(i) "+w"(sum[(i) % PIXELS * LANES + (i) / PIXELS])
+#define SUM(i) "+w"(sum[((i) & 3) * LANES + ((i) >> 2)])
 #define SUMS [s0] SUM(0), [s1] SUM(1), [s2] SUM(2), [s3] SUM(3), [s4] SUM(4), [s5] SUM(5), [s6] SUM(6), [s7] SUM(7)
 #define OPERANDS [a0] "w"(a[0]), [a1] "w"(a[1]), [a2] "w"(a[2]), [a3] "w"(a[3]), [w0] "w"(w[0]), [w1] "w"(w[1])
 #define MEMORY(p) [m##p] "Q"(*(const int8_t(*)[WHOLE])(in + (p) * pixel))
@@ -133,8 +134,9 @@ STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight,
     for (size_t p = 0; p < PIXELS; p++) a[p] = vld1q_s8(in + p * pixel);
     STDO_UNROLL
     for (size_t i = 0; i < PIXELS * LANES; i++) {
-        const int16x8_t low = vmull_s8(vget_low_s8(a[i / LANES]), vget_low_s8(w[i % LANES]));
-        sum[i] = vpadalq_s16(vpadalq_s16(sum[i], low), vmull_high_s8(a[i / LANES], w[i % LANES]));
+        const int8x16_t u = a[i >> 2], v = w[i & 3];
+        const int16x8_t low = vmull_s8(vget_low_s8(u), vget_low_s8(v));
+        sum[i] = vpadalq_s16(vpadalq_s16(sum[i], low), vmull_high_s8(u, v));
     }
 }
 
@@ -187,74 +189,92 @@ static void gather(const stdo_layer *layer, const shape *s, const void *const ro
         }
 }
 
-/* Where the finished sums of a row go: `hidden`, or where that is NULL `residual`. */
+/* How a row of a layer is run: constants, for loops without branches. */
+enum { CAREFUL = 1, HALVES = 2, LAST = 4 };
+
+/* Where the finished sums of a row go: a hidden layer's to `hidden`, the last one's to `residual`. */
 typedef struct target {
     uint8_t *hidden;
     size_t hidden_pixel;
-    int16_t *residual;
-    size_t stride, scale;
+    stdo_residual residual;
+    size_t scale;
 } target;
 
-STDO_INLINE void finish_pixels(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t offset,
-                               size_t x, size_t v, int careful, int halves, int is_last, const target *to)
+/* The sums of the pixels from x on with one vector of outputs, to where those go. */
+STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size_t offset, size_t x,
+                               const stdo_finish *finish, int how, const target *to)
 {
-    const stdo_finish *finish =
-        (const stdo_finish *)(const void *)((const uint8_t *)layer->packed + sizeof(header) + v * vector_bytes(s));
-    const int32x4_t shift = vdupq_n_s32(-(int32_t)layer->shift);
+    const int32x4_t shift = vdupq_n_s32(-s->shift);
     int32x4_t sum[PIXELS];
-    convolve(s, rows, offset, finish, careful, halves, sum);
-    if (is_last)
-        store_last(sum, PIXELS, 1, finish, shift, v, layer->out, to->scale, x, to->residual, to->stride);
+    convolve(s, rows, offset, finish, how & CAREFUL, how & HALVES, sum);
+    if (how & LAST)
+        store_last(sum, PIXELS, 1, finish, shift, to->scale, x, &to->residual);
     else
-        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel + v * LANES, to->hidden_pixel);
+        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel, to->hidden_pixel);
 }
 
-/* One row of a layer; the last three but one are constants, for a loop without branches. */
-STDO_INLINE void layer_row(const stdo_layer *layer, const shape *shape_in, const void *const rows[], size_t width,
-                           int careful, int halves, int is_last, const target *to)
+/* The same target from output `o` on. */
+STDO_INLINE target target_from(const target *to, size_t o, int how)
 {
-    const shape s = *shape_in;
-    const size_t vectors = vectors_of(layer);
+    target rest = *to;
+    if (how & LAST) rest.residual = stdo_residual_from(&to->residual, o);
+    else rest.hidden += o;
+    return rest;
+}
+
+/* One row of a layer. */
+STDO_INLINE void layer_row(const stdo_layer *layer, const void *const rows[], size_t width, int how, const target *to)
+{
+    const shape s = *(const shape *)layer->packed;
+    const uint8_t *const first = (const uint8_t *)layer->packed + head_bytes(), *at = first;
     if (s.gathered > 0) {
         uint8_t window[PIXELS * STDO_MAX_KERNEL * 2 * HALF + WHOLE];
         const uint8_t *const gathered[1] = {window};
         for (size_t x = 0; x < width; x += PIXELS) {
             gather(layer, &s, rows, x, window);
-            for (size_t v = 0; v < vectors; v++)
-                finish_pixels(layer, &s, gathered, 0, x, v, careful, halves, is_last, to);
+            at = first;
+            for (size_t o = 0; o < layer->out; o += LANES, at += s.vector_bytes) {
+                const target here = target_from(to, o, how);
+                finish_pixels(&s, gathered, 0, x, (const stdo_finish *)(const void *)at, how, &here);
+            }
         }
         return;
     }
     const uint8_t *in[STDO_MAX_KERNEL];
     for (size_t i = 0; i < s.rows; i++) in[i] = rows[i];
-    for (size_t v = 0; v < vectors; v++)
+    for (size_t o = 0; o < layer->out; o += LANES, at += s.vector_bytes) {
+        const target here = target_from(to, o, how);
         for (size_t x = 0; x < width; x += PIXELS)
-            finish_pixels(layer, &s, in, x * s.pixel, x, v, careful, halves, is_last, to);
+            finish_pixels(&s, in, x * s.pixel, x, (const stdo_finish *)(const void *)at, how, &here);
+    }
 }
 
-STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, int is_last,
+STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], size_t width, int last,
                            const target *to)
 {
-    const shape s = shape_of(layer);
-    if (((const header *)layer->packed)->careful)
-        layer_row(layer, &s, rows, width, 1, s.halves > 0, is_last, to);
-    else if (s.halves > 0)
-        layer_row(layer, &s, rows, width, 0, 1, is_last, to);
+    const shape *s = layer->packed;
+    if (s->careful && s->halves > 0)
+        layer_row(layer, rows, width, last | CAREFUL | HALVES, to);
+    else if (s->careful)
+        layer_row(layer, rows, width, last | CAREFUL, to);
+    else if (s->halves > 0)
+        layer_row(layer, rows, width, last | HALVES, to);
     else
-        layer_row(layer, &s, rows, width, 0, 0, is_last, to);
+        layer_row(layer, rows, width, last, to);
 }
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const target to = {out, stdo_arm_pixel_bytes(layer->out), NULL, 0, 0};
+    const target to = {.hidden = out, .hidden_pixel = stdo_arm_pixel_bytes(layer->out)};
     any_layer(layer, rows, width, 0, &to);
 }
 
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
-    const target to = {NULL, 0, residual, stride, scale};
-    any_layer(layer, rows, width, 1, &to);
+    size_t offset[STDO_MAX_LAST];
+    const target to = {.residual = stdo_residual_of(layer, scale, residual, stride, offset), .scale = scale};
+    any_layer(layer, rows, width, LAST, &to);
 }
 
 const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last};

@@ -1,12 +1,12 @@
 /* Upscales a video with its sidecar, one frame after the other: all that a program must do to play one.
 
-       cc -I.. upscale.c -lstdo -o upscale
+       cc upscale.c -lstdo -o upscale
        ffmpeg -i low.mp4 -pix_fmt yuv420p -f rawvideo lr.yuv
        ./upscale low.stdo lr.yuv hr.yuv
 
    Frames are planes Y, U and V, one after the other, without headers. A player gets them from its decoder instead, in
    whatever memory and with whatever strides that has. */
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,8 +117,8 @@ int main(int count, char **words)
 
         /* 7. Upscale. Threads would share the rows 0..info.rows, each with scratch of its own. */
         const stdo_const_image source = for_reading(&lr[now]);
-        check(stdo_upscale_rows(sidecar, segment, labels[now], &source, &hr, frame > 0 ? &previous : NULL, 0, info.rows,
-                                scratch, NULL), "upscale");
+        const stdo_frame what = {segment, labels[now], source, hr, frame > 0 ? &previous : NULL};
+        check(stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL), "upscale");
 
         /* 8. Show the hr frame, and leave it as it is: the next one is written over it. */
         if (fwrite(hr.plane[0], 1, hr_size, out) != hr_size) fail(words[3], "cannot be written");

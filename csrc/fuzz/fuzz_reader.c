@@ -1,6 +1,6 @@
 /* Fuzzes the sidecar reader: any bytes are opened, and where they are a sidecar, all of its map is read. */
 #include "sidecar_mutator.h"
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Fuzzes the whole player: any bytes are opened, and where they are a sidecar, two frames are upscaled, the second with
    the first to reuse, each plane in a block of its own size, so that a byte past it is seen to be touched. */
 #include "sidecar_mutator.h"
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,9 +67,8 @@ static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
             if (stdo_map_read(map, frame, labels[frame]) != STDO_OK) abort();
             for (uint32_t row = 0, end; row < info->rows; row = end) {
                 end = row + 2 < info->rows ? row + 2 : info->rows;
-                if (stdo_upscale_rows(sidecar, segment, labels[frame], &source, &target, frame > 0 ? &previous : NULL,
-                                      row, end, scratch, NULL) != STDO_OK)
-                    abort();
+                const stdo_frame f = {segment, labels[frame], source, target, frame > 0 ? &previous : NULL};
+                if (stdo_upscale_rows(sidecar, &f, row, end, scratch, NULL) != STDO_OK) abort();
             }
         }
         previous = (stdo_previous){segment, labels[frame], source, readable(&hr)};

@@ -1,7 +1,7 @@
 /* Mutates as libFuzzer does, then makes the file fit itself again: three times in four all checksums, sometimes the sizes
    too; else they stay wrong, for that has to be tried as well. */
 #include "sidecar_mutator.h"
-#include "stdo.h"
+#include <stdo/stdo.h>
 
 #include <string.h>
 

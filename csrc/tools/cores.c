@@ -4,6 +4,17 @@
 
 #include <stdint.h>
 #include <stdio.h>
+
+#ifdef _WIN32
+#include <windows.h>
+
+static unsigned online_cores(void)
+{
+    SYSTEM_INFO info;
+    GetSystemInfo(&info);
+    return info.dwNumberOfProcessors < 1 ? 1 : (unsigned)info.dwNumberOfProcessors;
+}
+#else
 #include <unistd.h>
 
 static unsigned online_cores(void)
@@ -11,6 +22,7 @@ static unsigned online_cores(void)
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     return cores < 1 ? 1 : (unsigned)cores;
 }
+#endif
 
 #ifdef __linux__
 #include <sched.h>

@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L /* for clock_gettime: Android has C11's timespec_get only since release 10 */
 #include "cores.h"
 #include "md5.h"
-#include "stdo.h"
+#include <stdo/stdo.h>
 #include "workers.h"
 #include "y4m.h"
 
@@ -11,6 +11,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+
+/* Otherwise Windows takes some bytes for ends of lines, or of the file. */
+static void keep_every_byte(void)
+{
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+}
+#else
+static void keep_every_byte(void) {}
+#endif
 
 static const char usage[] =
     "usage: stdo-y4m [options] SIDECAR < lr.y4m > hr.y4m\n"
@@ -159,13 +173,10 @@ typedef struct player {
 } player;
 
 /* What one frame hands to the threads. */
-typedef struct frame {
+typedef struct task {
     const player *player;
-    const uint8_t *labels;
-    stdo_const_image lr;
-    stdo_image hr;
-    const stdo_previous *previous;
-} frame;
+    stdo_frame frame;
+} task;
 
 static stdo_image image_of(uint8_t *planes, uint32_t width, uint32_t height)
 {
@@ -187,11 +198,10 @@ static stdo_const_image readable(const stdo_image *image)
 
 static void upscale_rows(void *context, unsigned worker, uint32_t begin, uint32_t end)
 {
-    const frame *f = context;
-    const player *p = f->player;
+    const task *t = context;
+    const player *p = t->player;
     const stdo_status status =
-        stdo_upscale_rows(p->sidecar, p->segment, f->labels, &f->lr, &f->hr, f->previous, begin, end,
-                          p->scratch + worker * p->scratch_size, NULL);
+        stdo_upscale_rows(p->sidecar, &t->frame, begin, end, p->scratch + worker * p->scratch_size, NULL);
     if (status != STDO_OK) abort(); /* stdo_map_read gives no other labels, workers_run no other rows */
 }
 
@@ -248,8 +258,8 @@ static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *b
     const stdo_image hr = image_of(p->hr, p->info.hr_width, p->info.hr_height);
     if (stdo_map_read(p->map, number, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
     const stdo_previous previous = {before != NULL ? *before : 0, p->labels[!now], readable(&old), readable(&hr)};
-    frame f = {p, p->labels[now], readable(&lr), hr, before != NULL ? &previous : NULL};
-    workers_run(p->pool, upscale_rows, &f, p->info.rows);
+    task t = {p, {p->segment, p->labels[now], readable(&lr), hr, before != NULL ? &previous : NULL}};
+    workers_run(p->pool, upscale_rows, &t, p->info.rows);
 }
 
 /* ---- Streams ---- */
@@ -330,6 +340,7 @@ static int run(const options *o, player *p)
 int main(int count, char **words)
 {
     options o = {.threads = automatic_threads()};
+    keep_every_byte();
     const int code = parse_options(count, words, &o);
     if (code >= 0) return code;
 

@@ -16,6 +16,9 @@ const char *y4m_status_string(y4m_status status)
     case Y4M_PARAMETER: return "a parameter in the stream's first line is malformed";
     case Y4M_SIZE: return "the stream's first line gives no width and height of 1..65535";
     case Y4M_CHROMA: return "the stream is not 8-bit 4:2:0; ask ffmpeg for -pix_fmt yuv420p";
+    case Y4M_INTERLACED:
+        return "the stream is interlaced, and both fields would be shown as one picture; deinterlace the source before "
+               "stdo encode: ffmpeg -vf yadif, or bwdif";
     case Y4M_FRAME: return "no frame where one should begin: the frames are not of the size that the first line says";
     case Y4M_TRUNCATED: return "the stream ends within a frame";
     }
@@ -77,7 +80,7 @@ static y4m_status take_parameter(const char *text, y4m_header *header)
     case 'I':
         if (text[1] == '\0' || strchr("ptbm?", text[1]) == NULL || text[2] != '\0') return Y4M_PARAMETER;
         header->interlace = text[1];
-        return Y4M_OK;
+        return strchr("tbm", text[1]) == NULL ? Y4M_OK : Y4M_INTERLACED;
     case 'C':
         if (!chroma_ok(text + 1)) return Y4M_CHROMA;
         strcpy(header->chroma, text + 1);

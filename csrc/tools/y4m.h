@@ -14,6 +14,7 @@ typedef enum y4m_status {
     Y4M_PARAMETER,
     Y4M_SIZE,
     Y4M_CHROMA,
+    Y4M_INTERLACED,
     Y4M_FRAME,
     Y4M_TRUNCATED
 } y4m_status;
@@ -23,7 +24,7 @@ enum { Y4M_TOKEN = 32 };
 /* What a stream says about itself. Empty strings and '\0' where it does not. */
 typedef struct y4m_header {
     uint32_t width, height;     /* 1..65535 */
-    char interlace;             /* p, t, b, m or ? */
+    char interlace;             /* p or ?; interlaced streams are refused */
     char chroma[Y4M_TOKEN];     /* 420, 420jpeg, 420mpeg2 or 420paldv */
     char rate[Y4M_TOKEN], aspect[Y4M_TOKEN], range[Y4M_TOKEN];
 } y4m_header;

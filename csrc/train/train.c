@@ -2,8 +2,12 @@
    re-laid, then each patch goes through the kernels block by block. */
 #include "train.h"
 
+#include "../architecture.h"
 #include "../kernels.h"
+#include "../sizes.h"
 #include "../unroll.h"
+#include "train_blocks.h"
+#include "winograd.h"
 
 #include <string.h>
 
@@ -13,10 +17,10 @@ const stdo_train_kernels *stdo_train_best(const char *tiers)
 {
     const uint32_t named = stdo_tiers_named(tiers), runs = named & stdo_cpu_tiers();
     if (named == 0) return NULL;
-#if defined(__x86_64__)
+#if defined(STDO_X86)
     if (runs & 1 << STDO_TIER_AVX512VNNI) return &stdo_train_avx512vnni;
     if (runs & 1 << STDO_TIER_AVX2) return &stdo_train_avx2;
-#elif defined(__AARCH64EL__)
+#elif defined(STDO_ARM64)
     if (runs & 1 << STDO_TIER_NEON) return &stdo_train_neon;
 #endif
     (void)runs;
@@ -53,10 +57,7 @@ size_t stdo_train_scratch_size(const stdo_train_layer *l)
     return (by_tiles(l) ? stdo_winograd_floats(l) : direct) * sizeof(float) + ALIGNMENT;
 }
 
-static float *aligned(void *scratch)
-{
-    return (float *)(void *)((unsigned char *)scratch + (ALIGNMENT - (uintptr_t)scratch % ALIGNMENT) % ALIGNMENT);
-}
+static float *aligned(void *scratch) { return align_pointer(scratch, ALIGNMENT); }
 
 /* Copies weights between the file's order [out][in][row][column] and that of the kernels: into the latter, or `back`.
    Channels past the last are 0. `turned` is for the gradient of the input, where input and output change places and the
@@ -146,14 +147,6 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
     return STDO_OK;
 }
 
-void stdo_train_add_bias_gradient(const float *d_out, size_t count, float *sum)
-{
-    float chain[4][BLOCK] = {{0}};
-    for (size_t i = 0; i < count; i++)
-        for (size_t o = 0; o < BLOCK; o++) chain[i % 4][o] += d_out[i * BLOCK + o];
-    for (size_t o = 0; o < BLOCK; o++) sum[o] += (chain[0][o] + chain[1][o]) + (chain[2][o] + chain[3][o]);
-}
-
 stdo_status stdo_train_weight_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
                                        const float *d_out, float *d_weight, float *d_bias, void *scratch)
 {
@@ -224,19 +217,20 @@ void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, 
     }
 }
 
-stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, stdo_train_loss loss,
-                                     float epsilon, const float *y, const int16_t *pool, const int64_t *index,
-                                     float unit, float slope, double *losses, float *d_y)
+stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l,
+                                     const stdo_train_targets *t, const float *y, float slope, double *losses,
+                                     float *d_y)
 {
-    if (!kernels || !l || !y || !pool || !index || !losses || !within_limits(l) || (unsigned)loss > STDO_TRAIN_L2)
+    if (!kernels || !l || !t || !t->pool || !t->index || !y || !losses || !within_limits(l) ||
+        (unsigned)t->loss > STDO_TRAIN_L2)
         return STDO_ERROR_ARGUMENT;
     const size_t pixels = (size_t)l->height * l->width;
-    stdo_train_errors job = {.loss = loss, .epsilon = epsilon, .unit = unit, .slope = slope, .y = y, .d_y = d_y,
-                             .out = l->out, .pixels = pixels};
+    stdo_train_errors job = {.loss = t->loss, .epsilon = t->epsilon, .unit = t->unit, .slope = slope, .y = y,
+                             .d_y = d_y, .out = l->out, .pixels = pixels};
     for (size_t n = 0; n < l->patches; n++) {
         losses[n] = 0;
         for (size_t first = 0; first < l->out; first += BLOCK, job.y += pixels * BLOCK) {
-            job.target = pool + (size_t)index[n] * pixels * l->out + first;
+            job.target = t->pool + (size_t)t->index[n] * pixels * l->out + first;
             job.channels = stdo_train_in_block(l->out, first / BLOCK);
             kernels->errors(&job);
             for (size_t o = 0; o < job.channels; o++) losses[n] += (double)job.sum[o];

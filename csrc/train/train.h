@@ -1,103 +1,88 @@
-/* Training's inner loops, as a table that each tier fills. train_c.c is the specification: every tier gives its floats. */
+/* Convolutions for training, on batches of patches, in float. Only the Python extension has them: libstdo does not.
+
+   Nothing here allocates, keeps state or starts threads: threads share a batch by calling for parts of it. Every sum is
+   one chain of fused multiply-adds in a stated order, so every tier gives the same floats, if the thread rounds to
+   nearest and keeps denormals.
+
+   Activations and their gradients are [patch][channel / 16][row][column][channel % 16]: whole vectors of channels, of
+   which those past the last may hold anything finite. The input of a net alone is dense: [patch][row][column][channel]. */
 #ifndef STDO_TRAIN_H
 #define STDO_TRAIN_H
 
-#include "../stdo.h"
+#include <stdo/stdo.h>
 
-#include "train_cdef.h"
+/* ---- cffi reads from here: no macros and no includes ---- */
 
-enum { STDO_TRAIN_BLOCK = 16 }; /* channels side by side */
+/* The inner loops of one tier. */
+typedef struct stdo_train_kernels stdo_train_kernels;
 
-/* One row of one block of output channels of one patch. Distances are in floats. */
-typedef struct stdo_train_row {
-    const float *in;            /* the first input row that counts */
-    size_t in_pixel, in_row, in_block;
-    size_t channels;            /* of the input */
-    size_t kernel, columns;     /* rows and columns of the kernel */
-    size_t first, rows;         /* the kernel rows that count */
-    const float *weight;        /* [channel / 16][row][column][channel % 16][16], without gaps */
-    const float *start;         /* [16], where each sum starts */
-    size_t width;
-    float *out;                 /* [width][16] */
-    const float *mask;          /* [width][16]: 0 comes out where it is not above 0; or NULL */
-    uint32_t relu;
-} stdo_train_row;
+/* One layer and one batch: a valid convolution, `height` x `width` being the size of its output. */
+typedef struct stdo_train_layer {
+    uint32_t patches, height, width;    /* 1..65535, 1..4096, 1..4096 */
+    uint32_t kernel;                    /* side of the square kernel: odd, 1..9 */
+    uint32_t in, out;                   /* channels, 1..64 */
+    uint32_t dense;                     /* 1: the input is dense, of at most 16 channels */
+    uint32_t relu;                      /* 1: the layer ends with ReLU */
+} stdo_train_layer;
 
-/* The weights between one block of input and one of output channels, over one patch. */
-typedef struct stdo_train_weights {
-    const float *in;
-    size_t in_pixel, in_row;
-    size_t channels;            /* at most 16 */
-    size_t kernel, columns;     /* rows and columns of the kernel */
-    const float *d_out;         /* [height][width][16] */
-    size_t height, width;
-    float *sum;                 /* [row][column][channel][16], continued: one chain a sum, pixel by pixel */
-} stdo_train_weights;
-
-/* Winograd's minimal filtering F(4, 3) along rows: a tile is four outputs beside each other, from six inputs and three
-   weights, by six products at six points in place of twelve (winograd.c). */
-enum { STDO_TRAIN_TILE = 4, STDO_TRAIN_POINTS = 6 };
-
-/* One row of one block of channels, as pixels [width][16] and as points [tile][16], one plane for each point. */
-typedef struct stdo_train_tiles {
-    const float *in;
+/* The arrays of one layer in a net. Those of gradients are only written by stdo_train_net_backward. */
+typedef struct stdo_train_arrays {
+    const float *x, *weight, *bias;
     float *out;
-    size_t width, tiles;        /* pixels and tiles of the row */
-    size_t margin;              /* pixels before an input row that are taken for 0, as are all after it */
-    size_t plane;               /* floats from a point to the next */
-    const float *start, *mask;  /* of the output: as in stdo_train_row */
-    uint32_t relu;
-} stdo_train_tiles;
+    float *d_x;                         /* NULL in the first layer */
+    float *d_weight, *d_bias;
+} stdo_train_arrays;
 
-/* The loss of one block of output channels of one patch, and its gradient. */
-typedef struct stdo_train_errors {
+typedef enum stdo_train_loss { STDO_TRAIN_L1 = 0, STDO_TRAIN_CHARBONNIER = 1, STDO_TRAIN_L2 = 2 } stdo_train_loss;
+
+/* The best of the tiers named (as for stdo_open_memory) that this CPU has; constant storage; NULL for an unknown word. */
+const stdo_train_kernels *stdo_train_best(const char *tiers);
+const char *stdo_train_tier(const stdo_train_kernels *kernels);
+
+/* Bytes of scratch that any of the five functions below needs for a layer; 0 for a layer beyond the limits. */
+size_t stdo_train_scratch_size(const stdo_train_layer *layer);
+
+/* out = weight * x + bias, then ReLU where the layer has it. weight is [out][in][row][column]; scratch may have any
+   content. As in the two below, a layer beyond the limits is STDO_ERROR_ARGUMENT. */
+stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
+                               const float *weight, const float *bias, float *out, void *scratch);
+
+/* The gradient of x, which is not dense, from that of the output (before its ReLU): the same convolution with the weights
+   turned round. It becomes 0 where x is not above 0: then it is the gradient of what went into the ReLU that made x. */
+stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
+                                      const float *weight, const float *d_out, float *d_x, void *scratch);
+
+/* The gradients of weight and bias from that of the output (before its ReLU). */
+stdo_status stdo_train_weight_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
+                                       const float *d_out, float *d_weight, float *d_bias, void *scratch);
+
+/* All layers of a net, of which each but the first reads what the one before wrote; scratch as the largest needs it. */
+stdo_status stdo_train_net_forward(const stdo_train_kernels *kernels, const stdo_train_layer *layers,
+                                   const stdo_train_arrays *arrays, uint32_t count, void *scratch);
+
+/* The gradients of all layers, from that of the output of the last, after stdo_train_net_forward with the same arrays. */
+stdo_status stdo_train_net_backward(const stdo_train_kernels *kernels, const stdo_train_layer *layers,
+                                    const stdo_train_arrays *arrays, uint32_t count, const float *d_out, void *scratch);
+
+/* x[i] = (patch - centre) * factor for `count` patches of `size` samples each, taken from a pool at the indices given. */
+void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, size_t size, float centre, float factor,
+                       float *x);
+
+/* What outputs are to be: unit * pool[index[n]] for patch n, where the pool is [patch][row][column][out]. With
+   d = output - target the loss is |d|, sqrt(d^2 + epsilon^2) or d^2. */
+typedef struct stdo_train_targets {
     stdo_train_loss loss;
-    float epsilon, unit, slope; /* as in stdo_train_loss_gradient */
-    const float *y;             /* [pixel][16] */
-    const int16_t *target;      /* [pixel][out], from the block's first channel on */
-    size_t out, channels;       /* of the pool, of the block */
-    size_t pixels;
-    float sum[STDO_TRAIN_BLOCK]; /* comes out: the loss of each channel, a chain over the pixels */
-    float *d_y;                 /* [pixel][16], 0 past the last channel; or NULL */
-} stdo_train_errors;
+    float epsilon, unit;
+    const int16_t *pool;
+    const int64_t *index;
+} stdo_train_targets;
 
-struct stdo_train_kernels {
-    const char *tier;
-    void (*row)(const stdo_train_row *row);
-    void (*weights)(const stdo_train_weights *weights);
-    void (*input_tiles)(const stdo_train_tiles *tiles);     /* tile t: its points from pixels 4 t - margin + 0..5 */
-    void (*gradient_tiles)(const stdo_train_tiles *tiles);  /* its points from gradients of outputs 4 t + 0..3 */
-    void (*output_tiles)(const stdo_train_tiles *tiles);    /* outputs 4 t + 0..3 from its points */
-    void (*errors)(stdo_train_errors *errors);
-};
+/* The loss of each patch, summed over the outputs y of a layer (without ReLU), and slope times its gradient, unless d_y is
+   NULL. */
+stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer,
+                                     const stdo_train_targets *targets, const float *y, float slope, double *losses,
+                                     float *d_y);
 
-extern const stdo_train_kernels stdo_train_c, stdo_train_avx2, stdo_train_avx512vnni, stdo_train_neon;
-
-/* ---- Between files ---- */
-
-/* A layer's three passes by tiles of F(4, 3), for kernels of 3x3 on input that is not dense; arguments as those of the
-   functions in train_cdef.h, already checked, and aligned scratch of stdo_winograd_floats. */
-void stdo_winograd_forward(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
-                           const float *weight, const float *bias, float *out, float *scratch);
-void stdo_winograd_input_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
-                                  const float *weight, const float *d_out, float *d_x, float *scratch);
-void stdo_winograd_weight_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
-                                   const float *d_out, float *d_weight, float *d_bias, float *scratch);
-size_t stdo_winograd_floats(const stdo_train_layer *l);
-
-static inline size_t stdo_train_blocks(size_t channels)
-{
-    return (channels + STDO_TRAIN_BLOCK - 1) / STDO_TRAIN_BLOCK;
-}
-
-/* Channels of one of the blocks: 16, or what is left for the last. */
-static inline size_t stdo_train_in_block(size_t channels, size_t block)
-{
-    const size_t left = channels - block * STDO_TRAIN_BLOCK;
-    return left < STDO_TRAIN_BLOCK ? left : STDO_TRAIN_BLOCK;
-}
-
-/* Adds [count][16] gradients to those of 16 biases: four chains, each of every fourth. */
-void stdo_train_add_bias_gradient(const float *d_out, size_t count, float *sum);
+/* ---- cffi reads to here ---- */
 
 #endif

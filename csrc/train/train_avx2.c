@@ -1,13 +1,13 @@
 /* Training with AVX2 and FMA. Registers, of 16: up to 6 pixels or weights of 2 vectors, 2 vectors for all of them, and an
    input. */
-#include "../kernels.h"
-#include "train.h"
+#include "../architecture.h"
+#include "train_kernels.h"
 #include "../unroll.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include "../x86/begin_avx2.h"
+#if defined(STDO_X86)
+#include "../x86/begin_avx2.inc"
 
 enum { LANES = 8, PIXELS = 6, RUN = 6 };
 #define LIST_CASE(count) count,
@@ -37,9 +37,9 @@ STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
     return _mm256_and_ps(_mm256_cmp_ps(mask, _mm256_setzero_ps(), _CMP_GT_OQ), value);
 }
 
-#include "train_body.h"
+#include "train_body.inc"
 
 const stdo_train_kernels stdo_train_avx2 = STDO_TRAIN_KERNELS("avx2");
 
-#include "../x86/end_target.h"
+#include "../end_target.inc"
 #endif

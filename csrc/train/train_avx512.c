@@ -1,12 +1,12 @@
 /* Training with AVX-512. Registers, of 32: up to 24 pixels or weights, and one vector for all of them. */
-#include "../kernels.h"
-#include "train.h"
+#include "../architecture.h"
+#include "train_kernels.h"
 #include "../unroll.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include "../x86/begin_avx512vnni.h"
+#if defined(STDO_X86)
+#include "../x86/begin_avx512vnni.inc"
 
 enum { LANES = 16, PIXELS = 24, RUN = 24 };
 #define LIST_CASE(count) count,
@@ -36,9 +36,9 @@ STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(mask, _mm512_setzero_ps(), _CMP_GT_OQ), value);
 }
 
-#include "train_body.h"
+#include "train_body.inc"
 
 const stdo_train_kernels stdo_train_avx512vnni = STDO_TRAIN_KERNELS("avx512vnni");
 
-#include "../x86/end_target.h"
+#include "../end_target.inc"
 #endif

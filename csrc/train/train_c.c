@@ -1,5 +1,5 @@
 /* Training's inner loops in plain C. */
-#include "train.h"
+#include "train_kernels.h"
 
 #include <math.h>
 

@@ -1,8 +1,8 @@
 /* Training with NEON. Registers, of 32: up to 6 pixels or weights of 4 vectors, 4 vectors for all of them, and an input. */
-#include "../kernels.h"
-#include "train.h"
+#include "../architecture.h"
+#include "train_kernels.h"
 
-#if defined(__AARCH64EL__)
+#if defined(STDO_ARM64)
 #include "../unroll.h"
 
 #include <arm_neon.h>
@@ -32,7 +32,7 @@ STDO_INLINE VECTOR POSITIVE(VECTOR mask, VECTOR value)
     return vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(mask, vdupq_n_f32(0)), vreinterpretq_u32_f32(value)));
 }
 
-#include "train_body.h"
+#include "train_body.inc"
 
 const stdo_train_kernels stdo_train_neon = STDO_TRAIN_KERNELS("neon");
 

@@ -6,9 +6,10 @@
    the transposed: G' [(A dy) * (B' d)], summed over all pixels at the points. Each plane of points is a convolution with a
    kernel of 3x1, for which direct convolution's inner loops serve. Along rows alone the transforms are short and lose
    little precision, and a tile's height never has to fit the patch. */
-#include "train.h"
+#include "winograd.h"
 
 #include "../unroll.h"
+#include "train_blocks.h"
 
 #include <string.h>
 

@@ -3,25 +3,29 @@
    is broadcast to all of them.
 
    Registers, of 16: PIXELS x 2 sums, 2 vectors of weights, one unit, one product. */
-#include "../kernels.h"
+#include "../architecture.h"
+#include "../residual.h"
+#include "../sizes.h"
 #include "../unroll.h"
 #include "kernels_x86.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include "begin_avx2.h"
+#if defined(STDO_X86)
+#include "begin_avx2.inc"
 
 enum { LANES = 8, PIXELS = 6 };
 
 typedef __m256i v256;
 
-/* How a layer is cut. */
+/* How a layer is cut; packed weights begin with it. */
 typedef struct shape {
     size_t kernel;
-    size_t pixel;   /* values in an input pixel */
-    size_t units;   /* in a row of the window */
-    size_t vectors; /* of output channels */
+    size_t pixel;     /* values in an input pixel */
+    size_t out_pixel; /* values in an output pixel */
+    size_t units;     /* in a row of the window */
+    size_t vectors;   /* of output channels */
+    int32_t shift;
 } shape;
 
 /* For one or two vectors of output channels: bias, multiplier, then the weights [row][unit][vector]. */
@@ -33,7 +37,7 @@ typedef struct block {
 static size_t pixel_values(uint32_t channels)
 {
     if (channels == 1) return 1;
-    return channels <= 2 * LANES ? (channels + 1) / 2 * 2 : (channels + LANES - 1) / LANES * LANES;
+    return (size_t)align_up(channels, channels <= 2 * LANES ? 2 : LANES);
 }
 
 static size_t pixel_bytes(uint32_t channels) { return pixel_values(channels) * sizeof(int16_t); }
@@ -43,10 +47,15 @@ static shape shape_of(const stdo_layer *layer)
     shape s;
     s.kernel = layer->kernel;
     s.pixel = pixel_values(layer->in);
+    s.out_pixel = pixel_values(layer->out);
     s.units = (s.kernel * s.pixel + 1) / 2;
     s.vectors = (layer->out + LANES - 1) / LANES;
+    s.shift = (int32_t)layer->shift;
     return s;
 }
+
+/* Bytes before the first block. */
+static size_t head_bytes(void) { return (size_t)align_up(sizeof(shape), STDO_ALIGNMENT); }
 
 static size_t block_vectors(const shape *s, size_t first) { return s->vectors - first >= 2 ? 2 : 1; }
 
@@ -58,7 +67,7 @@ static size_t block_bytes(const shape *s, size_t vectors)
 static size_t packed_bytes(const stdo_layer *layer)
 {
     const shape s = shape_of(layer);
-    size_t bytes = 0;
+    size_t bytes = head_bytes();
     for (size_t v = 0; v < s.vectors; v += 2) bytes += block_bytes(&s, block_vectors(&s, v));
     return bytes;
 }
@@ -100,7 +109,8 @@ static void pack_block(const stdo_layer *layer, const shape *s, size_t first, si
 static void pack(const stdo_layer *layer, void *packed)
 {
     const shape s = shape_of(layer);
-    uint8_t *at = packed;
+    uint8_t *at = (uint8_t *)packed + head_bytes();
+    *(shape *)packed = s;
     for (size_t v = 0; v < s.vectors; v += 2) {
         const size_t vectors = block_vectors(&s, v);
         pack_block(layer, &s, v, vectors, (block *)(void *)at);
@@ -162,9 +172,12 @@ STDO_INLINE v256 requantise(const v256 *sum, size_t p, size_t vectors, v256 mult
 }
 
 STDO_INLINE void hidden_block(const shape *s, const int16_t *const rows[], size_t width, const block *b, size_t vectors,
-                              __m128i shift, int16_t *out, size_t out_pixel)
+                              int16_t *out)
 {
     const v256 zero = _mm256_setzero_si256(), most = _mm256_set1_epi16(255);
+    /* Read before rows are written, which might be theirs for all that the compiler knows. */
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
+    const size_t out_pixel = s->out_pixel;
     for (size_t x = 0; x < width; x += PIXELS) {
         v256 sum[PIXELS * 2];
         convolve(s, rows, x, b, vectors, shift, sum);
@@ -186,27 +199,27 @@ STDO_INLINE void hidden_block(const shape *s, const int16_t *const rows[], size_
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const shape s = shape_of(layer);
-    const size_t out_pixel = pixel_values(layer->out);
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const shape s = *(const shape *)layer->packed;
     const int16_t *in[STDO_MAX_KERNEL];
     for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const uint8_t *at = layer->packed;
+    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
     for (size_t v = 0; v < s.vectors; v += 2) {
         const size_t vectors = block_vectors(&s, v);
         const block *b = (const block *)(const void *)at;
         int16_t *to = (int16_t *)out + v * LANES;
         if (vectors == 2)
-            hidden_block(&s, in, width, b, 2, shift, to, out_pixel);
+            hidden_block(&s, in, width, b, 2, to);
         else
-            hidden_block(&s, in, width, b, 1, shift, to, out_pixel);
+            hidden_block(&s, in, width, b, 1, to);
         at += block_bytes(&s, vectors);
     }
 }
 
 STDO_INLINE void last_block(const shape *s, const int16_t *const rows[], size_t width, const block *b, size_t vectors,
-                            size_t first, size_t outs, __m128i shift, size_t scale, int16_t *residual, size_t stride)
+                            size_t scale, const stdo_residual *residual)
 {
+    const stdo_residual to = *residual;
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
     for (size_t x = 0; x < width; x += PIXELS) {
         v256 sum[PIXELS * 2];
         convolve(s, rows, x, b, vectors, shift, sum);
@@ -214,21 +227,20 @@ STDO_INLINE void last_block(const shape *s, const int16_t *const rows[], size_t 
         for (size_t p = 0; p < PIXELS; p += 3 - vectors) {
             const v256 q = requantise(sum, p, vectors, b->multiplier);
             if (scale == 4) { /* always two vectors: the 16 outputs are one plane */
-                int16_t *to = residual + first / 2 * 4 * stride + (x + p) * 4;
+                int16_t *row = to.values + to.offset[0] + (x + p) * 4;
                 const __m128i low = _mm256_castsi256_si128(q), high = _mm256_extracti128_si256(q, 1);
-                _mm_storel_epi64((__m128i *)(void *)to, low);
-                _mm_storel_epi64((__m128i *)(void *)(to + stride), _mm_unpackhi_epi64(low, low));
-                _mm_storel_epi64((__m128i *)(void *)(to + 2 * stride), high);
-                _mm_storel_epi64((__m128i *)(void *)(to + 3 * stride), _mm_unpackhi_epi64(high, high));
+                _mm_storel_epi64((__m128i *)(void *)row, low);
+                _mm_storel_epi64((__m128i *)(void *)(row + to.stride), _mm_unpackhi_epi64(low, low));
+                _mm_storel_epi64((__m128i *)(void *)(row + 2 * to.stride), high);
+                _mm_storel_epi64((__m128i *)(void *)(row + 3 * to.stride), _mm_unpackhi_epi64(high, high));
                 continue;
             }
             int16_t value[2 * LANES];
             _mm256_storeu_si256((v256 *)(void *)value, q);
-            for (size_t i = 0; i < 2 * LANES; i++) {
-                const size_t o = first * LANES + (vectors == 2 ? i : i % LANES);
-                const size_t pixel = p + (vectors == 2 ? 0 : i / LANES);
-                if (o < outs) residual[o / scale * stride + (x + pixel) * scale + o % scale] = value[i];
-            }
+            int16_t *pixel = to.values + (x + p) * scale;
+            for (size_t o = 0; o < vectors * LANES && o < to.outs; o++) pixel[to.offset[o]] = value[o];
+            if (vectors == 2) continue;
+            for (size_t o = 0; o < LANES && o < to.outs; o++) pixel[scale + to.offset[o]] = value[LANES + o];
         }
     }
 }
@@ -236,25 +248,27 @@ STDO_INLINE void last_block(const shape *s, const int16_t *const rows[], size_t 
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
-    const shape s = shape_of(layer);
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
+    const shape s = *(const shape *)layer->packed;
+    size_t offset[STDO_MAX_LAST];
+    const stdo_residual all = stdo_residual_of(layer, scale, residual, stride, offset);
     const int16_t *in[STDO_MAX_KERNEL];
     for (size_t i = 0; i < s.kernel; i++) in[i] = rows[i];
-    const uint8_t *at = layer->packed;
+    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
     for (size_t v = 0; v < s.vectors; v += 2) {
         const size_t vectors = block_vectors(&s, v);
         const block *b = (const block *)(const void *)at;
+        const stdo_residual to = stdo_residual_from(&all, v * LANES);
         if (scale == 4)
-            last_block(&s, in, width, b, 2, v, layer->out, shift, 4, residual, stride);
+            last_block(&s, in, width, b, 2, 4, &to);
         else if (vectors == 2)
-            last_block(&s, in, width, b, 2, v, layer->out, shift, scale, residual, stride);
+            last_block(&s, in, width, b, 2, scale, &to);
         else
-            last_block(&s, in, width, b, 1, v, layer->out, shift, scale, residual, stride);
+            last_block(&s, in, width, b, 1, scale, &to);
         at += block_bytes(&s, vectors);
     }
 }
 
 const stdo_conv stdo_int8_avx2 = {pixel_bytes, packed_bytes, pack, load, hidden, last};
 
-#include "end_target.h"
+#include "../end_target.inc"
 #endif

@@ -1,16 +1,18 @@
-/* Integer convolutions with AVX-512 VNNI. avx512_layer.h says how layers are cut and packed; here they are run.
+/* Integer convolutions with AVX-512 VNNI. avx512_layer.inc says how layers are cut and packed; here they are run.
 
    Registers, of 32: PIXELS x 2 sums, 2 vectors of weights, one unit. */
-#include "../kernels.h"
+#include "../architecture.h"
+#include "../residual.h"
+#include "../sizes.h"
 #include "../unroll.h"
 #include "kernels_x86.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include "begin_avx512vnni.h"
+#if defined(STDO_X86)
+#include "begin_avx512vnni.inc"
 
-#include "avx512_layer.h"
+#include "avx512_layer.inc"
 
 enum { PIXELS = 12, PIXELS_TAIL = 4, PIXELS_SPLIT = 8, TALL_STEP = 192 };
 
@@ -67,10 +69,10 @@ STDO_INLINE const v512 *add_row(const uint8_t *in, size_t pixel, size_t groups, 
     return weight;
 }
 
-/* sum[p * vectors + v], shifted, of the pixels from x on. Where the shape is tall, rows[TALL - 1] are the four side by
+/* sum[p * vectors + v] of the pixels from x on, not yet shifted. Where the shape is tall, rows[TALL - 1] are the four side by
    side. */
 STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                          size_t vectors, size_t split, __m128i shift, v512 *sum)
+                          size_t vectors, size_t split, v512 *sum)
 {
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p++) {
@@ -85,14 +87,13 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x,
     }
     for (; row < s->kernel; row++)
         weight = add_row(rows[row] + x * s->pixel, s->pixel, s->groups, weight, pixels, vectors, split, sum);
-    STDO_UNROLL
-    for (size_t i = 0; i < pixels * vectors; i++) sum[i] = _mm512_sra_epi32(sum[i], shift);
 }
 
-/* Requantises two vectors of shifted sums; the 128-bit lanes of both lie side by side. */
-STDO_INLINE v512 requantise(v512 a, v512 b, v512 multiplier)
+/* Requantises two vectors of sums; the 128-bit lanes of both lie side by side. */
+STDO_INLINE v512 requantise(v512 a, v512 b, __m128i shift, v512 multiplier)
 {
-    return _mm512_mulhrs_epi16(_mm512_packs_epi32(a, b), multiplier);
+    const v512 both = _mm512_packs_epi32(_mm512_sra_epi32(a, shift), _mm512_sra_epi32(b, shift));
+    return _mm512_mulhrs_epi16(both, multiplier);
 }
 
 /* With two lanes to an output: each 128 bits hold outputs 2l and 2l + 1 of pixel a, then of pixel b. */
@@ -127,70 +128,71 @@ STDO_INLINE void store_four(v512 four, uint8_t *out, size_t pixel)
 }
 
 STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                             size_t vectors, __m128i shift, uint8_t *out, size_t out_pixel)
+                             size_t vectors, uint8_t *out)
 {
     const v512 by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    /* Read before bytes are written, which might be theirs for all that the compiler knows. */
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
+    const size_t out_pixel = s->out_pixel;
     v512 sum[PIXELS * 2];
-    convolve(s, rows, x, b, pixels, vectors, 1, shift, sum);
+    convolve(s, rows, x, b, pixels, vectors, 1, sum);
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 4) {
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
             const v512 *a = sum + p * vectors + v;
-            const v512 four = _mm512_packus_epi16(requantise(a[0], a[vectors], b->multiplier[v]),
-                                                  requantise(a[2 * vectors], a[3 * vectors], b->multiplier[v]));
-            store_four(_mm512_permutexvar_epi32(by_pixel, four), out + (x + p) * out_pixel + v * LANES, out_pixel);
+            const v512 low = requantise(a[0], a[vectors], shift, b->multiplier[v]);
+            const v512 high = requantise(a[2 * vectors], a[3 * vectors], shift, b->multiplier[v]);
+            store_four(_mm512_permutexvar_epi32(by_pixel, _mm512_packus_epi16(low, high)),
+                       out + (x + p) * out_pixel + v * LANES, out_pixel);
         }
     }
 }
 
 STDO_INLINE void hidden_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
-                              __m128i shift, uint8_t *out, size_t out_pixel)
+                              uint8_t *out)
 {
     size_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS)
-        hidden_step(s, rows, x, b, PIXELS, vectors, shift, out, out_pixel);
-    for (; x < width; x += PIXELS_TAIL) hidden_step(s, rows, x, b, PIXELS_TAIL, vectors, shift, out, out_pixel);
+    for (; x + PIXELS <= width; x += PIXELS) hidden_step(s, rows, x, b, PIXELS, vectors, out);
+    for (; x < width; x += PIXELS_TAIL) hidden_step(s, rows, x, b, PIXELS_TAIL, vectors, out);
 }
 
-static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b, __m128i shift,
-                          uint8_t *out, size_t out_pixel)
+/* Five to eight channels: a pixel has eight bytes. */
+static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b, uint8_t *out)
 {
     const v512 by_pixel =
         _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
                          27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
-    (void)out_pixel; /* 8: five to eight channels */
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        const __m128i shift = _mm_cvtsi32_si128(s->shift);
         v512 sum[PIXELS_SPLIT], pair[4];
-        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, _mm_setzero_si128(), sum);
+        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, sum);
         STDO_UNROLL
-        for (size_t i = 0; i < 4; i++) pair[i] = _mm512_sra_epi32(add_pairs(sum[2 * i], sum[2 * i + 1]), shift);
-        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], b->multiplier[0]),
-                                               requantise(pair[2], pair[3], b->multiplier[0]));
+        for (size_t i = 0; i < 4; i++) pair[i] = add_pairs(sum[2 * i], sum[2 * i + 1]);
+        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], shift, b->multiplier[0]),
+                                               requantise(pair[2], pair[3], shift, b->multiplier[0]));
         _mm512_storeu_si512(out + x * 8, _mm512_permutexvar_epi16(by_pixel, eight));
     }
 }
 
 /* Eight pixels' requantised sums, four lanes to an output: each 128 bits hold one output. */
-STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], size_t x, const block *b, __m128i shift)
+STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], size_t x, const block *b)
 {
     v512 sum[PIXELS_SPLIT];
-    convolve(s, rows, x, b, PIXELS_SPLIT, 1, 4, _mm_setzero_si128(), sum);
-    return requantise(_mm512_sra_epi32(add_fours(sum), shift), _mm512_sra_epi32(add_fours(sum + 4), shift),
-                      b->multiplier[0]);
+    convolve(s, rows, x, b, PIXELS_SPLIT, 1, 4, sum);
+    return requantise(add_fours(sum), add_fours(sum + 4), _mm_cvtsi32_si128(s->shift), b->multiplier[0]);
 }
 
-static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, __m128i shift,
-                          uint8_t *out, size_t out_pixel)
+static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, uint8_t *out)
 {
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const v512 outs = convolve_split4(s, rows, x, b, shift);
+        const v512 outs = convolve_split4(s, rows, x, b);
         const __m256i bytes = _mm512_cvtusepi16_epi8(_mm512_max_epi16(outs, _mm512_setzero_si512()));
         const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
         /* low: outputs 0 and 1 of eight pixels each, high: 2 and 3. */
         const __m128i a = _mm_unpacklo_epi8(low, _mm_srli_si128(low, 8));
         const __m128i c = _mm_unpacklo_epi8(high, _mm_srli_si128(high, 8));
-        if (out_pixel == 1) { /* one channel */
+        if (s->out_pixel == 1) { /* one channel */
             _mm_storel_epi64((__m128i *)(void *)(out + x), low);
             continue;
         }
@@ -202,20 +204,18 @@ static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t wi
 static void hidden_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width,
                         uint8_t *out)
 {
-    const size_t out_pixel = pixel_bytes(layer->out);
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
-    const uint8_t *at = layer->packed;
+    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
     for (size_t v = 0; v < s->vectors; v += 2) {
         const size_t vectors = block_vectors(s, v);
         const block *b = (const block *)(const void *)at;
         if (s->split == 4)
-            hidden_split4(s, rows, width, b, shift, out, out_pixel);
+            hidden_split4(s, rows, width, b, out);
         else if (s->split == 2)
-            hidden_split2(s, rows, width, b, shift, out, out_pixel);
+            hidden_split2(s, rows, width, b, out);
         else if (vectors == 2)
-            hidden_block(s, rows, width, b, 2, shift, out + v * LANES, out_pixel);
+            hidden_block(s, rows, width, b, 2, out + v * LANES);
         else
-            hidden_block(s, rows, width, b, 1, shift, out + v * LANES, out_pixel);
+            hidden_block(s, rows, width, b, 1, out + v * LANES);
         at += block_bytes(s, vectors);
     }
 }
@@ -253,12 +253,12 @@ enum { TALL_BYTES = (TALL_STEP + STDO_MAX_KERNEL + PIXELS + 16) * TALL + 16 };
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const shape s = shape_of(layer);
+    const shape s = *(const shape *)layer->packed;
     const uint8_t *in[STDO_MAX_KERNEL];
     uint8_t tall[TALL_BYTES];
     for (size_t x = 0, part; x < width; x += part) {
         part = next_rows(&s, rows, width, x, in, tall);
-        hidden_rows(layer, &s, in, part, (uint8_t *)out + x * pixel_bytes(layer->out));
+        hidden_rows(layer, &s, in, part, (uint8_t *)out + x * s.out_pixel);
     }
 }
 
@@ -274,55 +274,58 @@ STDO_INLINE void store_shuffled4(v512 two, int16_t *residual, size_t stride)
 }
 
 STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                           size_t vectors, size_t first, size_t outs, __m128i shift, size_t scale, int16_t *residual,
-                           size_t stride)
+                           size_t vectors, size_t scale, const stdo_residual *to)
 {
+    const __m128i shift = _mm_cvtsi32_si128(s->shift);
     v512 sum[PIXELS * 2];
-    convolve(s, rows, x, b, pixels, vectors, 1, shift, sum);
+    convolve(s, rows, x, b, pixels, vectors, 1, sum);
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 2) {
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            const v512 two = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], b->multiplier[v]);
+            const v512 two =
+                requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, b->multiplier[v]);
+            int16_t *pixel = to->values + (x + p) * scale;
             if (scale == 4) {
-                store_shuffled4(two, residual + (first + v) * 4 * stride + (x + p) * 4, stride);
+                store_shuffled4(two, pixel + to->offset[v * LANES], to->stride);
                 continue;
             }
             int16_t value[2 * LANES]; /* [output / 4][pixel][output % 4] */
             _mm512_storeu_si512(value, two);
-            const size_t begin = (first + v) * LANES, end = begin + LANES < outs ? begin + LANES : outs;
-            for (size_t o = begin; o < end; o++) {
-                int16_t *to = residual + o / scale * stride + (x + p) * scale + o % scale;
-                const int16_t *from = value + (o - begin) / 4 * 8 + (o - begin) % 4;
-                to[0] = from[0];
-                to[scale] = from[4];
+            const size_t *offset = to->offset + v * LANES;
+            const size_t outs = to->outs - v * LANES;
+            for (size_t o = 0; o < LANES && o < outs; o++) {
+                const int16_t *from = value + (o >> 2) * 8 + (o & 3);
+                pixel[offset[o]] = from[0];
+                pixel[offset[o] + scale] = from[4];
             }
         }
     }
 }
 
 STDO_INLINE void last_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
-                            size_t first, size_t outs, __m128i shift, size_t scale, int16_t *residual, size_t stride)
+                            size_t scale, const stdo_residual *residual)
 {
+    const stdo_residual to = *residual;
     size_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS)
-        last_step(s, rows, x, b, PIXELS, vectors, first, outs, shift, scale, residual, stride);
-    for (; x < width; x += PIXELS_TAIL)
-        last_step(s, rows, x, b, PIXELS_TAIL, vectors, first, outs, shift, scale, residual, stride);
+    for (; x + PIXELS <= width; x += PIXELS) last_step(s, rows, x, b, PIXELS, vectors, scale, &to);
+    for (; x < width; x += PIXELS_TAIL) last_step(s, rows, x, b, PIXELS_TAIL, vectors, scale, &to);
 }
 
 /* Up to four outputs: one plane at scale 2, or one or three at scale 1. */
-static void last_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t outs,
-                        __m128i shift, size_t scale, int16_t *residual, size_t stride)
+static void last_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t scale,
+                        const stdo_residual *to)
 {
+    int16_t *residual = to->values;
+    const size_t stride = to->stride;
     for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const v512 value = convolve_split4(s, rows, x, b, shift);
+        const v512 value = convolve_split4(s, rows, x, b);
         const __m128i out[4] = {_mm512_castsi512_si128(value), _mm512_extracti32x4_epi32(value, 1),
                                 _mm512_extracti32x4_epi32(value, 2), _mm512_extracti32x4_epi32(value, 3)};
         if (scale == 1) {
             STDO_UNROLL
             for (size_t o = 0; o < 4; o++)
-                if (o < outs) _mm_storeu_si128((__m128i *)(void *)(residual + o * stride + x), out[o]);
+                if (o < to->outs) _mm_storeu_si128((__m128i *)(void *)(residual + o * stride + x), out[o]);
             continue;
         }
         STDO_UNROLL
@@ -335,23 +338,23 @@ static void last_split4(const shape *s, const uint8_t *const rows[], size_t widt
 }
 
 static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, size_t scale,
-                      int16_t *residual, size_t stride)
+                      const stdo_residual *all)
 {
-    const __m128i shift = _mm_cvtsi32_si128((int)layer->shift);
-    const uint8_t *at = layer->packed;
+    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
     for (size_t v = 0; v < s->vectors; v += 2) {
         const size_t vectors = block_vectors(s, v);
         const block *b = (const block *)(const void *)at;
+        const stdo_residual to = stdo_residual_from(all, v * LANES);
         if (s->split == 4) /* no last layer has the 5 to 8 outputs of split 2 */
-            last_split4(s, rows, width, b, layer->out, shift, scale, residual, stride);
+            last_split4(s, rows, width, b, scale, &to);
         else if (vectors == 2 && scale == 4)
-            last_block(s, rows, width, b, 2, v, layer->out, shift, 4, residual, stride);
+            last_block(s, rows, width, b, 2, 4, &to);
         else if (vectors == 2)
-            last_block(s, rows, width, b, 2, v, layer->out, shift, scale, residual, stride);
+            last_block(s, rows, width, b, 2, scale, &to);
         else if (scale == 4)
-            last_block(s, rows, width, b, 1, v, layer->out, shift, 4, residual, stride);
+            last_block(s, rows, width, b, 1, 4, &to);
         else
-            last_block(s, rows, width, b, 1, v, layer->out, shift, scale, residual, stride);
+            last_block(s, rows, width, b, 1, scale, &to);
         at += block_bytes(s, vectors);
     }
 }
@@ -359,16 +362,18 @@ static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *co
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
-    const shape s = shape_of(layer);
+    const shape s = *(const shape *)layer->packed;
+    size_t offset[STDO_MAX_LAST];
+    stdo_residual to = stdo_residual_of(layer, scale, residual, stride, offset);
     const uint8_t *in[STDO_MAX_KERNEL];
     uint8_t tall[TALL_BYTES];
-    for (size_t x = 0, part; x < width; x += part) {
+    for (size_t x = 0, part; x < width; x += part, to.values += part * scale) {
         part = next_rows(&s, rows, width, x, in, tall);
-        last_rows(layer, &s, in, part, scale, residual + x * scale, stride);
+        last_rows(layer, &s, in, part, scale, &to);
     }
 }
 
 const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last};
 
-#include "end_target.h"
+#include "../end_target.inc"
 #endif

@@ -1,12 +1,12 @@
 /* The AVX2 tier: its table, and the base. */
-#include "../kernels.h"
+#include "../architecture.h"
 #include "../unroll.h"
 #include "kernels_x86.h"
 
 #include <string.h>
 
-#if defined(__x86_64__)
-#include "begin_avx2.h"
+#if defined(STDO_X86)
+#include "begin_avx2.inc"
 
 enum { STEP = 16 }; /* lr pixels at a time: int16 in one vector */
 
@@ -123,13 +123,12 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
     }
 }
 
-#include "end_target.h"
+#include "../end_target.inc"
 
 void stdo_kernels_avx2(stdo_kernels *kernels)
 {
     kernels->tier = "avx2";
     kernels->int8 = stdo_int8_avx2;
-    kernels->float32 = stdo_float32_avx2;
     kernels->base_vertical = base_vertical;
     kernels->hr_row = hr_row;
 }

@@ -1,10 +1,10 @@
 /* The AVX-512 tier: its table, and the base. */
-#include "../kernels.h"
+#include "../architecture.h"
 #include "../unroll.h"
 #include "kernels_x86.h"
 
-#if defined(__x86_64__)
-#include "begin_avx512vnni.h"
+#if defined(STDO_X86)
+#include "begin_avx512vnni.inc"
 
 enum { STEP = 32 }; /* lr pixels at a time: int16 in one vector */
 
@@ -121,13 +121,12 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
     }
 }
 
-#include "end_target.h"
+#include "../end_target.inc"
 
 void stdo_kernels_avx512vnni(stdo_kernels *kernels)
 {
     kernels->tier = "avx512vnni";
     kernels->int8 = stdo_int8_avx512vnni;
-    kernels->float32 = stdo_float32_avx512vnni;
     kernels->base_vertical = base_vertical;
     kernels->hr_row = hr_row;
 }

@@ -4,7 +4,6 @@
 
 #include "../kernels.h"
 
-extern const stdo_conv stdo_int8_avx512vnni, stdo_float32_avx512vnni;
-extern const stdo_conv stdo_int8_avx2, stdo_float32_avx2;
+extern const stdo_conv stdo_int8_avx512vnni, stdo_int8_avx2;
 
 #endif

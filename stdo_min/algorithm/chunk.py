@@ -1,4 +1,6 @@
-"""Chunks: exact one-dimensional k-means on the scores of the patches (section 3.1 of the paper, arXiv 2303.08331).
+"""Chunks: which patches share a net, by k-means on their scores (section 3.1 of the paper, arXiv 2303.08331).
+
+Chunks are numbered from 1, as the nets that serve them: 0 is the base, which serves no chunk.
 
 The authors' released code cuts the sorted scores at equal counts; the paper says k-means. In one dimension the best
 clusters are intervals of the sorted scores, so dynamic programming finds the optimum (Wang & Song 2011, The R Journal
@@ -8,7 +10,8 @@ clusters are intervals of the sorted scores, so dynamic programming finds the op
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from stdo_min.algorithm.compiled import compiled
 
 MOST_CHUNKS = 8
 EXPLAINED = 0.9
@@ -18,8 +21,8 @@ TAUGHT = 0.01  # of the error: what a chunk must hold to be drawn by JSTDO
 def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k clusters of the scores with the least sum of squared distances to their means.
 
-    scores: float (n,), finite. Returns labels, uint8 (n,), 0 for the lowest scores (the hardest patches) up to k-1,
-    and the means, float64 (k,), rising. Equal scores get equal labels. Raises ValueError unless there are k different
+    scores: float (n,), finite. Returns labels, uint8 (n,), 1 for the lowest scores (the hardest patches) up to k, and
+    the means, float64 (k,), rising. Equal scores get equal labels. Raises ValueError unless there are k different
     scores.
     """
     scores = _checked(scores)
@@ -28,13 +31,13 @@ def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"{k} chunks of {different} different scores: choose 1..{min(different, 255)}")
     values, counts, cuts = _optimal_cuts(scores, k)
     starts = cuts[k - 1][:k]
-    labels = np.searchsorted(values[starts[1:]], scores, side="right").astype(np.uint8)
+    labels = (np.searchsorted(values[starts[1:]], scores, side="right") + 1).astype(np.uint8)
     means = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
     return labels, means
 
 
 def quantiles(scores: np.ndarray, k: int) -> np.ndarray:
-    """The sorted scores cut at equal counts, as the authors' released code does: uint8 (n,), 0 for the lowest.
+    """The sorted scores cut at equal counts, as the authors' released code does: uint8 (n,), 1 for the lowest.
 
     scores: float (n,), finite. Equal scores may get different labels. Raises ValueError unless 1 <= k <= n.
     """
@@ -42,24 +45,43 @@ def quantiles(scores: np.ndarray, k: int) -> np.ndarray:
     if not 1 <= k <= min(len(scores), 255):
         raise ValueError(f"{k} chunks of {len(scores)} scores: choose 1..{min(len(scores), 255)}")
     labels = np.empty(len(scores), np.uint8)
-    labels[np.argsort(scores, kind="stable")] = np.arange(len(scores)) * k // len(scores)
+    labels[np.argsort(scores, kind="stable")] = np.arange(len(scores)) * k // len(scores) + 1
     return labels
+
+
+def by_score(scores: np.ndarray, chunks: int | None, most: int = MOST_CHUNKS, equal_counts: bool = False) -> np.ndarray:
+    """The chunk of every patch, uint8 of the shape of `scores`, 1..k; no more chunks than there are different scores.
+
+    scores: float, finite, any shape. chunks: how many, or None for `choose_k` with `most`. equal_counts: cut as
+    `quantiles` does, in place of k-means.
+    """
+    flat = scores.ravel()
+    count = choose_k(flat, most) if chunks is None else min(chunks, len(np.unique(flat)))
+    labels = quantiles(flat, count) if equal_counts else kmeans(flat, count)[0]
+    return labels.reshape(scores.shape)
+
+
+def by_time(shape: tuple[int, int, int], chunks: int) -> np.ndarray:
+    """Equal parts of the time as chunks (NAS): uint8 (frames, rows, columns), 1 for the first part."""
+    frames = shape[0]
+    of_frame = (np.arange(frames) * chunks // frames + 1).astype(np.uint8)
+    return np.zeros(shape, np.uint8) + of_frame[:, None, None]
 
 
 def informative(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """How often JSTDO draws each patch, float64, of the shape of `labels`: by the error share of its chunk.
 
-    labels: chunks 0..; errors: mean squared error of each patch. A chunk with the share E of all error and the share N
+    labels: chunks 1..k; errors: mean squared error of each patch. A chunk with the share E of all error and the share N
     of all patches is drawn E^0.75 N^0.25 as often as the others, its patches alike: between as many patches as it
     has (N) and as much error as it holds (E). A chunk with less than 1 % of the error has nothing to teach and is not
     drawn.
     The paper (section 3.3) keeps all of the hardest chunk and ever less of the easier ones, in ratios set by hand.
     """
-    error = np.bincount(labels.ravel(), errors.ravel())
-    number = np.bincount(labels.ravel())
+    error = np.bincount(labels.ravel(), errors.ravel())[1:]
+    number = np.bincount(labels.ravel())[1:]
     share = error / max(error.sum(), 1e-300)
     drawn = (share / np.maximum(number, 1)) ** 0.75 * (share >= TAUGHT)
-    return drawn[labels] if drawn.any() else np.ones(labels.shape)
+    return drawn[labels - 1] if drawn.any() else np.ones(labels.shape)
 
 
 def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
@@ -112,7 +134,7 @@ def _starts(row, n):
     return np.flatnonzero(np.unpackbits(row, count=2 * n)) - np.arange(n)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mark(row, back):
     """Set the bits of a row."""
     for i in range(len(back)):
@@ -120,7 +142,7 @@ def _mark(row, back):
         row[place >> 3] |= np.uint8(128 >> (place & 7))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cuts_numba(values, counts, most):
     """back[j, i]: where the last of j+1 clusters of values[0..i] starts, at the least total spread; a row in 2n bits.
 

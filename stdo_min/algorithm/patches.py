@@ -1,4 +1,4 @@
-"""Patches: the fixed grid over an lr frame, cutting patches out with the halo around them, and pasting them back.
+"""Patches: the fixed grid over an lr frame, and cutting patches out with the halo around them.
 
 Every function in Numba (`_numba` at the end of the name) has a plain NumPy twin (`_numpy`) that says what it means;
 the tests hold them equal.
@@ -7,7 +7,8 @@ the tests hold them equal.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from stdo_min.algorithm.compiled import compiled
 
 
 def grid(height: int, width: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,21 +33,12 @@ def cut(plane: np.ndarray, ys: np.ndarray, xs: np.ndarray, side: int, halo: int 
     return _cut_numba(plane, ys, xs, side, halo)
 
 
-def paste(plane: np.ndarray, patches: np.ndarray, ys: np.ndarray, xs: np.ndarray) -> None:
-    """Write patches (N, side, side) into a plane (H, W) at (ys, xs), in order; what reaches over the edge is dropped.
-
-    Raises ValueError for corners outside the plane.
-    """
-    _check_corners(plane, ys, xs)
-    _paste_numba(plane, patches, ys, xs)
-
-
 def _check_corners(plane, ys, xs):
     if len(ys) and (min(ys.min(), xs.min()) < 0 or ys.max() >= plane.shape[0] or xs.max() >= plane.shape[1]):
         raise ValueError(f"patch corners up to ({ys.max()}, {xs.max()}) lie outside a plane of shape {plane.shape}")
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cut_numba(plane, ys, xs, side, halo):
     height, width = plane.shape
     whole = side + 2 * halo
@@ -64,18 +56,3 @@ def _cut_numpy(plane, ys, xs, side, halo):
     rows = np.clip(ys[:, None] + offsets, 0, plane.shape[0] - 1)
     columns = np.clip(xs[:, None] + offsets, 0, plane.shape[1] - 1)
     return plane[rows[:, :, None], columns[:, None, :]]
-
-
-@njit(cache=True, nogil=True)
-def _paste_numba(plane, patches, ys, xs):
-    height, width = plane.shape
-    for n in range(len(ys)):
-        for i in range(min(patches.shape[1], height - ys[n])):
-            for j in range(min(patches.shape[2], width - xs[n])):
-                plane[ys[n] + i, xs[n] + j] = patches[n, i, j]
-
-
-def _paste_numpy(plane, patches, ys, xs):
-    for patch, y, x in zip(patches, ys, xs, strict=True):
-        target = plane[y:y + patch.shape[0], x:x + patch.shape[1]]
-        target[:] = patch[:target.shape[0], :target.shape[1]]

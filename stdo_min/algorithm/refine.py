@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stdo_min.algorithm.sample import sampling
-from stdo_min.engine.budget import Effort
+from stdo_min.algorithm.sample import Sampled, sampling
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
@@ -32,24 +32,29 @@ class Chunks:
     member: np.ndarray
     error: np.ndarray
 
+    @classmethod
+    def of(cls, general: Net, labels: np.ndarray, error: np.ndarray) -> Chunks:
+        """Chunks as they begin: labels uint8 (N,), 1..k, and the general model as the net of each."""
+        return cls((general,) * int(labels.max()), labels.astype(int), error)
 
-def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.ndarray, rounds: int, effort: Effort,
-           rng: np.random.Generator, peak: float = PEAK_RATE, threads: int = 1,
+
+def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: np.random.Generator, *,
+           peak: float = PEAK_RATE, threads: int = 1,
            progress: Callable[[float, float], None] | None = None) -> Chunks:
-    """Train the nets of chunks for an effort, and move patches to the net with the least error `rounds` times.
+    """Train the nets of chunks for a budget, and move patches to the net with the least error `rounds` times.
 
-    base_errors: as `Pool.base_errors` gives them. probability: (N,), with which each patch came into the pool. In each
-    round the nets train in turn, for shares of it as `shares` gives them; patches are drawn by the error they have
-    left, as `sampling` says. Then a sample of patches is tried with every net, as many as take a third of what the
+    In each round the nets train in turn, for shares of it as `shares` gives them; patches are drawn by the error they
+    have left, as `sampling` says. Then a sample of patches is tried with every net, as many as take a third of what the
     round took to train, and each goes to the best; a net without patches takes over some of the heaviest's. One that
     died or diverged falls back, as in `train`. peak: of the learning rate. progress(done, dB): after every step, with
     the PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
     """
-    count, everything = len(chunks.nets), np.arange(len(pool))
+    pool, probability, count = sampled.pool, sampled.probability, len(chunks.nets)
     learners = [Learner(net, peak) for net in chunks.nets]
     member, error = chunks.member.copy(), chunks.error.copy()
-    owed = np.zeros(count)  # of the effort, to each net: no round is so short that its last net never trains
-    round_, step, done, started = 0, 0, 0.0, time.monotonic()
+    owed = np.zeros(count)  # of the budget, to each net: no round is so short that its last net never trains
+    round_, step, started = 0, 0, time.monotonic()
+    done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
         while done < 1 and member.any():
             before, end = step, min(1.0, (round_ + 1) / (rounds + 1))
@@ -63,7 +68,7 @@ def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.
                 while owed[number] > 0 and done < 1:
                     learners[number].step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
                     step, began = step + 1, done
-                    done = effort.done(step, started)
+                    done = budget.done(step, started)
                     owed[number] -= done - began
                     if progress:
                         progress(done, known)
@@ -71,9 +76,10 @@ def refine(chunks: Chunks, pool: Pool, base_errors: np.ndarray, probability: np.
             if round_ <= rounds and step > before and done < 1:
                 # A forward pass costs a third of a step: forward, gradient of the input, gradient of the weights.
                 tries = max(1, (step - before) * stepper.batch // count)
-                tried = np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < len(pool) else everything
-                _move(learners, stepper, tried, member, error, base_errors)
-                done = effort.done(step, started)
+                tried = (np.unique(stepper.draw(np.cumsum(weight), tries, rng)) if tries < len(pool)
+                         else np.arange(len(pool)))
+                _move(learners, stepper, tried, member, error, sampled.base_errors)
+                done = budget.done(step, started)
         _check(learners, stepper, rng.permutation(len(pool)), member, error)
     return Chunks(tuple(learner.net for learner in learners), member, error)
 

@@ -1,25 +1,47 @@
-"""Scores: the squared error and the PSNR of every patch of a frame (section 3.1 of the paper, arXiv 2303.08331)."""
+"""Scores: the PSNR of every patch under the general model (section 3.1 of the paper, arXiv 2303.08331)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numba import njit
 
-from stdo_min.format.psnr import psnr
+from stdo_min.algorithm.frames import Frames
+from stdo_min.algorithm.show import calibrated, shown_errors
+from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
+from stdo_min.engine.pool import Pool
+from stdo_min.format.psnr import patch_pixels, psnr
 
 
-def squared_errors(truth: np.ndarray, shown: np.ndarray, side: int, grid: tuple[int, int]) -> np.ndarray:
-    """The sum of squared differences in every patch of `side` x `side` pixels.
+@dataclass(frozen=True)
+class Scored:
+    """The mean squared error of every patch under the general model and its score in dB.
 
-    truth, shown: uint8 (H, W). grid: rows and columns of patches, which cover the planes; patches beyond the edge
-    hold less, or nothing. Returns int64 (rows, columns). Raises ValueError where the shapes differ or the grid is too
-    small.
+    errors, scores: float64 (frames, rows, columns). seconds: what the pass took; net_seconds: what of it one net costs,
+    which is to be quantised and shown on every frame.
     """
-    if truth.shape != shown.shape:
-        raise ValueError(f"planes of one size are compared, not {truth.shape} and {shown.shape}")
-    if grid[0] * side < truth.shape[0] or grid[1] * side < truth.shape[1]:
-        raise ValueError(f"{grid} patches of {side}x{side} do not cover a plane of shape {truth.shape}")
-    return _squared_errors_numba(truth, shown, side, *grid)
+
+    errors: np.ndarray
+    scores: np.ndarray
+    seconds: float
+    net_seconds: float
+
+
+def score(frames: Frames, general: Net, pool: Pool, threads: int, clock: Clock) -> Scored:
+    """Every patch of the segment under the general model, as the player would show it; pool: to calibrate on."""
+    began = clock.elapsed()
+    integer = calibrated(general, pool)
+    net_seconds = clock.elapsed() - began
+    ones = np.ones((1, *frames.shape[1:]), np.uint8)
+    errors = np.empty(frames.shape, np.int64)
+    shown = shown_errors(frames, [integer], [ones], threads, clock, "score")
+    for index, (sums, seconds) in enumerate(shown):
+        errors[index] = sums[0]
+        net_seconds += seconds
+    header = frames.header
+    pixels = patch_pixels(header.hr_height, header.hr_width, frames.side, frames.shape[1:])
+    return Scored(errors / np.maximum(pixels, 1), scores(errors, pixels), clock.elapsed() - began, net_seconds)
 
 
 def scores(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -29,23 +51,3 @@ def scores(errors: np.ndarray, counts: np.ndarray) -> np.ndarray:
     any error is scored as if one of its pixels were off by one grey level, so that k-means keeps a finite scale.
     """
     return psnr(np.maximum(errors, 1), np.maximum(counts, 1))
-
-
-@njit(cache=True, nogil=True)
-def _squared_errors_numba(truth, shown, side, rows, columns):
-    out = np.zeros((rows, columns), np.int64)
-    for y in range(truth.shape[0]):
-        for column in range(columns):
-            a, b = truth[y, column * side:(column + 1) * side], shown[y, column * side:(column + 1) * side]
-            total = np.uint32(0)  # holds a row of 66,051 pixels; 64 bits would be ten times as slow
-            for x in range(len(a)):
-                difference = np.int32(a[x]) - np.int32(b[x])
-                total = np.uint32(total + np.uint32(np.int32(difference * difference)))
-            out[y // side, column] += total
-    return out
-
-
-def _squared_errors_numpy(truth, shown, side, rows, columns):
-    squares = np.zeros((rows * side, columns * side), np.int64)
-    squares[:truth.shape[0], :truth.shape[1]] = np.square(truth.astype(np.int64) - shown)
-    return squares.reshape(rows, side, columns, side).sum(axis=(1, 3))

@@ -1,7 +1,9 @@
-"""How fast this device upscales: which nets and scales it plays in real time."""
+"""`stdo bench`: how fast this device upscales: which nets and scales it plays in real time."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stdo_min.commands import options
+from stdo_min.commands.progress import Bars
 from stdo_min.format.cores import fast_cores
 from stdo_min.format.library import Upscaler, plane_shapes
 from stdo_min.format.random_nets import random_sidecar
@@ -34,6 +38,22 @@ class Speed(NamedTuple):
     def plays(self) -> bool:
         """Whether 30 frames a second play, with room for what else must be done."""
         return self.fps >= ROOM * REAL_TIME
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("--threads", type=options.thread_count, metavar="N",
+                        help="time this number only; default: some")
+    parser.add_argument("--json", action="store_true", help="one JSON list")
+    options.quiet(parser)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Measure, and print a table or JSON."""
+    counts = [a.threads] if a.threads else thread_counts()
+    with Bars(a.quiet) as bars:
+        found = measure(counts, progress=bars.frames("bench"))
+    print(json.dumps([{**speed._asdict(), "plays": speed.plays} for speed in found]) if a.json else report(found))
 
 
 def measure(threads: list[int], seconds: float = 20,

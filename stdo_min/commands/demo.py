@@ -1,8 +1,9 @@
-"""A drawn clip: something to try everything on where no video is at hand, and what the tests run on.
+"""`stdo demo`: a drawn clip, something to try everything on where no video is at hand, and what the tests run on.
 
 It holds what data overfitting lives on: fine texture that comes back over space and time, sharp edges, text, smooth
 gradients, still and moving parts, and one scene cut."""
 
+import argparse
 import os
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stdo_min.commands import options
 from stdo_min.video.ffmpeg import Frame, ffmpeg_process, file_url
+from stdo_min.video.write import output_file
 
 # A to Z and 0 to 9, five columns a letter, seven rows in each byte from the low bit down.
 _FONT = np.frombuffer(bytes.fromhex(
@@ -21,6 +24,19 @@ _FONT = np.frombuffer(bytes.fromhex(
 ), np.uint8).reshape(36, 5)
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _WORDS = "SPATIAL TEMPORAL DATA OVERFITTING FOR HIGH QUALITY VIDEO 480X270 TO 1920X1080 "
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("out", type=Path, metavar="OUT.mp4", help="where to write it")
+    options.written(parser)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Draw the clip and print its name."""
+    with output_file(a.out, a.force) as final:
+        write_demo(final)
+    print(a.out)
 
 
 def draw(rng: np.random.Generator, width: int = 640, height: int = 360, seconds: float = 3.0,

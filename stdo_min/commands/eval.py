@@ -1,20 +1,57 @@
-"""What a video is worth: its quality and bytes against its source."""
+"""`stdo eval`: what a video is worth, in quality and bytes against its source."""
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm import score as scoring
+from stdo_min.commands import options
 from stdo_min.commands.picture import Comparison
-from stdo_min.format.library import plane_shapes
-from stdo_min.format.psnr import patch_pixels, psnr
-from stdo_min.player import Video, frames
+from stdo_min.commands.progress import Bars
+from stdo_min.format.library import Upscaler, plane_shapes
+from stdo_min.format.psnr import patch_pixels, psnr, squared_errors
+from stdo_min.player import Shown, Video, frames, open_video
 from stdo_min.video.ffmpeg import Frame, VideoError, probe, read_source
 from stdo_min.video.lr import read_attachment
+from stdo_min.video.write import output_file
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("source", metavar="SRC", help="the source it was made from")
+    options.played(parser)
+    options.quiet(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--picture", type=Path, metavar="FILE.png",
+                        help="draw bicubic, stdo and source side by side, at the place where most was gained")
+    options.written(parser)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Compare, write the picture where one is asked for, and print what was found."""
+    if a.picture and a.picture.suffix.lower() != ".png":
+        raise VideoError(f"{a.picture}: the picture is a PNG; give it the ending .png")
+    inputs = [a.source, a.video, *filter(None, [a.sidecar])]
+    video, comparison = open_video(a.video, a.sidecar), Comparison() if a.picture else None
+    with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
+        with Bars(a.quiet) as bars:
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison)
+        if comparison:
+            comparison.write(picture, video.info)
+    if a.json:
+        print(json.dumps(found))
+        return
+    nets = found.pop("nets")
+    for name, value in found.items():
+        print(f"{name:15} {_shown(value)}")
+    print("net   patches   psnr_y   psnr_bicubic_y")
+    for net in nets:
+        print(f"{net['index']:3} {net['patches']:9} {_shown(net['psnr_y']):>8} {_shown(net['psnr_bicubic_y']):>16}")
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
@@ -27,54 +64,74 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     numbered through all segments. A comparison is shown every frame. Raises VideoError if the source has another size
     or other frames.
     """
-    info, upscaler, data = video
     original = probe(source)
+    upscaler, path = video.upscaler, video.info.path
     if (original.width, original.height) != (upscaler.hr_width, upscaler.hr_height):
-        raise VideoError(f"{source}: {original.width}x{original.height}, but {info.path} was made from a video of "
+        raise VideoError(f"{source}: {original.width}x{original.height}, but {path} was made from a video of "
                          f"{upscaler.hr_width}x{upscaler.hr_height}; give its own source")
-    side = upscaler.patch * upscaler.scale
-    grid = (upscaler.rows, upscaler.columns)
-    counts = patch_pixels(upscaler.hr_height, upscaler.hr_width, side, grid)
-    none = np.zeros(grid, np.uint8)
-    first_net = np.concatenate(([0], np.cumsum([segment.nets for segment in upscaler.segments])))
-    totals = np.zeros((first_net[-1] + 1, 4), np.int64)  # per net: patches, samples, squared error, that of the base
-    chroma, done = [0, 0], 0
+    totals, done = _Totals(upscaler), 0
     with closing(frames(video, threads)) as shown, closing(read_source(original)) as truths:
         for done, frame in enumerate(shown, 1):
             truth = next(truths, None)
             if truth is None:
-                raise VideoError(f"{source}: ends after {done - 1} frames, before {info.path}; give its own source")
-            base = upscaler.upscale(frame.segment, none, frame.lr)
-            nets = np.where(frame.labels > 0, frame.labels + first_net[frame.segment], 0).ravel()
-            for column, values in enumerate((np.ones_like(counts), counts,
-                                             scoring.squared_errors(truth.y, frame.hr.y, side, grid),
-                                             scoring.squared_errors(truth.y, base[0], side, grid))):
-                np.add.at(totals[:, column], nets, values.ravel())
-            for plane in (0, 1):
-                chroma[plane] += int(scoring.squared_errors(truth[plane + 1], frame.hr[plane + 1], side, grid).sum())
+                raise VideoError(f"{source}: ends after {done - 1} frames, before {path}; give its own source")
+            base = totals.add(frame, truth)
             if comparison:
-                comparison.consider(Frame(*base), frame.hr, truth)
+                comparison.consider(base, frame.hr, truth)
             if progress:
                 progress(done, upscaler.frames)
         if next(truths, None) is not None:
-            raise VideoError(f"{source}: has more frames than the {done} of {info.path}; give its own source")
-    (_, chroma_shape, _) = plane_shapes(upscaler.hr_width, upscaler.hr_height)
-    chroma_samples = chroma_shape[0] * chroma_shape[1] * done
-    _, samples, error, base_error = (int(total) for total in totals.sum(axis=0))
-    return {
-        "frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": upscaler.scale,
-        "psnr_y": _decibel(error, samples), "psnr_u": _decibel(chroma[0], chroma_samples),
-        "psnr_v": _decibel(chroma[1], chroma_samples), "psnr_bicubic_y": _decibel(base_error, samples),
-        "bytes_lr": _lr_bytes(video), "bytes_sidecar": len(data),
-        "nets": [{"index": index, "patches": int(patches), "psnr_y": _decibel(int(error), int(samples)),
-                  "psnr_bicubic_y": _decibel(int(base_error), int(samples))}
-                 for index, (patches, samples, error, base_error) in enumerate(totals)],
-    }
+            raise VideoError(f"{source}: has more frames than the {done} of {path}; give its own source")
+    return {"frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": upscaler.scale,
+            **totals.quality(done), "bytes_lr": _lr_bytes(video), "bytes_sidecar": len(video.data),
+            "nets": totals.by_net()}
 
 
-def _decibel(error: int, samples: int) -> float | None:
-    """PSNR, or None where it is not a number that JSON can hold: no error, or no samples."""
-    return round(float(psnr(error, samples)), 4) if error else None
+class _Totals:
+    """Sums over frames: of each net and of chroma."""
+
+    def __init__(self, upscaler: Upscaler):
+        self.upscaler, self.side = upscaler, upscaler.patch * upscaler.scale
+        self.grid = upscaler.rows, upscaler.columns
+        self.pixels = patch_pixels(upscaler.hr_height, upscaler.hr_width, self.side, self.grid)
+        self.none = np.zeros(self.grid, np.uint8)
+        self.first_net = np.concatenate(([0], np.cumsum([segment.nets for segment in upscaler.segments])))
+        self.luma = np.zeros((self.first_net[-1] + 1, 4), np.int64)  # patches, pixels, squared error, that of the base
+        self.chroma = [0, 0]
+
+    def add(self, frame: Shown, truth: Frame) -> Frame:
+        """Add one frame as it is shown; returns it under the base alone."""
+        base = self.upscaler.upscale(frame.segment, self.none, frame.lr)
+        nets = np.where(frame.labels > 0, frame.labels + self.first_net[frame.segment], 0).ravel()
+        for column, values in enumerate((np.ones_like(self.pixels), self.pixels, self._errors(truth.y, frame.hr.y),
+                                         self._errors(truth.y, base[0]))):
+            np.add.at(self.luma[:, column], nets, values.ravel())
+        for plane in (0, 1):
+            self.chroma[plane] += int(self._errors(truth[plane + 1], frame.hr[plane + 1]).sum())
+        return Frame(*base)
+
+    def _errors(self, truth, shown):
+        return squared_errors(truth, shown, self.side, self.grid)
+
+    def quality(self, frames_done: int) -> dict:
+        """PSNR of all planes, in dB."""
+        _, (height, width), _ = plane_shapes(self.upscaler.hr_width, self.upscaler.hr_height)
+        _, pixels, error, base_error = (int(total) for total in self.luma.sum(axis=0))
+        return {"psnr_y": _decibel(error, pixels),
+                "psnr_u": _decibel(self.chroma[0], height * width * frames_done),
+                "psnr_v": _decibel(self.chroma[1], height * width * frames_done),
+                "psnr_bicubic_y": _decibel(base_error, pixels)}
+
+    def by_net(self) -> list[dict]:
+        """Patches and PSNR of each net, the base first."""
+        return [{"index": index, "patches": int(patches), "psnr_y": _decibel(int(error), int(pixels)),
+                 "psnr_bicubic_y": _decibel(int(base_error), int(pixels))}
+                for index, (patches, pixels, error, base_error) in enumerate(self.luma)]
+
+
+def _decibel(error: int, pixels: int) -> float | None:
+    """PSNR, or None where it is not a number that JSON can hold: no error, or no pixels."""
+    return round(float(psnr(error, pixels)), 4) if error else None
 
 
 def _lr_bytes(video: Video) -> int:
@@ -82,3 +139,6 @@ def _lr_bytes(video: Video) -> int:
     attached = read_attachment(video.info)
     return video.info.path.stat().st_size - len(attached or b"")
 
+
+def _shown(value) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

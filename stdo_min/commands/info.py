@@ -1,11 +1,27 @@
-"""What a sidecar holds."""
+"""`stdo info`: what a sidecar holds."""
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 
+from stdo_min.commands import options
 from stdo_min.format import sidecar
-from stdo_min.player import open_sidecar
+from stdo_min.player import open_sidecar, open_video, read_sidecar
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    options.played(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Print what a sidecar holds, alone or with its video."""
+    data = read_sidecar(a.video) if a.video.suffix == ".stdo" else open_video(a.video, a.sidecar).data
+    found = describe(data, a.video)
+    print(json.dumps(found) if a.json else "\n".join(f"{name:10} {value}" for name, value in found.items()))
 
 
 def describe(data: bytes, name: str | Path = "sidecar") -> dict:

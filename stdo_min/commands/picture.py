@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stdo_min.algorithm import score as scoring
+from stdo_min.format.psnr import squared_errors
 from stdo_min.video.ffmpeg import Frame, VideoInfo, ffmpeg_process, file_url
 from stdo_min.video.write import Y4MWriter
 
@@ -25,8 +25,8 @@ class Comparison:
         height, width = truth.y.shape
         cell = SIDE // 2
         grid = -(-height // cell), -(-width // cell)
-        gain = (scoring.squared_errors(truth.y, base.y, cell, grid)
-                - scoring.squared_errors(truth.y, shown.y, cell, grid))
+        gain = (squared_errors(truth.y, base.y, cell, grid)
+                - squared_errors(truth.y, shown.y, cell, grid))
         if gain.max() <= self._most:
             return
         self._most = int(gain.max())

@@ -1,4 +1,4 @@
-"""Serving the upscaled video to a player or browser on the same device, where there is no display to open a window on.
+"""`stdo serve`: the upscaled video for a player or browser on the same device, which may have no window to play it in.
 
 A live fragmented MP4 over HTTP: H.264 and AAC, coded by ffmpeg while it is watched. Only the loopback address is
 bound, and since every other program on the device can reach that too, the path begins with a random token: whatever
@@ -7,11 +7,13 @@ does not know it gets 404 and learns nothing.
 
 from __future__ import annotations
 
+import argparse
 import hmac
 import secrets
 import socket
 import socketserver
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +22,9 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from stdo_min.player import open_video, pipe
+from stdo_min.commands import options
+from stdo_min.commands.pipe import pipe
+from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_encoders, ffmpeg_process, input_arguments, tag_filters
 
 CODERS = ("h264_mediacodec", "libx264")
@@ -33,6 +37,31 @@ _PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="w
 <title>{name}</title><style>body{{margin:0;background:#000}}video{{width:100vw;height:100vh}}</style>
 <video src="video.mp4" controls autoplay playsinline></video>
 """
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    options.played(parser)
+    options.network(parser)
+    parser.add_argument("--port", type=options.whole(0, 65535), default=8080, metavar="N",
+                        help="port of 127.0.0.1, 0 for any that is free; default %(default)s")
+    parser.add_argument("--coder", choices=CODERS,
+                        help="what codes the H.264; by default the first of these that ffmpeg has")
+
+
+def run(a: argparse.Namespace) -> None:
+    """Print where to look, and serve until Ctrl-C."""
+    def report(line):
+        print(f"stdo: {line}", file=sys.stderr, flush=True)
+
+    server = Server(a.video, a.sidecar, a.port, a.threads, a.coder, report)
+    try:
+        print(f"{server.url}\nopen this on this device (in Termux: termux-open-url {server.url}); Ctrl-C ends it",
+              flush=True)
+        with suppress(KeyboardInterrupt):  # how one ends it
+            server.serve_forever()
+    finally:
+        server.server_close()
 
 
 class Server(ThreadingHTTPServer):

@@ -1,72 +1,95 @@
-"""How long to train: an effort in seconds or in steps, and a clock that deals it out over the stages of a segment."""
+"""How long to train: a budget in seconds or in steps, and the clock that deals it out over the stages of a segment."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 # Stage, how much of the whole is done (0..1), PSNR in dB of what is trained, nan where it is not known.
 Progress = Callable[[str, float, float], None]
-LEAST = 0.1  # of the effort is left for training, however long the passes over the frames take
+TRAINING_AT_LEAST = 0.1  # of the seconds, however long the passes over the frames take
 
 
 @dataclass(frozen=True)
-class Effort:
-    """`seconds` of wall-clock time, or `steps` of training, which can be repeated exactly.
+class Budget:
+    """`seconds` of wall-clock time, or `steps` of training, which can be repeated exactly; 0 trains nothing.
 
-    Raises ValueError unless one of them is given, greater than 0.
+    Raises ValueError unless exactly one of them is given, 0 or greater.
     """
 
     seconds: float | None = None
     steps: int | None = None
 
     def __post_init__(self):
-        if (self.seconds is None) == (self.steps is None) or (self.seconds or self.steps or 0) <= 0:
-            raise ValueError(f"give seconds or steps, greater than 0, not seconds={self.seconds}, steps={self.steps}")
+        if (self.seconds is None) == (self.steps is None) or not (self.seconds or self.steps or 0) >= 0:
+            raise ValueError(f"give seconds or steps, 0 or more, not seconds={self.seconds}, steps={self.steps}")
 
-    def times(self, share: float) -> Effort:
-        """A share of this effort."""
-        return Effort(steps=max(1, round(self.steps * share))) if self.steps else Effort(seconds=self.seconds * share)
+    def part(self, share: float) -> Budget:
+        """A share, 0..1, of this budget; steps are rounded to the nearest whole number."""
+        if self.steps is not None:
+            return Budget(steps=round(self.steps * share))
+        return Budget(seconds=self.seconds * share)
+
+    def split(self, shares: Sequence[float]) -> list[Budget]:
+        """A part for each share (0..1, together 1); where steps are counted, of one at the least until none is left.
+
+        Rounding never makes the parts more than the whole.
+        """
+        if self.steps is None:
+            return [self.part(share) for share in shares]
+        parts, left = [], self.steps
+        for share in shares:
+            parts.append(Budget(steps=min(left, max(1, self.part(share).steps))))
+            left -= parts[-1].steps
+        return parts
+
+    def at_most(self, other: Budget) -> Budget:
+        """The smaller of two budgets of one kind."""
+        if self.steps is not None:
+            return Budget(steps=min(self.steps, other.steps))
+        return Budget(seconds=min(self.seconds, other.seconds))
 
     def done(self, steps: int, started: float) -> float:
-        """How much of this effort is over, 0..1, after `steps`, and since time.monotonic() was `started`."""
-        return min(1.0, steps / self.steps if self.steps else (time.monotonic() - started) / self.seconds)
+        """How much of this budget is over, 0..1, after `steps`, and since time.monotonic() was `started`."""
+        whole, used = (self.steps, steps) if self.steps is not None else (self.seconds, time.monotonic() - started)
+        return min(1.0, used / whole) if whole else 1.0
 
 
 class Clock:
-    """What is left of an effort, and how much of it is done."""
+    """What is left of a budget, and how much of it is done."""
 
-    def __init__(self, effort: Effort, progress: Progress | None):
-        self.effort, self.progress = effort, progress
-        self.reserve = 0.0  # seconds to keep for what comes after training
-        self._started, self._steps, self._done = time.monotonic(), 0.0, 0.0
+    def __init__(self, budget: Budget, progress: Progress | None = None):
+        self.budget, self.progress = budget, progress
+        self._started, self._steps, self._done = time.monotonic(), 0, 0.0
 
     def elapsed(self) -> float:
         """Seconds since the clock was made."""
         return time.monotonic() - self._started
 
-    def left(self, share: float) -> Effort:
-        """A share of what is left for training."""
-        if self.effort.steps:
-            return Effort(steps=max(1, round(share * (self.effort.steps - self._steps))))
-        left = max(self.effort.seconds - self.elapsed() - self.reserve, LEAST * self.effort.seconds)
-        return Effort(seconds=share * left)
+    def left(self, keep: float = 0.0) -> Budget:
+        """What is left for training; `keep`: the seconds to keep back for what comes after it.
+
+        Of a budget in seconds a tenth is always left, or a video whose passes take long would not be trained at all.
+        """
+        if self.budget.steps is not None:
+            return Budget(steps=self.budget.steps - self._steps)
+        left = self.budget.seconds - self.elapsed() - keep
+        return Budget(seconds=max(left, TRAINING_AT_LEAST * self.budget.seconds))
 
     def say(self, stage: str, psnr: float = math.nan) -> None:
-        """Report the progress of a stage."""
-        done = self._steps / self.effort.steps if self.effort.steps else self.elapsed() / self.effort.seconds
-        self._done = max(self._done, min(done, 1.0))
+        """Report the progress of a stage; psnr: in dB, nan where it is not known."""
+        self._done = max(self._done, self.budget.done(self._steps, self._started))
         if self.progress:
             self.progress(stage, self._done, psnr)
 
-    def counting(self, stage: str, effort: Effort) -> Callable[[float, float], None]:
-        """The progress of one training, for `training.train`, as progress of the whole; its steps are counted."""
+    def counting(self, stage: str, budget: Budget) -> Callable[[float, float], None]:
+        """The progress(done, dB) of one training with a budget, as progress of the whole; its steps are counted."""
         before = self._steps
 
         def note(done, psnr):
-            self._steps = before + done * (effort.steps or 0)
+            self._steps = before + round(done * (budget.steps or 0))
             self.say(stage, psnr)
 
         return note

@@ -164,10 +164,11 @@ def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, work
         raise ValueError(f"the pool is {pool.dtype} {pool.shape} and the index {index.shape} for outputs {y.shape}")
     layer = ffi.new("stdo_train_layer *", (patches, height, width, 1, 1, pool.shape[3], 0, 0))
     found, size = np.empty(patches), pool[0].size
-    targets, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
+    wanted, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
+    targets = ffi.new("stdo_train_targets *", (LOSSES[loss], epsilon, unit, wanted, places))
     _check(lib.stdo_train_loss_gradient(
-        workspace.kernels, layer, LOSSES[loss], epsilon, _floats(y), targets, places, unit, 1 / (patches * size),
-        ffi.from_buffer("double[]", found), ffi.NULL if d_y is None else _floats(d_y, y.shape)))
+        workspace.kernels, layer, targets, _floats(y), 1 / (patches * size), ffi.from_buffer("double[]", found),
+        ffi.NULL if d_y is None else _floats(d_y, y.shape)))
     return found / size
 
 

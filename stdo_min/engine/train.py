@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from stdo_min.engine.budget import Effort
+from stdo_min.engine.budget import Budget
 from stdo_min.engine.convolution import Workspace
 from stdo_min.engine.gradients import loss_and_gradients, squared_errors
 from stdo_min.engine.net import Net
@@ -136,7 +136,7 @@ class Learner:
         self.keep()
 
 
-def train(net: Net, pool: Pool, effort: Effort, rng: np.random.Generator, peak: float = PEAK_RATE,
+def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
           threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
     """A net trained from `net` (left as it is) on the patches of `pool`: L1 and at last L2, Adam, warm-up and cosine.
 
@@ -152,14 +152,14 @@ def train(net: Net, pool: Pool, effort: Effort, rng: np.random.Generator, peak: 
     drawn = np.cumsum(pool.weight)
     sample = np.sort(rng.choice(drawable, min(PROBE_PATCHES, len(drawable)), replace=False))
     best, learner = net, Learner(net, peak)
-    step, next_probe, done = 0, 0, 0.0
-    started = time.monotonic()
+    step, next_probe, started = 0, 0, time.monotonic()
+    done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
         least = probed = stepper.errors(net, sample).mean()
         while done < 1:
             learner.step(stepper, stepper.draw(drawn, stepper.batch, rng), done)
             step += 1
-            done = effort.done(step, started)
+            done = budget.done(step, started)
             if done >= next_probe or done == 1:
                 next_probe = (int(done * PROBES) + 1) / PROBES
                 probed = stepper.errors(learner.net, sample).mean()

@@ -189,31 +189,16 @@ class Upscaler:
             raise ValueError(f"threads is {threads}; it must be 1 or more")
         if previous is not None and out is None:
             raise ValueError("previous is given without out; out must hold the previous frame")
-        _require_array("labels", labels, (self.rows, self.columns))
-        hr_shapes = plane_shapes(self.hr_width, self.hr_height, self.colour)
-        lr_shapes = plane_shapes(self.lr_width, self.lr_height, self.colour)
         if out is None:
-            out = tuple(np.empty(shape, np.uint8) for shape in hr_shapes)
-        # The structs do not own what they point into; `keep` keeps it alive.
-        source, *keep = _image("stdo_const_image *", "lr", lr, lr_shapes)
-        target, *keep_too = _image("stdo_image *", "out", out, hr_shapes)
-        label_view = ffi.from_buffer("uint8_t[]", labels)
-        c_previous, *keep_old = ffi.NULL, None
-        if previous is not None:
-            _require_array("previous labels", previous.labels, (self.rows, self.columns))
-            old, *keep_old = _image("stdo_const_image *", "previous lr", previous.lr, lr_shapes)
-            old_labels = ffi.from_buffer("uint8_t[]", previous.labels)
-            c_previous = ffi.new("stdo_previous *", {"segment": previous.segment, "labels": old_labels, "lr": old[0]})
-            c_previous.hr.plane, c_previous.hr.stride = target.plane, target.stride
-            keep_old.append(old_labels)
-
+            out = tuple(np.empty(shape, np.uint8)
+                        for shape in plane_shapes(self.hr_width, self.hr_height, self.colour))
+        frame, keep = self._frame(segment, labels, lr, out, previous)
         rows = _Rows(self.rows, threads if executor else 1)
 
-        def upscale_rows(_alive=(keep, keep_too, keep_old)):
+        def upscale_rows(_alive=keep):
             done = ffi.new("stdo_statistics *")
             for begin, end in rows:
-                _check(lib.stdo_upscale_rows(self._sidecar, segment, label_view, source, target, c_previous, begin, end,
-                                             self._thread_scratch(), done))
+                _check(lib.stdo_upscale_rows(self._sidecar, frame, begin, end, self._thread_scratch(), done))
             return done
 
         running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
@@ -221,13 +206,36 @@ class Upscaler:
             done = [upscale_rows()]
         finally:
             wait(running)  # all of them, before an error of one lets go of the planes
-        done += [others.result() for others in running]
+        self._count([*done, *(others.result() for others in running)])
+        return out
+
+    def _frame(self, segment, labels, lr, out, previous) -> tuple:
+        """The C struct of one frame, and the buffers that must outlive it: structs do not own what they point into."""
+        lr_shapes = plane_shapes(self.lr_width, self.lr_height, self.colour)
+        source, *keep = _image("stdo_const_image *", "lr", lr, lr_shapes)
+        target, *keep_out = _image("stdo_image *", "out", out, plane_shapes(self.hr_width, self.hr_height, self.colour))
+        view = self._label_view("labels", labels)
+        keep += [*keep_out, view]
+        before = ffi.NULL
+        if previous is not None:
+            old, *keep_old = _image("stdo_const_image *", "previous lr", previous.lr, lr_shapes)
+            old_view = self._label_view("previous labels", previous.labels)
+            before = ffi.new("stdo_previous *", {"segment": previous.segment, "labels": old_view, "lr": old[0]})
+            before.hr.plane, before.hr.stride = target.plane, target.stride
+            keep += [*keep_old, old_view, before]
+        return ffi.new("stdo_frame *", {"segment": segment, "labels": view, "lr": source[0], "hr": target[0],
+                                        "previous": before}), keep
+
+    def _label_view(self, name, labels):
+        _require_array(name, labels, (self.rows, self.columns))
+        return ffi.from_buffer("uint8_t[]", labels)
+
+    def _count(self, parts) -> None:
         with self._statistics_lock:
-            for part in done:
+            for part in parts:
                 self.statistics.net += part.net
                 self.statistics.base += part.base
                 self.statistics.reused += part.reused
-        return out
 
     def _thread_scratch(self):
         """The scratch of the running thread, kept from frame to frame."""

@@ -2,8 +2,9 @@
 #ifndef CHECK_H
 #define CHECK_H
 
+#include "float/float_conv.h"
 #include "kernels.h"
-#include "train/train.h"
+#include "train/train_kernels.h"
 
 #include <stdio.h>
 
@@ -16,8 +17,9 @@ check_function check_base_vertical, check_hr_row, check_int8_frame, check_float3
 check_function check_train_row, check_train_weights, check_train_net, check_train_errors;
 check_function check_train_input_tiles, check_train_gradient_tiles, check_train_output_tiles;
 
-/* Checked by those of training in place of a tier's own where it is not NULL. */
+/* Checked in place of a tier's own where they are not NULL: by those of training, and by those of float nets. */
 extern const stdo_train_kernels *train_override;
+extern const stdo_conv *float_override;
 
 /* Runs a check from a seed. Returns 1, or 0 with what went wrong in `report`, a fault among it. */
 int passes(check_function *check, const stdo_kernels *kernels, uint64_t seed, int quick, char *report, size_t size);
@@ -53,8 +55,10 @@ void release_blocks(size_t mark);
 
 typedef enum number { INT8, FLOAT32 } number;
 
-/* The convolutions of one kind in a table, and a layer with random weights whose outputs are seldom clamped. */
+/* The convolutions of one kind of a table's tier, the plain ones, and a layer with random weights whose outputs are seldom
+   clamped. */
 const stdo_conv *conv_of(const stdo_kernels *kernels, number kind);
+const stdo_conv *plain_conv(number kind);
 stdo_layer natural_layer(number kind, uint32_t kernel, uint32_t in, uint32_t out, int is_last);
 void pack_layer(const stdo_conv *conv, stdo_layer *layer);
 

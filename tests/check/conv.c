@@ -10,16 +10,19 @@ static const uint32_t channel_counts[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10
                                           15, 16, 17, 18, 19, 20, 24, 31, 32, 33, 48, 63, 64};
 enum { CHANNEL_COUNTS = sizeof channel_counts / sizeof *channel_counts, WIDTHS = 70, MOST_WIDTH = 200 };
 
+const stdo_conv *float_override;
+
 const stdo_conv *conv_of(const stdo_kernels *kernels, number kind)
 {
-    return kind == INT8 ? &kernels->int8 : &kernels->float32;
+    if (kind == INT8) return &kernels->int8;
+    return float_override != NULL ? float_override : stdo_float_conv(stdo_tiers_named(kernels->tier));
 }
 
-static const stdo_conv *plain(number kind)
+const stdo_conv *plain_conv(number kind)
 {
     static stdo_kernels kernels;
     stdo_kernels_c(&kernels);
-    return conv_of(&kernels, kind);
+    return kind == INT8 ? &kernels.int8 : &stdo_float_c;
 }
 
 /* ---- Layers ---- */
@@ -256,7 +259,7 @@ static void compare_rows(const stdo_conv *conv, number kind, uint32_t channels, 
     }
     const size_t mark = blocks_in_use(), bytes = width * channels * sizeof(float);
     float *values[2] = {block("values", bytes, sizeof(float)), block("values", bytes, sizeof(float))};
-    read_int8(plain(kind), channels, width, expected, values[0]);
+    read_int8(plain_conv(kind), channels, width, expected, values[0]);
     read_int8(conv, channels, width, found, values[1]);
     for (size_t i = 0; i < width * channels; i++)
         if (values[0][i] != values[1][i])
@@ -268,7 +271,7 @@ static void compare_rows(const stdo_conv *conv, number kind, uint32_t channels, 
 
 static void check_load(const stdo_kernels *kernels, number kind, int quick)
 {
-    const stdo_conv *conv[2] = {plain(kind), conv_of(kernels, kind)};
+    const stdo_conv *conv[2] = {plain_conv(kind), conv_of(kernels, kind)};
     for (size_t i = 0; i < (quick ? 70 : 2 * MOST_WIDTH); i++) {
         const size_t width = 1 + i % MOST_WIDTH, offset = random_below(9); /* where the halo passes the frame's edge */
         const uint32_t planes = random_below(2) ? 3 : 1;
@@ -340,7 +343,7 @@ static void set_up(const stdo_conv *const conv[2], number kind, const layer_case
 
 static void check_layer(const stdo_kernels *kernels, number kind, int is_last, int quick)
 {
-    const stdo_conv *const conv[2] = {plain(kind), conv_of(kernels, kind)};
+    const stdo_conv *const conv[2] = {plain_conv(kind), conv_of(kernels, kind)};
     for (size_t i = 0; i < (quick ? 72 : 297); i++) {
         const layer_case c = pick(i, kind, is_last, quick);
         stdo_layer layer[2];

@@ -22,25 +22,25 @@ static stdo_net random_net(number kind, const stdo_conv *conv, uint32_t planes, 
 }
 
 static void run_rect(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
-                     uint32_t planes, uint32_t scale, const stdo_rect *rect)
+                     uint32_t planes, const stdo_rect *rect)
 {
     const size_t mark = blocks_in_use();
-    const uint32_t width = rect->x1 - rect->x0;
-    uint8_t *memory = block("net memory", stdo_net_room(net, conv, planes, scale, width), STDO_ALIGNMENT);
+    const uint32_t scale = plane[0].scale, width = rect->x1 - rect->x0;
+    uint8_t *memory = block("net memory", stdo_net_room(net, planes, scale, width), STDO_ALIGNMENT);
     int16_t *v = block("v", stdo_base_room(width) * sizeof(int16_t), STDO_ALIGNMENT);
-    stdo_net_run(net, kernels, conv, plane, planes, rect, scale, v, memory);
+    stdo_net_run(net, kernels, conv, plane, planes, rect, v, memory);
     release_blocks(mark);
 }
 
 static void run_tiled(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
-                      uint32_t planes, uint32_t scale)
+                      uint32_t planes)
 {
     stdo_rect r = {0, 0, 0, 0};
     for (; r.y0 < plane->lr_height; r.y0 = r.y1) {
         r.y1 = r.y0 + 1 + random_below(plane->lr_height - r.y0);
         for (r.x0 = 0; r.x0 < plane->lr_width; r.x0 = r.x1) {
             r.x1 = r.x0 + 1 + random_below(plane->lr_width - r.x0);
-            run_rect(net, kernels, conv, plane, planes, scale, &r);
+            run_rect(net, kernels, conv, plane, planes, &r);
         }
     }
 }
@@ -63,12 +63,12 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
     stdo_kernels_c(&plain);
     for (int i = 0; i < (quick ? 8 : 24); i++) {
         const uint32_t planes = random_below(2) ? 3 : 1, scale = 1 + random_below(4), most = kind == INT8 ? 48 : 20;
-        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2)};
+        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2), .scale = scale};
         shared.hr_width = shared.lr_width * scale - random_below(2 * scale);
         shared.hr_height = shared.lr_height * scale - random_below(2 * scale);
         stdo_layer layer[2][STDO_MAX_LAYERS];
         stdo_net net[2];
-        net[0] = random_net(kind, conv_of(&plain, kind), planes, scale, layer[0]);
+        net[0] = random_net(kind, plain_conv(kind), planes, scale, layer[0]);
         describe("case %d: %u x %u, scale %u, planes %u, layers %u, halo %u, first kernel %u", i, shared.lr_width,
                  shared.lr_height, scale, planes, net[0].layers, net[0].halo, layer[0]->kernel);
         net[1] = net[0];
@@ -86,14 +86,14 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
         }
         for (int t = 0; t < 2; t++) {
             const stdo_kernels *table = t ? kernels : &plain;
-            const stdo_conv *conv = conv_of(table, kind);
+            const stdo_conv *conv = t ? conv_of(table, kind) : plain_conv(kind);
             for (uint32_t l = 0; l < net[t].layers; l++) pack_layer(conv, &layer[t][l]);
             stdo_net_measure(&net[t], conv, 8);
             const stdo_rect whole = {0, 0, shared.lr_width, shared.lr_height};
             if (t == 0)
-                run_rect(&net[t], table, conv, plane[t], planes, scale, &whole);
+                run_rect(&net[t], table, conv, plane[t], planes, &whole);
             else
-                run_tiled(&net[t], table, conv, plane[t], planes, scale);
+                run_tiled(&net[t], table, conv, plane[t], planes);
         }
         for (uint32_t p = 0; p < planes; p++)
             for (uint32_t y = 0; y < shared.hr_height; y++)

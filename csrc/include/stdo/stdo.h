@@ -1,4 +1,37 @@
-/* The declarations of stdo.h, without macros or includes: cffi reads this file too. Include stdo.h instead. */
+/* stdo: upscales a low-resolution video with the small nets of its sidecar (FORMAT.md).
+
+   In order: stdo_open_memory, stdo_map_new and one block of stdo_scratch_size bytes per thread; then for each frame
+   stdo_map_read and stdo_upscale_rows; at the end stdo_map_free and stdo_close.
+
+   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts no
+   threads, and gives the same bytes on every machine. Pointers must not be NULL except where it says so: a NULL is
+   STDO_ERROR_ARGUMENT in every function that returns a status. Any threads may call any functions at the same time, but
+   for two calls on the same stdo_map, and for overlapping rows of the same hr frame. */
+#ifndef STDO_H
+#define STDO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define STDO_VERSION "0.1.0"
+
+/* Functions that leave a shared library built with -fvisibility=hidden, or a DLL: whoever builds one for Windows defines
+   STDO_BUILD_DLL, and whoever calls one there may define STDO_USE_DLL. */
+#if defined(_WIN32) && defined(STDO_BUILD_DLL)
+#define STDO_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(STDO_USE_DLL)
+#define STDO_API __declspec(dllimport)
+#elif defined(__GNUC__) && !defined(_WIN32)
+#define STDO_API __attribute__((visibility("default")))
+#else
+#define STDO_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- cffi reads from here: no macros but STDO_API, and no includes ---- */
 
 typedef enum stdo_status {
     STDO_OK = 0,
@@ -21,7 +54,7 @@ typedef enum stdo_status {
 } stdo_status;
 
 /* One line of English, without a full stop; constant storage; never NULL, whatever the number. */
-const char *stdo_status_string(stdo_status status);
+STDO_API const char *stdo_status_string(stdo_status status);
 
 /* A parsed sidecar. It never changes, so any number of threads may use one at the same time. */
 typedef struct stdo_sidecar stdo_sidecar;
@@ -76,6 +109,16 @@ typedef struct stdo_previous {
     stdo_const_image lr, hr;
 } stdo_previous;
 
+/* One frame of a segment: its labels, and whole images of lr_width x lr_height and hr_width x hr_height that do not
+   overlap. `previous` may be NULL, and changes no pixel. */
+typedef struct stdo_frame {
+    uint32_t segment;
+    const uint8_t *labels;
+    stdo_const_image lr;
+    stdo_image hr;
+    const stdo_previous *previous;
+} stdo_frame;
+
 /* Luma patches by what was done for them. Calls add to it: set it to zero first, one for each thread. */
 typedef struct stdo_statistics {
     uint64_t net, base, reused;
@@ -85,54 +128,44 @@ typedef struct stdo_statistics {
    free them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon,
    neon_dot, neon_i8mm; c always may, and neon with the two after it), of which the best that this CPU has is taken;
    NULL or "" allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
-stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
-
-/* One layer of a float net: a square kernel of odd side 1..9, 1..64 channels, `weight` as
-   [channels][row][column][in]. */
-typedef struct stdo_float_layer {
-    uint32_t kernel, channels;
-    const float *weight, *bias;
-} stdo_float_layer;
-
-/* A float net in place of a sidecar, for comparisons: one segment with one net and no map. The net reads lr samples as
-   0..255 and gives the residual in grey levels, which is rounded to 64ths and clamped to -512..511.98; what is left of the
-   pixel's arithmetic is FORMAT.md's. All layers but the last end with ReLU; the last has planes * scale^2 channels.
-   Every tier gives the same bytes, if the thread rounds to nearest and keeps denormals, as threads do by default. Copies
-   the weights; stdo_close ends it. */
-stdo_status stdo_open_float(uint32_t colour, uint32_t scale, uint32_t patch, uint32_t lr_width, uint32_t lr_height,
-                            const stdo_float_layer *layers, uint32_t count, const char *tiers, stdo_sidecar **out);
+STDO_API stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
 
 /* The name of the implementation that runs. */
-const char *stdo_tier(const stdo_sidecar *sidecar);
+STDO_API const char *stdo_tier(const stdo_sidecar *sidecar);
 
 /* NULL is allowed. No stdo_map of this sidecar may be read afterwards. */
-void stdo_close(stdo_sidecar *sidecar);
+STDO_API void stdo_close(stdo_sidecar *sidecar);
 
-stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info);
-stdo_status stdo_get_segment(const stdo_sidecar *sidecar, uint32_t index, stdo_segment_info *info);
+STDO_API stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info);
+STDO_API stdo_status stdo_get_segment(const stdo_sidecar *sidecar, uint32_t index, stdo_segment_info *info);
 
 /* The caller owns *out, ends it with stdo_map_free, and keeps the sidecar open as long as it reads the map. */
-stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out);
+STDO_API stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out);
 
 /* NULL is allowed; the sidecar may be closed already. */
-void stdo_map_free(stdo_map *map);
+STDO_API void stdo_map_free(stdo_map *map);
 
 /* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes
    only the frames between; going back, or into another segment, decodes from the start of the segment. Allocates
    nothing. */
-stdo_status stdo_map_read(stdo_map *map, uint32_t frame, uint8_t *labels);
+STDO_API stdo_status stdo_map_read(stdo_map *map, uint32_t frame, uint8_t *labels);
 
 /* Bytes of scratch memory that one call of stdo_upscale_rows needs; the same for the life of the sidecar. */
-size_t stdo_scratch_size(const stdo_sidecar *sidecar);
+STDO_API size_t stdo_scratch_size(const stdo_sidecar *sidecar);
 
-/* Upscales the patch rows row_begin..row_end-1 of one frame of a segment. `labels` are those of the whole frame, `lr`
-   and `hr` whole frames of lr_width x lr_height and hr_width x hr_height. Ranges that partition the rows partition the
-   hr samples too, so threads may share a frame, each with a range and scratch of its own. `scratch` may have any
-   alignment and content. Allocates nothing; where it fails, `hr` is untouched. `lr` and `hr` must not overlap.
-   `previous` may be NULL, and changes no pixel; `statistics` may be NULL. */
-stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
-                              const stdo_const_image *lr, const stdo_image *hr, const stdo_previous *previous,
-                              uint32_t row_begin, uint32_t row_end, void *scratch, stdo_statistics *statistics);
+/* Upscales the patch rows row_begin..row_end-1 of a frame. Ranges that partition the rows partition the hr samples too,
+   so threads may share a frame, each with a range and scratch of its own. `scratch` may have any alignment and content.
+   Allocates nothing; where it fails, `hr` is untouched. `statistics` may be NULL. */
+STDO_API stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *frame, uint32_t row_begin,
+                                       uint32_t row_end, void *scratch, stdo_statistics *statistics);
 
 /* The CRC-32 of zlib: begin with crc = 0 and hand each result to the next call. */
-uint32_t stdo_crc32(uint32_t crc, const uint8_t *data, size_t size);
+STDO_API uint32_t stdo_crc32(uint32_t crc, const uint8_t *data, size_t size);
+
+/* ---- cffi reads to here ---- */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

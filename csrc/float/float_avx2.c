@@ -1,10 +1,11 @@
 /* Float convolutions with AVX2 and FMA. */
-#include "../kernels.h"
+#include "../architecture.h"
+#include "../residual.h"
 #include "../unroll.h"
-#include "kernels_x86.h"
+#include "float_conv.h"
 
-#if defined(__x86_64__)
-#include "begin_avx2.h"
+#if defined(STDO_X86)
+#include "../x86/begin_avx2.inc"
 
 enum { LANES = 8, PIXELS = 6, PIXELS_TAIL = 2 };
 
@@ -28,9 +29,9 @@ STDO_INLINE void store_rounded(int16_t *to, VECTOR value)
     _mm_storeu_si128((__m128i *)(void *)to, _mm_packs_epi32(low, high));
 }
 
-#include "float_body.h"
+#include "float_body.inc"
 
-const stdo_conv stdo_float32_avx2 = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+const stdo_conv stdo_float_avx2 = {pixel_bytes, packed_bytes, pack, load, hidden, last};
 
-#include "end_target.h"
+#include "../end_target.inc"
 #endif

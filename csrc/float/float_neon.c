@@ -2,10 +2,12 @@
    multiply-adds in the order of the plain kernel.
 
    Registers, of 32: 16 sums (4 pixels x 4 vectors), four inputs of each pixel, the weights of one input. */
-#include "kernels_arm.h"
-
-#if defined(__AARCH64EL__)
+#include "../architecture.h"
+#include "../residual.h"
 #include "../unroll.h"
+#include "float_conv.h"
+
+#if defined(STDO_ARM64)
 
 #include <arm_neon.h>
 
@@ -93,9 +95,12 @@ static void hidden(const stdo_layer *layer, const void *const rows[], size_t wid
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
+    size_t offset[STDO_MAX_LAST];
+    const stdo_residual all = stdo_residual_of(layer, scale, residual, stride, offset);
     const float *packed = layer->packed;
     const float32x4_t high = vdupq_n_f32(32767.0f);
-    for (size_t first = 0; first < layer->out; first += OUTS, packed += (window(layer) + 1) * OUTS)
+    for (size_t first = 0; first < layer->out; first += OUTS, packed += (window(layer) + 1) * OUTS) {
+        const stdo_residual to = stdo_residual_from(&all, first);
         for (size_t x = 0; x < width; x += PIXELS) {
             float32x4_t sum[PIXELS * VECTORS];
             convolve(layer, rows, x, packed, sum);
@@ -105,12 +110,13 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
                     const float32x4_t scaled = vmulq_n_f32(sum[p * VECTORS + v], 64.0f);
                     vst1q_s32(value + v * LANES, vcvtnq_s32_f32(vminq_f32(at_least(scaled, -32768.0f), high)));
                 }
-                for (size_t i = 0, o = first; i < OUTS && o < layer->out; i++, o++)
-                    residual[o / scale * stride + (x + p) * scale + o % scale] = (int16_t)value[i];
+                for (size_t o = 0; o < OUTS && o < to.outs; o++)
+                    to.values[to.offset[o] + (x + p) * scale] = (int16_t)value[o];
             }
         }
+    }
 }
 
-const stdo_conv stdo_float32_neon = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+const stdo_conv stdo_float_neon = {pixel_bytes, packed_bytes, pack, load, hidden, last};
 
 #endif

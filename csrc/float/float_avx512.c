@@ -1,10 +1,11 @@
 /* Float convolutions with AVX-512. */
-#include "../kernels.h"
+#include "../architecture.h"
+#include "../residual.h"
 #include "../unroll.h"
-#include "kernels_x86.h"
+#include "float_conv.h"
 
-#if defined(__x86_64__)
-#include "begin_avx512vnni.h"
+#if defined(STDO_X86)
+#include "../x86/begin_avx512vnni.inc"
 
 enum { LANES = 16, PIXELS = 12, PIXELS_TAIL = 4 };
 
@@ -25,9 +26,9 @@ STDO_INLINE void store_rounded(int16_t *to, VECTOR value)
     _mm256_storeu_si256((__m256i *)(void *)to, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(value)));
 }
 
-#include "float_body.h"
+#include "float_body.inc"
 
-const stdo_conv stdo_float32_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+const stdo_conv stdo_float_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last};
 
-#include "end_target.h"
+#include "../end_target.inc"
 #endif

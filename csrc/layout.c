@@ -1,0 +1,42 @@
+/* The sizes of planes and of scratch, once for the life of a sidecar. */
+#include "sidecar.h"
+
+#include "sizes.h"
+
+void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
+{
+    const stdo_info *info = &sidecar->info;
+    stdo_net_measure(net, sidecar->conv, info->patch);
+    const uint32_t width = min_u32(net->strip * info->patch, info->lr_width);
+    const size_t room = stdo_net_room(net, net_planes(info->colour), info->scale, width);
+    if (room > sidecar->net_room) sidecar->net_room = room;
+}
+
+static stdo_plane plane_of(const stdo_info *info, int halved)
+{
+    const uint32_t half = halved ? 2 : 1, up = half - 1;
+    const stdo_plane plane = {.lr_width = (info->lr_width + up) / half, .lr_height = (info->lr_height + up) / half,
+                              .hr_width = (info->hr_width + up) / half, .hr_height = (info->hr_height + up) / half,
+                              .scale = info->scale, .left = halved && info->chroma != 0};
+    return plane;
+}
+
+/* The place of a part of scratch behind those before it. */
+static size_t append(size_t *used, size_t bytes)
+{
+    const size_t at = *used;
+    *used += (size_t)align_up(bytes, STDO_ALIGNMENT);
+    return at;
+}
+
+void stdo_sidecar_lay_out(stdo_sidecar *sidecar)
+{
+    const stdo_info *info = &sidecar->info;
+    stdo_scratch *scratch = &sidecar->scratch;
+    sidecar->net_planes = net_planes(info->colour);
+    for (uint32_t i = 0; i < 3; i++) sidecar->plane[i] = plane_of(info, i >= sidecar->net_planes);
+    scratch->bytes = 0;
+    append(&scratch->bytes, (size_t)info->columns * info->rows);
+    scratch->v = append(&scratch->bytes, stdo_base_room(info->lr_width) * sizeof(int16_t));
+    scratch->net = append(&scratch->bytes, sidecar->net_room);
+}

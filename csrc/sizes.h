@@ -1,0 +1,22 @@
+/* The sums with sizes that several files make. */
+#ifndef STDO_SIZES_H
+#define STDO_SIZES_H
+
+#include <stdo/stdo.h>
+
+static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* The next multiple of `to`, a power of two. */
+static inline uint64_t align_up(uint64_t size, uint32_t to) { return (size + to - 1) & ~(uint64_t)(to - 1); }
+
+/* The first aligned byte of memory that has `to` - 1 bytes to spare. */
+static inline void *align_pointer(void *memory, uint32_t to)
+{
+    return (uint8_t *)memory + ((0 - (uintptr_t)memory) & (to - 1));
+}
+
+/* How many planes of a frame nets serve. */
+static inline uint32_t net_planes(uint32_t colour) { return colour == STDO_COLOUR_RGB ? 3 : 1; }
+
+#endif

@@ -1,0 +1,23 @@
+"""Numba for the loops that NumPy has no function for; what it compiles is kept on disk where that can be written."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+from numba import njit
+
+
+def compiled(function: Callable) -> Callable:
+    """A function compiled by Numba when it is first called; it runs without Python's lock.
+
+    Numba writes beside the source or into the user's cache; where it can do neither, this warns and compiles anew in
+    each run.
+    """
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # that there is no place to write is all it can be before anything is compiled
+        warnings.warn("what Numba compiles cannot be kept, which costs a few seconds in each run: neither the folder "
+                      "of stdo_min nor the user's cache can be written; name another one in NUMBA_CACHE_DIR",
+                      stacklevel=1)  # one place, so that it is said once for all functions
+        return njit(nogil=True)(function)

@@ -1,0 +1,51 @@
+"""What to train and for how long: the choices that `stdo encode` and `stdo train` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stdo_min.engine.budget import Budget
+from stdo_min.format.sidecar import MAX_NETS, check_channels
+
+MODES = {
+    "auto": "as many nets as short trials on the video find best",
+    "single": "one net",
+    "time": "one net for each part of the time",
+    "stdo": "one net for each chunk of patches, by their score",
+    "stdo-quantile": "the same, cut at equal counts",
+    "jstdo": "one net, trained more on the chunks that hold the error",
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train one video; every field has the default of the command line.
+
+    mode: a name of MODES. chunks: how many, in mode auto at most; None chooses. refine: how often patches move to the
+    net that serves them best while the nets train; 0 leaves the mode as published. channels: of the hidden layers.
+    patch: side in lr pixels, 8..128. budget: for the whole video, once its lr video is coded. memory: bytes of patches
+    kept for training. seed: of all randomness. threads: 1..256. general: path of a sidecar whose first net scores the
+    patches and starts the training, or None. Raises ValueError for a value beyond its limits.
+    """
+
+    mode: str = "auto"
+    chunks: int | None = None
+    refine: int = 64
+    channels: tuple[int, ...] = (16, 16)
+    patch: int = 20
+    budget: Budget = Budget(seconds=300)
+    memory: int = 512 << 20
+    seed: int = 0
+    threads: int = 1
+    general: Path | None = None
+
+    def __post_init__(self):
+        if self.mode not in MODES:
+            raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
+        check_channels(self.channels)
+        for name, value, least, most in (("chunks", self.chunks, 1, MAX_NETS), ("patch", self.patch, 8, 128),
+                                         ("refine", self.refine, 0, 1000), ("threads", self.threads, 1, 256),
+                                         ("memory", self.memory, 1, 1 << 40)):
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"{name} is {value}; it must be {least}..{most}")

@@ -1,0 +1,62 @@
+"""Options that several verbs have, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from stdo_min.format.cores import fast_cores
+
+MOST_THREADS = 256
+
+
+def threads(parser: argparse.ArgumentParser) -> None:
+    """--threads."""
+    parser.add_argument("--threads", type=thread_count, default="auto", metavar="N|auto",
+                        help=f"threads to use; default %(default)s, one for each fast core: here {fast_cores()}")
+
+
+def network(parser: argparse.ArgumentParser) -> None:
+    """--allow-network."""
+    parser.add_argument("--allow-network", action="store_true",
+                        help="the video may be at http://... or https://...; without this nothing is ever fetched")
+
+
+def played(parser: argparse.ArgumentParser) -> None:
+    """The lr video to play, its sidecar, and threads."""
+    parser.add_argument("video", metavar="IN", help="an .mkv with its sidecar inside, or an lr video with it beside")
+    parser.add_argument("--sidecar", type=Path, metavar="FILE", help="the sidecar, where it lies elsewhere")
+    threads(parser)
+
+
+def quiet(parser: argparse.ArgumentParser) -> None:
+    """--quiet."""
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+
+
+def written(parser: argparse.ArgumentParser) -> None:
+    """--force."""
+    parser.add_argument("--force", action="store_true", help="overwrite an output that exists")
+
+
+def thread_count(text: str) -> int:
+    """`auto`, or a number of threads."""
+    return min(fast_cores(), MOST_THREADS) if text == "auto" else whole(1, MOST_THREADS)(text)
+
+
+def whole(least: int, most: int):
+    """The type of an option that takes a whole number of least..most."""
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least}..{most}")
+        return int(text)
+    return parse
+
+
+def seconds(text: str) -> float:
+    """A time such as 90s, 5m or 1h, in seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|)", text)
+    if not found or float(found[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero such as 90s, 5m or 1h")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
