@@ -6,8 +6,7 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path(__file__).parent / "csrc"
-PLAYER = [CSRC, CSRC / "x86", CSRC / "arm"]  # the library; csrc/ has programs too
-PARTS = [*PLAYER, CSRC / "float", CSRC / "train", CSRC / "measure"]
+PARTS = [CSRC, *(CSRC / part for part in ("x86", "arm", "float", "train", "measure"))]  # csrc/ has programs too
 HEADERS = ("include/stdo/stdo.h", "float/float_net.h", "train/train.h", "measure/squared_errors.h")
 MSVC = sysconfig.get_platform().startswith("win")
 

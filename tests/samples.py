@@ -11,9 +11,9 @@ from stdo_min.format.library import StdoError, Upscaler, plane_shapes
 from stdo_min.format.sidecar import SidecarError, read
 
 CSRC = Path(__file__).parents[1] / "csrc"
-# libstdo, and with the parts that only the Python extension has
-PLAYER = sorted(path for part in (".", "x86", "arm") for path in (CSRC / part).glob("*.c"))
-LIBRARY = PLAYER + sorted(path for part in ("float", "train", "measure") for path in (CSRC / part).glob("*.c"))
+# libstdo, and what only the Python extension has besides
+PARTS = (".", "x86", "arm", "float", "train", "measure")
+LIBRARY = sorted(path for part in PARTS for path in (CSRC / part).glob("*.c"))
 INCLUDE = ["-I", CSRC / "include", "-I", CSRC]
 
 

@@ -24,6 +24,16 @@ extern const stdo_conv *float_override;
 /* Runs a check from a seed. Returns 1, or 0 with what went wrong in `report`, a fault among it. */
 int passes(check_function *check, const stdo_kernels *kernels, uint64_t seed, int quick, char *report, size_t size);
 
+/* A kernel that is wrong on purpose, and the check that it is put before. Those of training, in wrong_train.c. */
+typedef struct wrong_kernel {
+    const char *what;
+    check_function *check;
+    void (*apply)(void);
+} wrong_kernel;
+
+extern const wrong_kernel wrong_training[];
+extern const size_t wrong_training_count;
+
 /* Applies checks to kernels that are wrong on purpose. Returns 1 if each is caught. */
 int self_test(int quick);
 
