@@ -1,5 +1,6 @@
 """The player needs little: what may not be imported by it is not."""
 
+import ast
 import json
 import re
 import subprocess
@@ -38,16 +39,70 @@ def test_a_missing_extra_names_its_remedy(tmp_path):
     assert done.stderr == ("stdo: numba is not installed, which this command needs: pip install 'stdo-min[train]'\n")
 
 
-def test_imports_run_one_way():
-    """Every file imports only from rows of HACKING.md's map below its own, or what its own row names."""
-    table = (ROOT / "HACKING.md").read_text().partition("\n## Map\n")[2].partition("\n## ")[0]
-    rows = [re.findall(r"`(\w+)\.py`", line.split("|")[1]) for line in table.splitlines() if line.startswith("| `")]
-    row_of = {name: number for number, row in enumerate(rows) for name in row}
-    modules = {path.stem: path for path in (ROOT / "stdo_min").glob("*.py") if not path.stem.startswith("_")}
-    assert set(row_of) == set(modules)
-    for name, path in modules.items():
-        for found in re.finditer(r"^ *from stdo_min(?:\.(\w+))? import (.+)$", path.read_text(), re.M):
-            for used in [found[1]] if found[1] else re.findall(r"\w+", found[2]):
-                if used in row_of:
-                    assert row_of[used] >= row_of[name], f"{name} imports {used}, which stands above it"
-                    assert used != name
+# ---- HACKING.md's map ----
+
+
+def listed():
+    """The modules of the map in its order, such as 'algorithm.chunk'."""
+    table = (ROOT / "HACKING.md").read_text().partition("\n## Map\n")[2].partition("\nIn `csrc/`")[0]
+    room, found = "", []
+    for line in table.splitlines():
+        cell = line.split("|")[1] if line.startswith("| ") else ""
+        if new := re.search(r"\*\*`(\w+)/`\*\*", cell):
+            room = f"{new[1]}."
+        for name in re.findall(r"`(\w+)\.py`", cell):
+            found.append(name if (ROOT / "stdo_min" / f"{name}.py").exists() else room + name)
+    return found
+
+
+def modules():
+    """Every module of the package and its path."""
+    package = ROOT / "stdo_min"
+    return {".".join(path.relative_to(package).with_suffix("").parts): path
+            for path in package.rglob("*.py") if not path.stem.startswith("__")}
+
+
+def imported(path, known):
+    """The modules that a file imports, at its top or within a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports are not followed"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
+        else:
+            continue
+        for name in names:
+            if (module := name.removeprefix("stdo_min.")) in known:
+                yield module
+
+
+def test_the_map_lists_every_file_once():
+    names = listed()
+    assert len(names) == len(set(names))
+    assert set(names) == set(modules())
+
+
+def test_imports_run_down_the_map():
+    """So no circle can be, within a room or between rooms."""
+    names, arrows = listed(), 0
+    for name, path in modules().items():
+        for other in imported(path, modules()):
+            assert names.index(name) < names.index(other), f"{name} imports {other}, which does not stand after it"
+            arrows += 1
+    assert arrows > 100
+
+
+def test_what_plays_needs_nothing_that_trains():
+    known = modules()
+    plays = [name for name in known if name.startswith(("format.", "video."))] + ["player"] + [
+        f"commands.{verb}" for verb in ("decode", "pipe", "play", "serve", "eval", "info", "bench", "demo")]
+    reached, left = set(), list(plays)
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached.add(name)
+            left += imported(known[name], known)
+    assert not [name for name in reached if name.startswith(("algorithm.", "engine."))]
+    trained = set(imported(known["commands.encode"], known))
+    assert {"algorithm.segments", "engine.quantise"} <= trained  # imports within functions are seen too
