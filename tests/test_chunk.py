@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stdo_min.algorithm import chunk as chunking
+from stdo_min.algorithm import chunk
 
 PAPER = Path(__file__).parents[2] / "shared" / "paper" / "label_vlog_15.npy"
 SCORES = st.lists(st.integers(200, 600).map(lambda tenth: tenth / 10), min_size=1, max_size=12)
@@ -30,7 +30,7 @@ def least_spread(scores, k):
 def test_kmeans_is_the_optimum(scores, k):
     scores = np.array(scores)
     k = min(k, len(np.unique(scores)))
-    labels, means = chunking.kmeans(scores, k)
+    labels, means = chunk.kmeans(scores, k)
     assert spread(scores, labels) == pytest.approx(least_spread(scores, k), abs=1e-9)
     assert set(labels) == set(range(1, k + 1))
     np.testing.assert_allclose(means, [scores[labels == label].mean() for label in range(1, k + 1)])
@@ -43,14 +43,14 @@ def test_divide_and_conquer_equals_its_twin(seed, n, most):
     rng = np.random.default_rng(seed)
     values = np.sort(rng.normal(0, 5, n))
     counts = rng.integers(1, 9, n).astype(float)
-    fast, plain = chunking._cuts_numba(values, counts, most), chunking._cuts_numpy(values, counts, most)
+    fast, plain = chunk._cuts_numba(values, counts, most), chunk._cuts_numpy(values, counts, most)
     for row, wanted in zip(fast, plain, strict=True):
-        np.testing.assert_array_equal(chunking._starts(row, n), wanted)
+        np.testing.assert_array_equal(chunk._starts(row, n), wanted)
 
 
 def test_cuts_of_many_scores_as_recorded():
     """Recorded when the starts were whole numbers, 63 for each score: two bits hold as much."""
-    _, _, cuts = chunking._optimal_cuts(np.random.default_rng(1).normal(40, 6, 1 << 17), 63)
+    _, _, cuts = chunk._optimal_cuts(np.random.default_rng(1).normal(40, 6, 1 << 17), 63)
     assert zlib.crc32(cuts) == 0x30ED337D
 
 
@@ -81,22 +81,22 @@ print(memory("VmHWM:") - before)
 
 def test_more_chunks_than_scores_are_refused():
     with pytest.raises(ValueError, match=r"3 chunks of 2 different scores: choose 1\.\.2"):
-        chunking.kmeans(np.array([30.0, 30.0, 40.0]), 3)
+        chunk.kmeans(np.array([30.0, 30.0, 40.0]), 3)
 
 
 def test_choose_k():
     rng = np.random.default_rng(0)
-    assert chunking.choose_k(np.full(50, 38.0)) == 1
-    assert chunking.choose_k(np.concatenate([rng.normal(30, 1, 500), rng.normal(50, 1, 500)])) == 2
-    assert chunking.choose_k(rng.uniform(30, 50, 5000)) == 4
-    assert chunking.choose_k(rng.uniform(30, 50, 5000), most=2) == 2
+    assert chunk.choose_k(np.full(50, 38.0)) == 1
+    assert chunk.choose_k(np.concatenate([rng.normal(30, 1, 500), rng.normal(50, 1, 500)])) == 2
+    assert chunk.choose_k(rng.uniform(30, 50, 5000)) == 4
+    assert chunk.choose_k(rng.uniform(30, 50, 5000), most=2) == 2
 
 
 @pytest.mark.skipif(not PAPER.exists(), reason="the authors' scores (label_vlog_15.npy) are not at hand")
 def test_on_the_scores_of_the_papers_authors():
     scores = np.load(PAPER)
-    labels, means = chunking.kmeans(scores, 4)
-    # From python -c "... chunking.kmeans(np.load('label_vlog_15.npy'), 4)"; Lloyd's algorithm must not find less.
+    labels, means = chunk.kmeans(scores, 4)
+    # From python -c "... chunk.kmeans(np.load('label_vlog_15.npy'), 4)"; Lloyd's algorithm must not find less.
     np.testing.assert_allclose(means, [41.0374, 49.2602, 54.0720, 63.6819], atol=1e-3)
     np.testing.assert_array_equal(np.bincount(labels), [0, 9921, 37578, 30483, 12018])
     centres = np.quantile(scores, [0.125, 0.375, 0.625, 0.875])
@@ -104,7 +104,7 @@ def test_on_the_scores_of_the_papers_authors():
         nearest = np.abs(scores[:, None] - centres).argmin(axis=1)
         centres = np.array([scores[nearest == index].mean() for index in range(4)])
     assert spread(scores, labels) <= spread(scores, nearest) + 1e-6
-    assert chunking.choose_k(scores) == 5
+    assert chunk.choose_k(scores) == 5
     # The hardest chunk holds a ninth of the patches and most of the error.
     error = 10 ** (-scores / 10)
     assert error[labels == 1].sum() / error.sum() > 0.6
@@ -112,32 +112,32 @@ def test_on_the_scores_of_the_papers_authors():
 
 def test_quantiles_cut_at_equal_counts():
     scores = np.array([5.0, 1, 4, 2, 3, 0])
-    assert chunking.quantiles(scores, 3).tolist() == [3, 1, 3, 2, 2, 1]
-    assert np.bincount(chunking.quantiles(np.random.default_rng(0).random(1000), 7)).tolist() == [0] + [143] * 6 + [142]
+    assert chunk.quantiles(scores, 3).tolist() == [3, 1, 3, 2, 2, 1]
+    assert np.bincount(chunk.quantiles(np.random.default_rng(0).random(1000), 7)).tolist() == [0] + [143] * 6 + [142]
     with pytest.raises(ValueError, match="7 chunks of 6 scores"):
-        chunking.quantiles(scores, 7)
+        chunk.quantiles(scores, 7)
 
 
 def test_jstdo_draws_the_chunks_that_hold_the_error():
     labels = np.repeat(np.array([1, 2, 3], np.uint8), [10, 30, 60])
     errors = np.repeat([80.0, 6.0, 0.01], [10, 30, 60])
-    drawn = chunking.informative(labels, errors)
+    drawn = chunk.informative(labels, errors)
     share = np.array([800, 180, 0.6]) / 980.6
     assert np.all(drawn[labels == 3] == 0)  # under 1 % of the error: nothing to learn
     # A chunk as a whole is drawn in proportion to (error share)^0.75 (patch share)^0.25.
-    mass = [drawn[labels == chunk].sum() for chunk in (1, 2)]
+    mass = [drawn[labels == number].sum() for number in (1, 2)]
     assert mass[0] / mass[1] == pytest.approx((share[0] / share[1])**0.75 * (0.1 / 0.3)**0.25)
-    assert np.all(chunking.informative(labels, np.zeros(100)) == 1)
+    assert np.all(chunk.informative(labels, np.zeros(100)) == 1)
 
 
 def test_chunks_by_score_are_no_more_than_the_scores_differ():
     scores = np.array([[[30.0, 30.0], [40.0, 50.0]]])
-    assert chunking.by_score(scores, 8).tolist() == [[[1, 1], [2, 3]]]
-    assert chunking.by_score(scores, 2, equal_counts=True).tolist() == [[[1, 1], [2, 2]]]
+    assert chunk.by_score(scores, 8).tolist() == [[[1, 1], [2, 3]]]
+    assert chunk.by_score(scores, 2, equal_counts=True).tolist() == [[[1, 1], [2, 2]]]
 
 
 def test_chunks_by_time_are_equal_parts():
-    labels = chunking.by_time((5, 2, 3), 2)
+    labels = chunk.by_time((5, 2, 3), 2)
     assert labels.dtype == np.uint8 and labels.shape == (5, 2, 3)
     assert labels[:, 0, 0].tolist() == [1, 1, 1, 2, 2]
     assert np.all(labels == labels[:, :1, :1])

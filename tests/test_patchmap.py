@@ -1,4 +1,4 @@
-"""stdo_min/patchmap.py against itself, against the C decoder, and against known bytes."""
+"""stdo_min/format/patchmap.py against itself, against the C decoder, and against known bytes."""
 
 import numpy as np
 import pytest

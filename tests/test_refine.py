@@ -142,7 +142,7 @@ def test_a_net_without_numbers_is_never_the_best():
     np.testing.assert_allclose(found, [4, 3, 4], rtol=1e-6)
 
 
-def test_effort_follows_the_error_that_is_left():
+def test_steps_follow_the_error_that_is_left():
     member = np.array([0, 1, 1, 2, 3])
     np.testing.assert_allclose(refinement.shares(np.array([9.0, 1, 2, 3, 0]), member, 3), [0.5, 0.5, 0])
     np.testing.assert_allclose(refinement.shares(np.zeros(5), member, 4), [0.25] * 4)

@@ -139,7 +139,7 @@ def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
 
 
 def shares(weight: np.ndarray, member: np.ndarray, count: int) -> np.ndarray:
-    """The share of the effort that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
+    """The share of the budget that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
 
     weight: float (N,), how often each patch should be drawn, by the error it still has; member: (N,), the
     number of its net, 0 for none. So a net trains as often as if one draw over all patches fed all nets.
