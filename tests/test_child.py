@@ -106,3 +106,21 @@ def test_a_fork_starts_its_own_children():
             "pid = os.fork()\nif not pid:\n    os._exit(child.start(['sh', '-c', 'exit 7']).wait())\n"
             "sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))")
     assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 7
+
+
+def test_systems_without_that_signal_start_children_all_the_same(monkeypatch):
+    monkeypatch.setattr(child, "_prctl", None)
+    threads = threading.active_count()
+    assert child.start(["true"]).wait() == 0
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_the_player_is_imported_on_other_systems(platform):
+    """Their lack of fcntl, prctl and the like breaks no import."""
+    code = ("import sys, stdo_min.format.library, imageio_ffmpeg, tempfile, concurrent.futures\n"
+            f"sys.platform = {platform!r}\n"
+            "sys.modules['fcntl'] = None\nimport os\ndel os.register_at_fork, os.geteuid\n"
+            "import stdo_min.player\nfrom stdo_min.video import child, output\n"
+            "assert child._prctl is None and output.fcntl is None")
+    subprocess.run([sys.executable, "-c", code], check=True)

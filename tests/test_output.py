@@ -171,3 +171,14 @@ def test_runs_that_begin_at_once_do_not_sweep_each_other(tmp_path):
     runs = [subprocess.Popen([sys.executable, "-c", code, tmp_path]) for _ in range(4)]
     assert [run.wait() for run in runs] == [0] * 4
     assert os.listdir(tmp_path) == []
+
+
+def test_a_system_without_locks(tmp_path, monkeypatch):
+    """As Windows: outputs are written and cleaned up, and nothing is swept."""
+    (tmp_path / ".stdo-00000000").mkdir()
+    (tmp_path / ".stdo-00000000" / output._LOCK).touch()
+    monkeypatch.setattr(output, "fcntl", None)
+    with output_file(tmp_path / "out.mp4") as temporary:
+        assert os.listdir(temporary.parent) == ["no-lock"]
+        temporary.write_bytes(b"new")
+    assert sorted(os.listdir(tmp_path)) == [".stdo-00000000", "out.mp4"]

@@ -85,20 +85,16 @@ def _make_folder(directory: Path) -> tuple[Path, int | None]:
         folder = directory / f".stdo-{secrets.token_hex(4)}"
         folder.mkdir(0o700)
         # Another run may sweep it before it is locked. Then it is gone, and the next one is made.
-        with suppress(FileNotFoundError, BlockingIOError):
+        with suppress(FileNotFoundError, BlockingIOError), ExitStack() as files:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                kept = _lock(lock)
-                if kept and os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
-                    return folder, lock
-                if not kept:
-                    os.rename(folder / _LOCK, folder / _UNLOCKED)
-            except BaseException:
-                os.close(lock)
-                raise
-            os.close(lock)
-            if not kept:
+            files.callback(os.close, lock)
+            if not _lock(lock):
+                files.close()  # Windows renames no file that is open
+                os.rename(folder / _LOCK, folder / _UNLOCKED)
                 return folder, None
+            if os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
+                files.pop_all()
+                return folder, lock
 
 
 def _sweep(directory: Path) -> None:
