@@ -21,7 +21,7 @@ demo: $(VENV)/installed
 	@echo "demo.mkv plays anywhere; demo-hr.mp4 is it upscaled; demo.png shows bicubic, stdo and source side by side"
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -rs
+	$(BIN)/python -m pytest -rs -n auto --dist worksteal
 
 test-arm: $(VENV)/installed
 	STDO_TEST_ARM=1 $(BIN)/python -m pytest tests/test_arm.py

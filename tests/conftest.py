@@ -1,5 +1,6 @@
 """The clip that the tests share, and how hypothesis runs."""
 
+import os
 import shutil
 import subprocess
 
@@ -12,6 +13,10 @@ from stdo_min.commands.demo import write_demo
 # The same examples in every run; no deadline, because the first call of a Numba function compiles it.
 settings.register_profile("stdo", deadline=None, derandomize=True)
 settings.load_profile("stdo")
+
+# Debian's ffprobe takes a tenth of a second to start, three times as long as ffmpeg takes to tell the same. That both tell
+# the same is what test_facts.py tests; test_readme.py goes the whole road with ffprobe.
+os.environ.setdefault("STDO_FFPROBE", "none")
 
 
 @pytest.fixture(scope="session")

@@ -98,8 +98,9 @@ def _decode_two(path: Path | Address, filters: list[str]) -> tuple[_Shown, str]:
     # Written twice: once with exact times, once in ffmpeg's own time base, which is one over the rate it goes by.
     each = ["-fps_mode", "passthrough", "-frames:v", "2", "-f", "framecrc"]
     with tempfile.TemporaryDirectory(prefix="stdo-") as folder:
+        # Without -nostats a line of progress may be written into the middle of a line of the report.
         answer = ask(ffmpeg_executable(), [
-            "-nostdin", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v", f"1:{_TICKS}", *each,
+            "-nostdin", "-nostats", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v", f"1:{_TICKS}", *each,
             "pipe:1", "-map", "0:V:0", *each, file_url(Path(folder, "rate"))])
         rated = Path(folder, "rate").read_bytes() if Path(folder, "rate").exists() else b""
     told, times = _framecrc(answer.out)
