@@ -14,8 +14,8 @@ from stdo_min.commands.demo import write_demo
 settings.register_profile("stdo", deadline=None, derandomize=True)
 settings.load_profile("stdo")
 
-# Debian's ffprobe takes a tenth of a second to start, three times as long as ffmpeg takes to tell the same. That both tell
-# the same is what test_facts.py tests; test_readme.py goes the whole road with ffprobe.
+# Debian's ffprobe takes a tenth of a second to start, three times as long as ffmpeg takes to tell the same. That both
+# tell the same is what test_facts.py tests; test_readme.py goes the whole road with ffprobe.
 os.environ.setdefault("STDO_FFPROBE", "none")
 
 

@@ -29,7 +29,8 @@ def test_the_commands_run(folder):
     use = README.partition("\n## Use\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^stdo .*?(?=\s+#|$)", use, re.M)
     assert len(commands) == 6
-    environment = {**{k: v for k, v in os.environ.items() if k != "STDO_FFPROBE"}, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("STDO_FFPROBE", None)
     for command in commands:
         if command.startswith("stdo play"):
             continue  # wants a display

@@ -100,8 +100,8 @@ def _decode_two(path: Path | Address, filters: list[str]) -> tuple[_Shown, str]:
     with tempfile.TemporaryDirectory(prefix="stdo-") as folder:
         # Without -nostats a line of progress may be written into the middle of a line of the report.
         answer = ask(ffmpeg_executable(), [
-            "-nostdin", "-nostats", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v", f"1:{_TICKS}", *each,
-            "pipe:1", "-map", "0:V:0", *each, file_url(Path(folder, "rate"))])
+            "-nostdin", "-nostats", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v",
+            f"1:{_TICKS}", *each, "pipe:1", "-map", "0:V:0", *each, file_url(Path(folder, "rate"))])
         rated = Path(folder, "rate").read_bytes() if Path(folder, "rate").exists() else b""
     told, times = _framecrc(answer.out)
     if not times or not rated:
