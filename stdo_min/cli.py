@@ -1,4 +1,4 @@
-"""The command line: `stdo VERB ...`, one file in commands/ a verb.
+"""The command line: `stdo VERB ...`; each verb is a file in commands/.
 
 Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed (one line says what and the
 remedy), 2 usage, 130 stopped by Ctrl-C.
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
             check_tiers()
         arguments.run(arguments)
-        if sys.stdout:  # there is none where the shell closed it
+        if sys.stdout:  # None where the shell closed it
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    """The parser of a command line; only the verb that stands in it is imported, and has its options."""
+    """The parser of a command line. Only the verb that is asked for is imported and gets its options."""
     parser = argparse.ArgumentParser(
         prog="stdo", epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Video super-resolution by overfitting: a small low-resolution (lr) video that every player plays, "
@@ -102,7 +102,7 @@ def _name_inputs(arguments: argparse.Namespace) -> None:
 
 
 def _end_as_ctrl_c_does() -> None:
-    """Let a kill or a closed terminal clean up as Ctrl-C does."""
+    """Clean up after a kill or a closed terminal as after Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         return
     for name in ("SIGTERM", "SIGHUP"):

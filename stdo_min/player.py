@@ -65,7 +65,7 @@ def open_video(path: Path | Address, sidecar: Path | None = None) -> Video:
 
 
 def _beside(path: Path) -> Path:
-    """The sidecar beside an lr video, .stdo or .STDO as cameras and old disks spell it; .stdo where there is none."""
+    """The sidecar beside an lr video: .stdo, or .STDO as cameras and old disks spell it; .stdo where neither exists."""
     names = path.with_suffix(".stdo"), path.with_suffix(".STDO")
     return next((name for name in names if name.exists()), names[0])
 
@@ -87,10 +87,10 @@ def open_sidecar(data: bytes, name: str | Path) -> Upscaler:
 def frames(video: Video, threads: int = 1) -> Iterator[Shown]:
     """The frames of a video upscaled one after the other by `threads` threads.
 
-    The hr planes of a frame are written over by the next one, which keeps what did not change: read them, and the lr
-    planes and labels, but do not change them. Raises VideoError as soon as the lr frames prove not to
-    be those the sidecar was made for: at the first frame of a segment, at its end, or where frames are missing or
-    left over.
+    All frames share their hr planes: each is written over the one before, and patches that did not change are left as
+    they are. So read the planes and labels, but do not change them. Raises VideoError as soon as the lr frames prove
+    not to be those the sidecar was made for: at the first frame of a segment, at its end, or where frames are missing
+    or left over.
     """
     info, upscaler, _ = video
     out, previous, count, whole = None, None, -1, 0

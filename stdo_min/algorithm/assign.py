@@ -17,10 +17,10 @@ from stdo_min.format import sidecar
 
 @dataclass(frozen=True)
 class Overfitted:
-    """What became of one segment: its nets and labels uint8 (frames, rows, columns), and squared errors of its luma.
+    """The result for one segment: its nets, and the label and squared errors of each patch.
 
-    errors and base_errors: int64 (frames, rows, columns), sums over the hr pixels of each patch, as shown and under
-    the base alone.
+    labels: uint8 (frames, rows, columns). errors, base_errors: int64 (frames, rows, columns), luma errors summed over
+    the hr pixels of each patch, as shown and under the base alone.
     """
 
     nets: tuple[sidecar.Net, ...]
@@ -30,7 +30,7 @@ class Overfitted:
 
 
 def assign_one(frames: Frames, net: Net, pool: Pool, threads: int, clock: Clock) -> Overfitted:
-    """One net for all patches: no choice, and so no map; and no net where the base alone is as good."""
+    """One net for all patches, or none where the base alone is as good."""
     integer = calibrated(net, pool)
     ones = np.ones((1, *frames.shape[1:]), np.uint8)
     base_errors, errors = np.empty((2, *frames.shape), np.int64)

@@ -1,6 +1,6 @@
 """Chunks: which patches share a net, by k-means on their scores (section 3.1 of the paper, arXiv 2303.08331).
 
-Chunks are numbered from 1, as the nets that serve them: 0 is the base, which serves no chunk.
+Chunks are numbered from 1, as their nets are; 0 is the base, which has no chunk.
 
 The authors' released code cuts the sorted scores at equal counts; the paper says k-means. In one dimension the best
 clusters are intervals of the sorted scores, so dynamic programming finds the optimum (Wang & Song 2011, The R Journal
@@ -15,7 +15,7 @@ from stdo_min.algorithm.compiled import compiled
 
 MOST_CHUNKS = 8
 EXPLAINED = 0.9
-TAUGHT = 0.01  # of the error: what a chunk must hold to be drawn by JSTDO
+TAUGHT = 0.01  # share of the error below which JSTDO does not draw a chunk
 
 
 def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,10 +71,9 @@ def by_time(shape: tuple[int, int, int], chunks: int) -> np.ndarray:
 def informative(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """How often JSTDO draws each patch, float64, of the shape of `labels`: by the error share of its chunk.
 
-    labels: chunks 1..k; errors: mean squared error of each patch. A chunk with the share E of all error and the share N
-    of all patches is drawn E^0.75 N^0.25 as often as the others, its patches alike: between as many patches as it
-    has (N) and as much error as it holds (E). A chunk with less than 1 % of the error has nothing to teach and is not
-    drawn.
+    labels: chunks 1..k; errors: mean squared error of each patch. A chunk with a share E of all error and a share N of
+    all patches is drawn in proportion to E^0.75 N^0.25, its patches alike: between drawing it by its patches (N) and
+    by its error (E). A chunk with less than 1 % of the error has nothing to teach and is not drawn.
     The paper (section 3.3) keeps all of the hardest chunk and ever less of the easier ones, in ratios set by hand.
     """
     error = np.bincount(labels.ravel(), errors.ravel())[1:]
@@ -120,10 +119,10 @@ def _spread(values, counts, starts):
 def _optimal_cuts(scores, most):
     """Sorted different values, how often each occurs, and for k = 1..most the indices where the k clusters start."""
     values, counts = np.unique(scores, return_counts=True)
-    centred = values - np.average(values, weights=counts)  # or the squares would lose the digits that matter
+    centred = values - np.average(values, weights=counts)  # otherwise sums of squares would lose digits
     rows = _cuts_numba(centred, counts.astype(np.float64), most)
     cuts, ends = np.zeros((most, most), np.int64), np.full(most, len(values))
-    for cluster in range(most - 1, -1, -1):  # the last clusters first, of all k that have so many
+    for cluster in range(most - 1, -1, -1):  # from the last cluster back, for all k > cluster at once
         ends[cluster:] = _starts(rows[cluster], len(values))[ends[cluster:] - 1]
         cuts[cluster:, cluster] = ends[cluster:]
     return values, counts.astype(np.float64), cuts
@@ -146,8 +145,8 @@ def _mark(row, back):
 def _cuts_numba(values, counts, most):
     """back[j, i]: where the last of j+1 clusters of values[0..i] starts, at the least total spread; a row in 2n bits.
 
-    A row never falls, so the places i + back[j, i] rise, and a bit at each of them holds it whole: for a million values
-    in 63 clusters 16 MiB, not the 504 that whole numbers take. `_starts` reads it.
+    A row never falls, so the places i + back[j, i] rise, and a bit set at each place stores the row. A million values
+    in 63 clusters take 16 MiB, where int64 would take 504. `_starts` reads a row.
     """
     n = len(values)
     weight, first, second = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
@@ -183,13 +182,13 @@ def _cuts_numba(values, counts, most):
             stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = low, middle - 1, start_low, best_start
             top += 1
             stack[top, 0], stack[top, 1], stack[top, 2], stack[top, 3] = middle + 1, high, best_start, start_high
-        back[:j] = 0  # values too few for so many clusters
+        back[:j] = 0  # fewer values than clusters
         _mark(rows[j], back)
     return rows
 
 
 def _cuts_numpy(values, counts, most):
-    """The twin of `_cuts_numba`, as plain numbers back[j, i]: every start of every last cluster tried, O(k n^2)."""
+    """The twin of `_cuts_numba`, but back[j, i] as int64: tries every start of every last cluster, O(k n^2)."""
     n = len(values)
     weight, first, second = (np.concatenate(([0.0], np.cumsum(counts * values**power))) for power in (0, 1, 2))
     back = np.zeros((most, n), np.int64)

@@ -1,4 +1,4 @@
-"""The frames of an lr video and of its source in step: in pairs, in passes, and the stretch of one segment.
+"""The frames of an lr video and its source in pairs; passes over the pairs; the pairs of one segment.
 
 Frames are passed over a few times and never kept.
 """
@@ -45,30 +45,29 @@ def _miscount(info, lr_info, what):
 class Passes:
     """Passes over the frames of a video, segment by segment.
 
-    Each pass goes on where it stopped, so no frame is decoded twice in one. A pass is opened when it is first asked
-    for.
+    A pass stays open from segment to segment, so it decodes no frame twice. It is opened when it is first asked for.
     """
 
     def __init__(self, open_pass: Callable[[], Pairs]):
         self._open_pass, self._opened = open_pass, []
 
     def over(self, first: int, length: int | None) -> Iterator[Pairs]:
-        """Pass after pass over `length` frames from frame `first` on, or over all that are left."""
+        """One iterator a pass, over the pairs of `length` frames from frame `first` on, or of all that are left."""
         for number in count():
             if number == len(self._opened):
                 self._opened.append([0, self._open_pass()])
             at, left = self._opened[number]
             for _ in islice(left, first - at):
-                pass  # a segment before did without this pass
+                pass  # an earlier segment did without this pass
             self._opened[number][0] = first + (length or 0)
             yield left if length is None else islice(left, length)
 
 
 @dataclass(frozen=True)
 class Frames:
-    """The frames of one segment: `count` of them, sizes as `header` has them (its segments are not read).
+    """The frames of one segment, `count` of them.
 
-    passes: gives, each time it is asked, the segment's pairs once more.
+    header: gives the sizes; its segments are not read. passes: each item is one more pass over the segment's pairs.
     """
 
     header: Sidecar

@@ -28,16 +28,16 @@ from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, train
 
 # Shares of the budget. Chunk nets start from the general model, so what it learns is learned for all of them.
-WARM_UP, WARM_UP_REFINED, WARM_UP_JSTDO = 0.45, 0.2, 0.1  # of chunks as published, refined, and of one net for all
+WARM_UP, WARM_UP_REFINED, WARM_UP_JSTDO = 0.45, 0.2, 0.1  # as published, refined, and of jstdo
 TIME_CHUNKS = 4
-# Before refinement a short run at a low learning rate parts the nets: its share of the budget, rounds, and peak rate.
-# At the usual rate equal nets would stay alike for long.
+# Before refinement a short run at a low learning rate parts the nets, that is, makes equal nets differ. At the usual
+# rate they would stay alike for long. Its share of the budget, its rounds, and its peak rate:
 PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
 LABEL_SECONDS = 2e-6  # to code one label of the map (one core of a Zen 4)
 
 
 class Segment(NamedTuple):
-    """What every mode starts from: the frames, what is asked, the net to start from, and the segment's own clock.
+    """What every mode starts from: the frames, the recipe, the net to start from, and the segment's own clock.
 
     warm: whether the net was trained elsewhere, so that it needs no warm-up. executor: see `train_separately`.
     """
@@ -56,9 +56,10 @@ def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generat
     """Train the nets of one segment and give each patch its net.
 
     The frames are passed over at most four times. clock: with the budget of the segment, passes included; training
-    takes at least a tenth of it. general: a net trained elsewhere that scores and starts the others. executor: where
-    the chunks of a published mode are trained side by side, with recipe.threads workers; by default here, in turn;
-    refinement is one training on recipe.threads threads. Raises ValueError for a general net of another scale.
+    takes at least a tenth of it. general: a net trained elsewhere that scores the patches and starts the nets.
+    executor: trains the nets of a mode as published side by side, on recipe.threads workers; by default they train
+    here in turn. Refinement does not use it: its nets share recipe.threads threads. Raises ValueError for a general
+    net of another scale.
     """
     scale = frames.header.scale
     if general and general.scale != scale:
@@ -92,7 +93,7 @@ def stdo(s: Segment, equal_counts: bool = False) -> Overfitted:
 
 
 def stdo_quantile(s: Segment) -> Overfitted:
-    """The same, cut at equal counts, as the paper's released code has it."""
+    """As `stdo`, but with scores cut at equal counts, as in the paper's released code."""
     return stdo(s, equal_counts=True)
 
 
@@ -141,10 +142,10 @@ def _warm_up(s, sampled, keep) -> Net:
 def _score(s, most) -> tuple[Net, Scored, Sampled]:
     """The general model, the score of every patch under it, and a pool in which the hard patches are many.
 
-    most: of the nets that may come of it.
+    most: how many nets may be trained later, for which time to show them is kept back.
     """
     sampled = _sample(s)
-    # Until the score pass has measured it: to show a net takes less than half of what decoding takes.
+    # An estimate, until the score pass measures it: showing a net takes less than half as long as decoding.
     keep = sampled.seconds + _until_assigned(s, sampled.seconds, sampled.seconds / 2, most)
     general = _warm_up(s, sampled, keep)
     scored = score(s.frames, general, sampled.pool, s.recipe.threads, s.clock)
@@ -155,7 +156,7 @@ def _score(s, most) -> tuple[Net, Scored, Sampled]:
 
 
 def _nets_of_chunks(s, general, labels, error, sampled, keep) -> Overfitted:
-    """One net a chunk, refined or as published. labels: of all patches; error: of the pool's."""
+    """One net a chunk, refined or as published. labels: of all patches; error: of the patches in the pool."""
     chunks = Chunks.of(general, labels[sampled.kept], error)
     if s.recipe.refine:
         chunks = _part(s, chunks, sampled, keep)
@@ -186,14 +187,14 @@ def _one_net(s, net, pool, keep) -> Overfitted:
 
 
 def _affordable(s, scored, most) -> int:
-    """As many nets, up to `most`, as can be shown in the seconds that are left; one can always."""
+    """How many nets, 1 to `most`, can be shown in half of the seconds that are left."""
     if s.clock.budget.seconds is None:
         return most
-    left = s.clock.left().seconds / 2 - scored.seconds  # half for training
+    left = s.clock.left().seconds / 2 - scored.seconds  # the other half is for training
     return max(1, min(most, int(left / scored.net_seconds)))
 
 
 def _until_assigned(s, pass_seconds, net_seconds, nets_shown=1) -> float:
-    """The seconds that the last pass and the map will take, a tenth more than it seems."""
+    """The seconds to keep back for the last pass and the map: an estimate, and a tenth more."""
     labels = 0 if nets_shown == 1 else np.prod(s.frames.shape)
     return 1.1 * (pass_seconds + nets_shown * net_seconds + LABEL_SECONDS * labels)

@@ -22,11 +22,12 @@ MODES = {
 class Recipe:
     """How to train one video; every field has the default of the command line.
 
-    mode: a name of MODES. chunks: how many, in mode auto at most; None chooses. refine: how often patches move to the
-    net that serves them best while the nets train; 0 leaves the mode as published. channels: of the hidden layers.
-    patch: side in lr pixels, 8..128. budget: for the whole video, once its lr video is coded. memory: bytes of patches
-    kept for training. seed: of all randomness. threads: 1..256. general: path of a sidecar whose first net scores the
-    patches and starts the training, or None. Raises ValueError for a value beyond its limits.
+    mode: a name of MODES. chunks: how many, in mode auto at most; None lets the mode choose. refine: how often patches
+    move to the net that serves them best while the nets train; 0 leaves the mode as published. channels: of the hidden
+    layers. patch: side in lr pixels, 8..128. budget: for the whole video, from when its lr video is coded. memory:
+    bytes of patches kept for training. seed: of all randomness. threads: 1..256. general: path of a sidecar
+    whose first net scores the patches and starts the training, or None. Raises ValueError for a value beyond its
+    limits.
     """
 
     mode: str = "auto"

@@ -2,7 +2,8 @@
 
 Clustering by score says which patches are alike in difficulty; this says which are alike for a net. Net 0, the base,
 competes, so patches it serves best cost nothing when played. Many short rounds under one learning-rate schedule do
-better than few long ones (docs/training.md): early on nets differ little and part slowly, as in annealing.
+better than few long ones (docs/training.md): early on nets differ little and patches move freely, later they settle,
+as in annealing.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: n
            progress: Callable[[float, float], None] | None = None) -> Chunks:
     """Train the nets of chunks for a budget, and move patches to the net with the least error `rounds` times.
 
-    In each round the nets train in turn, for shares of it as `shares` gives them; patches are drawn by the error they
-    have left, as `sampling` says. Then a sample of patches is tried with every net, as many as take a third of what the
-    round took to train, and each goes to the best; a net without patches takes over some of the heaviest's. One that
-    died or diverged falls back, as in `train`. peak: of the learning rate. progress(done, dB): after every step, with
-    the PSNR of the pool as far as it is known. The members and errors that are returned are those last found.
+    In each round the nets train in turn, each for its share (`shares`), on patches drawn by the error they have left
+    (`sampling`). Then a sample of patches is tried with every net, in about a third of the time the round trained, and
+    each patch goes to its best net. A net without patches takes over some from another (`fill`). A net that died or
+    diverged falls back, as in `train`. peak: of the learning rate. progress(done, dB): called after every step, with
+    the PSNR of the pool as last known. The members and errors returned are those last found.
     """
     pool, probability, count = sampled.pool, sampled.probability, len(chunks.nets)
     learners = [Learner(net, peak) for net in chunks.nets]
     member, error = chunks.member.copy(), chunks.error.copy()
-    owed = np.zeros(count)  # of the budget, to each net: no round is so short that its last net never trains
+    owed = np.zeros(count)  # of the budget, to each net; carried over, so that short rounds starve no net
     round_, step, started = 0, 0, time.monotonic()
     done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
@@ -85,7 +86,7 @@ def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: n
 
 
 def _check(learners, stepper, index, member, error):
-    """Each net tried on some of its members, of those at `index`; one that failed since the latest move falls back."""
+    """Try each net on some of its members among `index`; a net that failed since the latest move falls back."""
     for number, learner in enumerate(learners, 1):
         mine = np.sort(index[member[index] == number][:PROBE_PATCHES])
         if len(mine) and not learner.sound(stepper.errors(learner.net, mine).mean(), error[mine].mean()):
@@ -94,13 +95,13 @@ def _check(learners, stepper, index, member, error):
 
 def least_errors(trained: tuple[Net, ...], pool: Pool, base_errors: np.ndarray, index: np.ndarray,
                  threads: int) -> np.ndarray:
-    """The mean squared error of patches of a pool, int64 (n,), each under its best net or the base: float64 (n,)."""
+    """The mean squared error of each patch at `index`, int64 (n,), under its best net or the base: float64 (n,)."""
     with Stepper(pool, threads) as stepper:
         return np.fmin.reduce([base_errors[index], *(stepper.errors(net, index) for net in trained)])
 
 
 def _move(learners, stepper, tried, member, error, base_errors):
-    """The tried patches to their best nets, in place; nets that fail fall back, nets without patches get some."""
+    """Move the tried patches to their best nets, in place; nets that fail fall back, nets without patches get some."""
     errors = [base_errors[tried]]
     for number, learner in enumerate(learners, 1):
         errors.append(stepper.errors(learner.net, tried))
@@ -117,14 +118,14 @@ def _move(learners, stepper, tried, member, error, base_errors):
     for number, learner in enumerate(learners, 1):
         heirs = member[filled == number]
         if len(heirs) and not np.any(member == number):
-            learner.restart(learners[heirs[0] - 1].net)  # who takes another's patches goes on from the other's net
+            learner.restart(learners[heirs[0] - 1].net)  # from the net that had the patches
     member[:] = filled
 
 
 def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
-    """The members (N,) again, where each of `count` nets without any takes the harder half of the heaviest net's.
+    """The members (N,) with no net empty: each of `count` nets without patches takes the harder half of the heaviest's.
 
-    error: (N,) mean squared error of each patch under its net.
+    error: (N,) mean squared error of each patch under its net; the heaviest net is the one with the largest sum.
     """
     member = member.copy()
     for number in range(1, count + 1):
@@ -139,10 +140,10 @@ def fill(member: np.ndarray, error: np.ndarray, count: int) -> np.ndarray:
 
 
 def shares(weight: np.ndarray, member: np.ndarray, count: int) -> np.ndarray:
-    """The share of the budget that each of `count` nets gets, float64 (count,): as its patches weigh, 1 in all.
+    """The share of the budget of each of `count` nets, float64 (count,), summing to 1: as its patches weigh together.
 
     weight: float (N,), how often each patch should be drawn, by the error it still has; member: (N,), the
-    number of its net, 0 for none. So a net trains as often as if one draw over all patches fed all nets.
+    number of its net, 0 for the base. So a net trains as often as if batches were drawn from the patches of all nets.
     """
     mass = np.bincount(member, weight, count + 1)[1:]
     return mass / mass.sum() if mass.any() else np.full(count, 1 / count)

@@ -88,7 +88,7 @@ def inclusion(weights: np.ndarray, size: float) -> np.ndarray:
 
 
 def choose(errors: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Which patches of a segment go into its pool, `size` at the most on average, and with which probability they do.
+    """Which patches of a segment go into its pool, on average at most `size`, and with which probability each does.
 
     errors: float (frames, rows, columns), mean squared error of each patch; a patch is kept in proportion to
     `sampling`. Returns kept, bool, and probability, float64, of the same shape.

@@ -18,8 +18,8 @@ from stdo_min.format.psnr import patch_pixels, psnr
 class Scored:
     """The mean squared error of every patch under the general model and its score in dB.
 
-    errors, scores: float64 (frames, rows, columns). seconds: what the pass took; net_seconds: what of it one net costs,
-    which is to be quantised and shown on every frame.
+    errors, scores: float64 (frames, rows, columns). seconds: what the pass took. net_seconds: the part of it
+    that every net costs, to be quantised and shown on every frame.
     """
 
     errors: np.ndarray
@@ -29,7 +29,7 @@ class Scored:
 
 
 def score(frames: Frames, general: Net, pool: Pool, threads: int, clock: Clock) -> Scored:
-    """Every patch of the segment under the general model, as the player would show it; pool: to calibrate on."""
+    """Every patch of the segment under the general model, as the player would show it. pool: to calibrate on."""
     began = clock.elapsed()
     integer = calibrated(general, pool)
     net_seconds = clock.elapsed() - began

@@ -20,7 +20,7 @@ from stdo_min.format.psnr import psnr
 from stdo_min.video.probe import VideoInfo
 
 SEGMENT_SECONDS = 60
-SEGMENT_PATCHES = 1 << 20  # over all its frames: a score and a label are kept for each
+SEGMENT_PATCHES = 1 << 20  # in all its frames; a score and a label of each are kept in memory
 
 
 @dataclass(frozen=True)
@@ -50,16 +50,16 @@ def make_sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, s
     budgets = recipe.budget.split([length / frames for length in lengths])
     segments, errors, first = [], np.zeros(2, np.int64), 0
     with ExitStack() as readers:
-        # One thread, or the sums of calibration would depend on their number.
+        # One thread: the sums of calibration depend on their number.
         readers.enter_context(threadpool_limits(1, "blas"))
         passes = Passes(lambda: readers.enter_context(closing(frame_pairs(lr_info, info, scale))))
         for length, budget in zip(lengths, budgets, strict=True):
             crcs = _Crcs()
-            # The last segment takes all that is left, so that frames too many are noticed in its first pass.
+            # The last segment takes all that is left, so that its first pass notices surplus frames.
             pairs = crcs.of_first(passes.over(first, None if first + length == frames else length))
             clock = Clock(budget, _part(progress, first / frames, length / frames))
             made = overfit(Frames(header, length, pairs), recipe, clock, rng, general, executor)
-            # Only sums are kept: what grows with the video is its sidecar alone.
+            # Only the sums are kept: nothing in memory but the sidecar grows with the video.
             errors += made.errors.sum(), made.base_errors.sum()
             segments.append(sidecar.Segment(first, length, crcs.first, crcs.whole, made.nets,
                                             patchmap.encode(made.labels, len(made.nets))))
@@ -94,7 +94,7 @@ class _Crcs:
         self.first, self.whole = 0, 0
 
     def of_first(self, passes):
-        """The same passes; the pairs of the first are summed up as they go by."""
+        """The same passes; checksums are taken while the first one is read."""
         yield self._taken(next(passes))
         yield from passes
 

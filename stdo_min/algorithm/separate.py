@@ -1,4 +1,4 @@
-"""Chunks as published: each net trains on its own chunk alone, and all for as long (section 3.2 of the paper)."""
+"""Chunks as published: each net trains on its own chunk alone, all equally long (section 3.2 of the paper)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def train_separately(chunks: Chunks, sampled: Sampled, budget: Budget, rng: np.r
                      counting: Callable[[Budget], Callable[[float, float], None]] | None = None) -> Chunks:
     """The chunks with their nets trained, on patches drawn alike; a net without patches is left as it is.
 
-    With an executor the nets are its tasks, side by side on `threads` workers; by default they train here in turn.
-    counting: gives the progress(done, dB) of one net's training for its budget; those of an executor report none.
+    executor: trains the nets side by side, on `threads` workers; by default they train here in turn. counting(budget)
+    gives the progress(done, dB) that one net's training reports to; on an executor none is reported.
     """
     count = len(chunks.nets)
     pools = [sampled.pool.weighing((chunks.member == number) / sampled.probability) for number in range(1, count + 1)]
     parts = budget.split([1 / count] * count)
     if executor and budget.seconds is not None:
-        # Side by side each net may take longer than its part, but none longer than the whole.
+        # Side by side the seconds are shared by workers, not by nets; no net may take more than the whole.
         parts = [budget.part(min(threads, count) / count)] * count
     tasks = list(zip(chunks.nets, pools, parts, rng.spawn(count), strict=True))
     if executor:

@@ -21,9 +21,9 @@ CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a h
 
 
 def calibrated(net: Net, pool: Pool) -> sidecar.Net:
-    """The integer net of a float net, calibrated on patches spread over those of its pool that are drawn.
+    """The integer net of a float net, calibrated on patches picked evenly from those of its pool with a weight.
 
-    A pool of which nothing is drawn is calibrated on as a whole.
+    Where no patch has a weight, they are picked from the whole pool.
     """
     drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
     count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
@@ -34,12 +34,12 @@ def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np
                  stage: str) -> Iterator[tuple[np.ndarray, float]]:
     """The squared errors of each frame's patches under each candidate, int64 (candidates, rows, columns), and seconds.
 
-    integer: the nets. candidates: labels uint8 (1 or frames, rows, columns), 0 for the base. seconds: what one
+    integer: the nets. candidates: each the labels of all frames, uint8 (1 or frames, rows, columns). seconds: what one
     candidate took, on average. The pixels come from the C library itself.
     """
     header, (_, *grid) = frames.header, frames.shape
     upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
-    # Threads take whole candidates; where there is one alone, they share its rows.
+    # Each worker takes whole candidates; threads beyond their number help with the rows.
     workers, helpers = min(threads, len(candidates)), threads // len(candidates)
     spare = [_planes(header) for _ in range(workers)]
     with ThreadPoolExecutor(workers) as executor, ThreadPoolExecutor(max(1, helpers)) as own:

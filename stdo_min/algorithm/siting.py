@@ -16,10 +16,9 @@ CENTRE, LEFT = 0, 1  # the header's chroma field
 
 
 def chroma_siting(lr_info: VideoInfo, info: VideoInfo, scale: int) -> int:
-    """CENTRE where that gives the chroma of the source back clearly better than LEFT.
+    """CENTRE where it restores the source's chroma clearly better than LEFT; otherwise LEFT.
 
-    A scaler that is not told otherwise centres the samples; LEFT is where MPEG video has them, and right where in
-    doubt.
+    A scaler that is not told otherwise centres the samples. MPEG video has them at the left, which is taken in doubt.
     """
     errors = {LEFT: 0, CENTRE: 0}
     with closing(frame_pairs(lr_info, info, scale)) as pairs:

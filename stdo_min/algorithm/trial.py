@@ -14,7 +14,7 @@ from stdo_min.engine.net import Net
 from stdo_min.format.psnr import psnr
 
 COUNTS = (1, 2, 4, 8)  # nets
-JUDGED = 2048  # patches that they are compared on
+JUDGED = 2048  # patches that the trials are compared on
 DOUBLING = 0.01  # dB that each doubling must gain
 LONGEST = 0.25  # of the seconds that are left: what all trials together may take
 
@@ -25,8 +25,8 @@ def best_count(general: Net, scores: np.ndarray, error: np.ndarray, sampled: Sam
     """The chunks, at most `most` of them, that have least error once `part` has trained their nets for a short while.
 
     scores: float64 (frames, rows, columns) of all patches. error: float64 (N,), of the pool's patches under the general
-    model. keep: seconds to keep back for what comes after training. Where seconds are short, higher numbers of nets are
-    not tried.
+    model. keep: seconds to keep back for what comes after training. Where seconds are short, greater numbers of nets
+    are not tried.
     """
     flat, best, limit = scores.ravel(), -np.inf, clock.elapsed() + LONGEST * (clock.left(keep).seconds or np.inf)
     judged = np.sort(rng.permutation(len(sampled.pool))[:JUDGED])
@@ -40,6 +40,6 @@ def best_count(general: Net, scores: np.ndarray, error: np.ndarray, sampled: Sam
         if worth > best:
             best, chosen = worth, chunks
         now = clock.elapsed()
-        if now + 2 * (now - began) > limit:  # the next trial judges twice as many nets
+        if now + 2 * (now - began) > limit:  # the next trial has twice as many nets to judge
             break
     return chosen

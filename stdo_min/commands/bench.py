@@ -1,4 +1,4 @@
-"""`stdo bench`: how fast this device upscales: which nets and scales it plays in real time."""
+"""`stdo bench`: how fast this device upscales, and so which nets and scales it plays in real time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETS = ((4,), (8, 8), (16, 16), (32, 16))
 SCALES = (2, 3, 4)
 HR = 1920, 1080
 PATCH = 20
-# The lr decoder and the player need the processor too: a net that is half as fast again as the video plays.
+# The lr decoder and the player need the processor too, so a net plays if it is ROOM times as fast as the video.
 REAL_TIME, ROOM = 30, 1.5
 
 
@@ -61,7 +61,7 @@ def measure(threads: list[int], seconds: float = 20,
     """Time every net of NETS at scale 4 with each number of threads, and at the other scales with the fastest number.
 
     Each patch of each frame is upscaled by a net, which is the worst case: in videos some are left to the base or did
-    not change. `seconds` is for all together; a measurement takes two frames at least. progress gets (done, of all).
+    not change. seconds: for all measurements together; each takes two frames at least. progress gets (done, total).
     """
     count = len(NETS) * (len(threads) + len(SCALES) - 1)
     found = []
@@ -114,7 +114,7 @@ def _fps(channels, scale, threads, seconds):
     lr = tuple(rng.integers(0, 256, shape, dtype=np.uint8) for shape in plane_shapes(width, height))
     labels = np.ones((upscaler.rows, upscaler.columns), np.uint8)
     with ThreadPoolExecutor(threads) as executor:
-        out = upscaler.upscale(0, labels, lr, None, executor, threads)  # caches, scratch and threads are there now
+        out = upscaler.upscale(0, labels, lr, None, executor, threads)  # warms up caches, scratch and threads
         times, begun = [], time.perf_counter()
         while len(times) < 2 or time.perf_counter() - begun < seconds:
             start = time.perf_counter()

@@ -16,7 +16,7 @@ from stdo_min.video.ffmpeg import ffmpeg_process, file_url
 from stdo_min.video.output import output_file
 from stdo_min.video.read import Frame
 
-# A to Z and 0 to 9, five columns a letter, seven rows in each byte from the low bit down.
+# A to Z and 0 to 9: a letter is five columns, a byte each, whose lowest bit is the topmost of seven rows.
 _FONT = np.frombuffer(bytes.fromhex(
     "7e1111117e7f494949363e414141227f4141221c7f494949417f090909013e4149497a7f0808087f00417f4100"
     "2040413f017f081422417f404040407f020c027f7f0408107f3e4141413e7f090909063e4151215e7f09192946"

@@ -77,7 +77,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
         final = files.enter_context(output_file(out, force, inputs))
         stdo = None if ending(out) in MATROSKA else files.enter_context(
             output_file(out.with_suffix(".stdo"), force, inputs))
-        # What is muxed later lies beside the result, in a folder that goes on any failure.
+        # What is muxed later lies beside the result, in a folder that is removed on any failure.
         lr_path = final.with_name("lr.mkv") if stdo is None else final
         frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
         made = make_sidecar(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)

@@ -66,7 +66,7 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar) and bytes_sidecar; and
     nets, a list with index, patches, psnr_y and psnr_bicubic_y of each: net 0 is the base alone, and nets are
-    numbered through all segments. A comparison is shown every frame. rate: of a folder of frames, see open_source.
+    numbered through all segments. comparison: looks at every frame. rate: of a folder of frames, see open_source.
     Raises VideoError if the source has another size or other frames.
     """
     original = open_source(source, rate)
@@ -93,7 +93,7 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
 
 
 class _Totals:
-    """Sums over frames: of each net and of chroma."""
+    """Sums over frames, of luma for each net and of both chroma planes."""
 
     def __init__(self, upscaler: Upscaler):
         self.upscaler, self.side = upscaler, upscaler.patch * upscaler.scale

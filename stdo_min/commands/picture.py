@@ -23,9 +23,9 @@ class Comparison:
     """Watches frames go by and keeps the place, 192 x 192 pixels at most, where the error sank the most."""
 
     def __init__(self, info: VideoInfo):
-        """info: of the video, for its colours; without a tag they are bt709's.
+        """info: of the video, for its colour matrix, by default bt709.
 
-        Raises VideoError where they are none of MATRICES.
+        Raises VideoError where that is not one of MATRICES.
         """
         if (info.color_space or "bt709") not in MATRICES:
             raise VideoError(f"{info.path}: its colours are {info.color_space}, of which no picture can be drawn; "
@@ -49,7 +49,7 @@ class Comparison:
         self._panels = [_cut(frame, top, left) for frame in (base, shown, truth)]
 
     def write(self, path: Path) -> None:
-        """Write the panels (base, upscaled, source) as a PNG, enlarged twice by repeating pixels.
+        """Write the panels (base, upscaled, source) as a PNG, at twice their size by repeating pixels.
 
         Raises OSError if that fails.
         """

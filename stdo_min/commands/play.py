@@ -42,7 +42,7 @@ def play(video: Video, player: str | None = None, threads: int = 1) -> None:
         path = video.info.path
         if isinstance(path, Address):
             command.insert(-1, f"--audio-file={path}")
-        else:  # what it names must not be fetched: see video.input_arguments
+        else:  # a file may name others, which must not be fetched: see ffmpeg.input_arguments
             command[-1:-1] = [f"--audio-file={path.absolute()}", f"--demuxer-lavf-o-append=protocol_whitelist={LOCAL}",
                               "--audio-demuxer=lavf", "--ytdl=no", "--load-unsafe-playlists=no"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)

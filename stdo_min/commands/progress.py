@@ -29,7 +29,7 @@ class Bars:
 
     def frames(self, name: str):
         """The progress(done, total) of a task that counts frames; None where tqdm is not installed."""
-        if importlib.util.find_spec("tqdm") is None:  # the player does without what only training requires
+        if importlib.util.find_spec("tqdm") is None:  # tqdm is installed for training; players do without
             return None
 
         def progress(done, total):

@@ -1,8 +1,8 @@
-"""`stdo serve`: the upscaled video for a player or browser on the same device, which may have no window to play it in.
+"""`stdo serve`: the upscaled video for a player or browser on the same device, for where `stdo play` has no window.
 
 A live fragmented MP4 over HTTP: H.264 and AAC, coded by ffmpeg while it is watched. Only the loopback address is
-bound, and since every other program on the device can reach that too, the path begins with a random token: whatever
-does not know it gets 404 and learns nothing.
+bound. Every other program on the device can reach that too, so the path begins with a random token. A client that does
+not know it gets 404 and learns nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from stdo_min.video.read import tag_filters
 CODERS = ("h264_mediacodec", "libx264")
 STREAMS = 2  # at once: players open a second one before they close the first
 CONNECTIONS = 16
-REQUEST_SECONDS = 10  # to show the token; watching may take for ever
+REQUEST_SECONDS = 10  # to show the token; watching has no limit
 BLOCK = 1 << 16
 
 _PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -59,7 +59,7 @@ def run(a: argparse.Namespace) -> None:
     try:
         print(f"{server.url}\nopen this on this device (in Termux: termux-open-url {server.url}); Ctrl-C ends it",
               flush=True)
-        with suppress(KeyboardInterrupt):  # how one ends it
+        with suppress(KeyboardInterrupt):  # the way to end it
             server.serve_forever()
     finally:
         server.server_close()
@@ -82,7 +82,7 @@ class Server(ThreadingHTTPServer):
         _coder(coder, upscaler.hr_width, upscaler.hr_height)
         self.video, self.report = (path, sidecar, threads, coder), report
         self.token = secrets.token_urlsafe(16)
-        # Connections that have not shown the token yet, and those that are shown the video; the oldest first.
+        # Connections that have not shown the token yet, and those that watch the video; the oldest first.
         self._asking, self._watching, self._lock = deque(), deque(), threading.Lock()
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -131,7 +131,7 @@ class Server(ThreadingHTTPServer):
                     group.remove(connection)
 
     def _enter(self, group, connection, most):
-        # Of too many the oldest ends: whoever stalls keeps nobody out.
+        # Of too many the oldest is ended, so that a client that stalls keeps nobody out.
         with self._lock:
             group.append(connection)
             if len(group) > most:
@@ -153,13 +153,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=False)
 
     def send_error(self, code, message=None, explain=None):
-        """Whatever is wrong looks the same, and says nothing of who answers."""
+        """Answer every error with the same 404, which does not tell what server this is."""
         self.close_connection = True
         with suppress(OSError):
             self.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
     def handle_expect_100(self):
-        """Not asked for: whoever lacks the token gets the 404 and nothing else."""
+        """Send no 100 Continue: a client without the token gets the 404 and nothing else."""
         return True
 
     def log_message(self, *_):
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.connection.sendall(block)
         except OSError:  # the client has left, or was hung up on
             pass
-        except Exception as error:  # one stream's, whatever it is: the next may well be played
+        except Exception as error:  # of any kind: it ends this stream, and the next may play
             self.server.report(f"{error or type(error).__name__}")
 
 
@@ -220,7 +220,7 @@ def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, 
             process.stdin.close()
         except OSError:  # ffmpeg has ended, and says why itself
             pass
-        except BaseException as error:  # whatever it is: ffmpeg would wait for ever
+        except BaseException as error:  # of any kind: ffmpeg would wait for ever
             failures.append(error)
             process.kill()
 
@@ -244,7 +244,7 @@ def _coder(wanted, width, height):
     found = next((name for name in ([wanted] if wanted else CODERS) if name in has), None)
     if found is None:
         raise VideoError(f"{wanted or ' and '.join(CODERS)}: not in this ffmpeg; install one that has it")
-    # The phone's own coder knows bit rates only: eight bits for each pixel of a frame, each second.
+    # The phone's own coder takes a bit rate only: here 8 bits a second for each pixel of a frame.
     quality = ["-b:v", str(8 * width * height)] if found == CODERS[0] else ["-preset", "ultrafast", "-crf", "18"]
     return [found, *quality]
 

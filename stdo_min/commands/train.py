@@ -64,7 +64,7 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
 
 
 def _scale(lr_info: VideoInfo, info: VideoInfo, wanted: int | None) -> int:
-    """The scale between two videos, which must be the one wanted, if one is."""
+    """The scale between two videos; VideoError where there is none, or it is not the one wanted."""
     found = [scale for scale in range(1, MAX_SCALE + 1)
              if lr_size(info.width, info.height, scale) == (lr_info.width, lr_info.height)
              or (lr_info.width * scale, lr_info.height * scale) == (info.width, info.height)]

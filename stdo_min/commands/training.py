@@ -1,4 +1,4 @@
-"""What `stdo encode` and `stdo train` share: the options of training, checks before it, and the last line."""
+"""What `stdo encode` and `stdo train` share: the options of training, the checks before it, and the result."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Result:
 
 
 def add_training_options(parser: argparse.ArgumentParser, **scale) -> None:
-    """The options of a Recipe; scale: what differs between the verbs in --scale."""
+    """The options of a Recipe; scale: the arguments of --scale in which the verbs differ."""
     add = parser.add_argument
     add("--scale", type=int, choices=SCALES, **scale)
     add("--mode", choices=MODES, default=Recipe.mode,

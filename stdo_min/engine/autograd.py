@@ -51,7 +51,7 @@ class Tensor:
 
 
 def _in_order(root: Tensor) -> list[Tensor]:
-    """The tensors that want gradients and that `root` depends on, each after its inputs; no recursion, so no limit."""
+    """The tensors that want gradients and that `root` depends on, each after its inputs; of any depth."""
     order, seen, stack = [], set(), [(root, False)]
     while stack:
         tensor, inputs_done = stack.pop()

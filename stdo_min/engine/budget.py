@@ -33,9 +33,10 @@ class Budget:
         return Budget(seconds=self.seconds * share)
 
     def split(self, shares: Sequence[float]) -> list[Budget]:
-        """A part for each share (0..1, together 1); where steps are counted, of one at the least until none is left.
+        """A part for each share (0..1, together 1).
 
-        Rounding never makes the parts more than the whole.
+        Of a budget in steps each part has at least one, until none is left. Rounding never makes the parts more than
+        the whole.
         """
         if self.steps is None:
             return [self.part(share) for share in shares]
@@ -52,7 +53,7 @@ class Budget:
         return Budget(seconds=min(self.seconds, other.seconds))
 
     def done(self, steps: int, started: float) -> float:
-        """How much of this budget is over, 0..1, after `steps`, and since time.monotonic() was `started`."""
+        """How much of this budget is used, 0..1, by `steps` steps that began when time.monotonic() was `started`."""
         whole, used = (self.steps, steps) if self.steps is not None else (self.seconds, time.monotonic() - started)
         return min(1.0, used / whole) if whole else 1.0
 
@@ -85,7 +86,7 @@ class Clock:
             self.progress(stage, self._done, psnr)
 
     def counting(self, stage: str, budget: Budget) -> Callable[[float, float], None]:
-        """The progress(done, dB) of one training with a budget, as progress of the whole; its steps are counted."""
+        """A progress(done, dB) for one training with a budget: counts its steps, and reports progress of the whole."""
         before = self._steps
 
         def note(done, psnr):

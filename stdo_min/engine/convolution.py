@@ -1,8 +1,8 @@
 """The engine in C, as operations of the autograd: all convolutions of a net over a batch of patches, and the loss.
 
-What they compute is what `readable.py` computes with NumPy; what they save is time: no windows are
-copied, patches come straight from the pool, and arrays are kept from step to step. Activations are float32
-(N, C/16, H, W, 16). Every tier gives the same floats.
+They compute what `readable.py` computes with NumPy, but faster: no windows are copied, patches come straight from the
+pool, and arrays are kept from step to step. Activations are float32 (N, C/16, H, W, 16). Every tier gives the same
+floats.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Workspace:
 
 
 def _floats(array, shape=None):
-    """A pointer for C to float32 of a shape (the array's own by default); what is something else is refused."""
+    """A C pointer to a contiguous float32 array of a shape (by default its own); ValueError for any other array."""
     if array.dtype != np.float32 or not array.flags.c_contiguous or array.shape != (shape or array.shape):
         gaps = "" if array.flags.c_contiguous else " with gaps"
         raise ValueError(f"an array is {array.dtype} {array.shape}{gaps}; it must be float32 {shape or array.shape}, "
@@ -83,10 +83,10 @@ def _check_index(index, count):
 
 
 class _Plan:
-    """What C is told of a net and a batch: layers, pointers, scratch. Good for as long as the arrays are the same."""
+    """What C gets for a net and a batch: layers, pointers, scratch. It serves as long as the arrays are the same."""
 
     def __init__(self, x, parameters, workspace):
-        self.inputs = (x, *parameters)  # kept, so that no other array can take their place in memory
+        self.inputs = (x, *parameters)  # kept alive, so that no other array can have their addresses
         patches, height, width, inputs = x.shape
         layers, needed, self.arrays = [], 0, []
         for number, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
@@ -150,10 +150,10 @@ class ResidualLoss(Function):
 
 def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, workspace: Workspace, loss: str = "l1",
            epsilon: float = 0.0, d_y: np.ndarray | None = None) -> np.ndarray:
-    """Return the mean loss of each patch, float64 (N,), and where d_y is given the gradient of their mean in it.
+    """Return the mean loss of each patch, float64 (N,); d_y, where given, is filled with the gradient of their mean.
 
-    y: outputs (N, O/16, H, W, 16). pool: int16 (patches, H, W, O), contiguous, one unit of it being `unit` in y. index:
-    int64 (N,), the patches that y is for. loss: l1, charbonnier or l2. Raises ValueError where they do not fit.
+    y: outputs (N, O/16, H, W, 16). pool: int16 (patches, H, W, O), contiguous; times `unit` its values are the targets.
+    index: int64 (N,), the patches that y is for. loss: l1, charbonnier or l2. Raises ValueError where they do not fit.
     """
     _check_index(index, len(pool))
     patches, blocks, height, width, _ = y.shape

@@ -16,7 +16,7 @@ def learning_rate(progress: float, peak: float, warm_up: float = 0.02, floor: fl
 
 
 class Adam:
-    """Adam (Kingma & Ba, 2015, in the order of computation of its section 2) over float arrays, changed in place."""
+    """Adam (Kingma & Ba, 2015, in the efficient order of its section 2) over float arrays, changed in place."""
 
     def __init__(self, parameters: list[np.ndarray], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8):
         self.parameters, self.beta1, self.beta2, self.epsilon = parameters, beta1, beta2, epsilon

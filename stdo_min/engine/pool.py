@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-TOGETHER = 1 << 20  # residuals squared at a time: 4 MiB, which stay in the cache
+TOGETHER = 1 << 20  # residuals squared at a time: 4 MiB, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Pool:
     """Patches of one segment.
 
     lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P, P, scale^2), hr minus base in 64ths of a grey level,
-    unshuffled. weight: float64 (N,), how often each is drawn relative to the others; a chunk is those above 0.
+    unshuffled. weight: float64 (N,), how often each is drawn relative to the others; 0 outside a chunk.
     """
 
     lr: np.ndarray
@@ -39,6 +39,6 @@ class Pool:
         return replace(self, weight=weight)
 
     def drawable(self) -> Pool:
-        """Only the patches that weigh something: what another process needs to be sent."""
+        """Only the patches with a weight above 0, so that no others are sent to another process."""
         chosen = self.weight > 0
         return self if chosen.all() else Pool(self.lr[chosen], self.residual[chosen], self.weight[chosen])

@@ -14,8 +14,8 @@ from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.format import sidecar
 
-HEADROOM = 1.25  # of the largest residual seen in calibration, against the saturation of its 16 bits
-HIDDEN_MULTIPLIER = 256  # the least at which saturation (32767) cannot bite below q = 255
+HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16 bits must hold
+HIDDEN_MULTIPLIER = 256  # the least with which a sum clamped at 32767 still gives q >= 255
 
 
 def quantise(net: Net, lr: np.ndarray) -> sidecar.Net:
@@ -75,17 +75,17 @@ def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.nda
 def _quantise_layer(weight, wanted, coded, out_steps, least):
     """One layer, and its output q (FORMAT.md) on the calibration patches, before any clamp.
 
-    weight (out, in, k, k) takes whole inputs `coded` to `wanted` (out, N, H, W); q = wanted / out_steps; `least`
-    multipliers.
+    weight: (out, in, k, k), from the whole inputs `coded` to `wanted`, (out, N, H, W). q: about wanted / out_steps.
+    least: the smallest multiplier of each channel.
     """
     largest = np.abs(weight).max(axis=(1, 2, 3))
     shift, multiplier = _multipliers(largest / 127 / out_steps, least)
-    # The step follows the whole multiplier, not the other way round, so rounding it costs nothing.
+    # The step is computed from the rounded multiplier, so its rounding costs nothing.
     step = multiplier / 2.0 ** (15 + shift) * out_steps
     whole = np.clip(np.rint(weight / step[:, None, None, None]), -127, 127)
     summed = _convolve(coded, whole)
     bias = np.rint(wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3)))
-    bias = np.clip(bias, -2**29, 2**29)  # beyond lie only channels that are never on, or saturated anyway
+    bias = np.clip(bias, -2**29, 2**29)  # only channels that are never on or always saturated exceed it
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = (summed + bias[:, None, None, None]).astype(np.int64)
     q = np.clip(sums >> shift, -32768, 32767) * multiplier[:, None, None, None].astype(np.int64) + 16384 >> 15
@@ -100,14 +100,14 @@ def _multipliers(ratio, least):
     more.
 
     The smallest shift that gives every channel its `least` multiplier keeps most bits before the multiplication;
-    where the channels differ too much for one shift, the weak ones get a coarser step. Weights too large for any
-    multiplier are cut by the caller.
+    where the channels differ too much for one shift, those of small weights get a coarser step. Weights too large for
+    any multiplier are clipped by the caller.
     """
     used = ratio[ratio > 0]
     if len(used) == 0:
         return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
     most = sidecar.MAX_MULTIPLIER
-    # Up to 14, a sum that q can hold stays below 2^29 whatever the multiplier, and so does its bias.
+    # With a shift of at most 14, a sum that is not clamped to 16 bits is below 2^29, and so is its bias.
     fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
     shift = enough[0] if enough else fitting[-1]
@@ -121,7 +121,7 @@ def _convolve(x, weight):
 
 
 def dequantise(net: sidecar.Net, scale: int) -> Net:
-    """The float net that an integer net stands for, but for its rounding: a start for training on another video.
+    """The float net that an integer net approximates: a start for training on another video.
 
     An activation of 128 becomes 1.0, so the weights have the size that training is used to. Raises ValueError if the
     last layer has not scale^2 channels.

@@ -1,6 +1,6 @@
-"""The pixel shuffle: a net gives its scale^2 hr pixels of an lr pixel as channels, side by side.
+"""The pixel shuffle: a net gives the scale^2 hr pixels of an lr pixel as its channels.
 
-Shi et al. 2016, arXiv 1609.05158: the net works at lr size, and only where its values lie changes at the end.
+Shi et al. 2016, arXiv 1609.05158: the net works at lr size, and at the end its values only change places.
 """
 
 from __future__ import annotations

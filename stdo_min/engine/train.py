@@ -25,14 +25,14 @@ SHARDS = 4  # parts of a batch that may run side by side; fixed, so the sum does
 PEAK_RATE = 1e-2
 LATE = 0.4  # of a run: from then on the loss is the squared error, which PSNR counts
 PROBES, PROBE_PATCHES = 24, 96
-DIVERGED = 4  # times the error it had
+DIVERGED = 4  # a net whose error is this many times what it was
 
 
 class Stepper:
-    """What nets are trained and tried with on one pool: threads, and a workspace for each of them."""
+    """Trains and tries nets on one pool, with threads and a workspace for each."""
 
     def __init__(self, pool: Pool, threads: int):
-        """`threads` of 1 to SHARDS change the speed only."""
+        """threads: up to SHARDS are used, which changes the speed only."""
         self.pool = pool
         self.batch = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
         self.helpers = min(threads, SHARDS) - 1  # beside the thread that calls
@@ -47,7 +47,7 @@ class Stepper:
         self.executor.shutdown()
 
     def draw(self, drawn: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-        """`count` patches drawn by their weights, of which `drawn` is the running sum; sorted: near ones read fast."""
+        """`count` patches drawn by weights whose running sum is `drawn`; sorted, so that they are read in order."""
         index = np.searchsorted(drawn, rng.random(count) * drawn[-1], side="right")
         return np.sort(np.minimum(index, len(drawn) - 1))
 
@@ -112,20 +112,20 @@ class Learner:
     def step(self, stepper: Stepper, index: np.ndarray, done: float) -> None:
         """Train on a batch; `done`, 0..1, is how much of the run is over."""
         _, gradients = stepper.gradients(self.net, index, "l2" if done >= LATE else "l1")
-        # Where no gradient reaches the first layer, all of a later layer is off.
+        # Where no gradient reaches the first layer, every channel of a later layer is off.
         self.alive = self.adam.steps == 0 or bool(np.any(gradients[0]))
         self.adam.step(gradients, learning_rate(done, self.peak))
 
     def sound(self, error: float, before: float) -> bool:
         """Whether the net is alive and its error not far above what it was `before`."""
-        return self.alive and bool(error < DIVERGED * before or error == 0)  # neither where it is not a number
+        return self.alive and bool(error < DIVERGED * before or error == 0)  # NaN fails both
 
     def keep(self) -> None:
-        """Note that the net is sound."""
+        """Keep the weights as the latest that are sound."""
         self.kept = self.net.copy()
 
     def fall_back(self) -> None:
-        """Go on from the weights that were sound, at half the learning rate."""
+        """Go on from the latest sound weights, at half the learning rate."""
         self.peak /= 2
         self.restart(self.kept)
 
@@ -138,7 +138,7 @@ class Learner:
 
 def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
           threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
-    """A net trained from `net` (left as it is) on the patches of `pool`: L1 and at last L2, Adam, warm-up and cosine.
+    """A net trained from `net` (left as it is) on the patches of `pool`: L1, later L2; Adam; warm-up and cosine.
 
     Batches of about 25,000 lr pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
     change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is

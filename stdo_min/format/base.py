@@ -19,7 +19,7 @@ def _weight(distance: Fraction) -> Fraction:
 
 
 def _phase(scale: int, r: int, left: bool) -> tuple[int, tuple[int, ...]]:
-    # The samples of a 4:2:0 chroma plane lie half a luma pixel, a quarter of their own, further left than centred ones.
+    # Chroma samples at the left lie half a luma pixel, a quarter of a chroma pixel, further left than centred ones.
     place = Fraction(1, 4) if left else Fraction(1, 2)
     position = (r + place) / scale - place
     offset = floor(position)
@@ -50,8 +50,8 @@ def _filter(samples: np.ndarray, phases: tuple) -> np.ndarray:
 def base(plane: np.ndarray, scale: int, chroma_left: bool = False) -> np.ndarray:
     """Return the bicubic upscale of a plane in 64ths of a grey level, plus half a level.
 
-    plane is uint8 (height, width); the result is int32 (height * scale, width * scale). chroma_left says that the
-    samples are chroma that lies to the left in its pixel.
+    plane is uint8 (height, width); the result is int32 (height * scale, width * scale). chroma_left: whether the
+    samples are chroma that lies at the left.
     """
     rows = _filter(plane.astype(np.int32) - 128, TAPS["centre", scale])
     both = _filter(rows.T, TAPS["left" if chroma_left else "centre", scale]).T

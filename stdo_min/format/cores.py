@@ -15,7 +15,7 @@ def fast_cores(clocks: Path = CLOCKS) -> int:
     """Return how many fast cores this process may run on, 1 or more: those of at least 80 % of the highest clock.
 
     One thread for each is what playing and training want: the system's scheduler puts busy threads on fast cores by
-    itself, and a thread more would land on a slow one. Where the system does not tell the clocks
+    itself, and one more thread would land on a slow one. Where the system does not tell the clocks
     (cpuN/cpufreq/cpuinfo_max_freq, in kHz), all cores count.
     """
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)

@@ -74,7 +74,7 @@ class Previous(NamedTuple):
 
 
 class _Rows:
-    """Shares out rows to threads that iterate over it: (begin, end), each half a thread's share of what is left."""
+    """Hands rows (begin, end) to the threads that iterate over it: each time half of a thread's share of the rest."""
 
     def __init__(self, rows: int, threads: int):
         self._next, self._rows, self._threads, self._lock = 0, rows, threads, threading.Lock()
@@ -87,7 +87,7 @@ class _Rows:
             begin, left = self._next, self._rows - self._next
             if left == 0:
                 raise StopIteration
-            # One thread alone takes all: rows that lie together share the work at their borders.
+            # A single thread takes all at once: rows of one call share the work at their borders.
             self._next += left if self._threads == 1 else -(-left // (2 * self._threads))
             return begin, self._next
 
@@ -112,9 +112,9 @@ class Upscaler:
 
     @classmethod
     def opened_by(cls, opener: Callable, tiers: str | None = None) -> Upscaler:
-        """Return the upscaler of what another function of the C library opens: opener(tiers, handle) gives its status.
+        """Return the upscaler of a sidecar that another function of the C library opens.
 
-        Raises StdoError where that is not STDO_OK.
+        opener(tiers, handle) calls that function and gives its status. Raises StdoError where it is not STDO_OK.
         """
         upscaler = cls.__new__(cls)
         upscaler._open(opener, tiers)
@@ -178,10 +178,11 @@ class Upscaler:
         """Return the hr planes of one frame, uint8: y, u and v, chroma of half the size rounded up, or r, g and b.
 
         labels is uint8 (rows, columns) with values 0..nets of the segment; lr holds the planes of the lr frame. `out`
-        takes the result instead of new arrays. With a thread executor `threads` threads, the calling one among them,
-        share out the patch rows: each takes some when it is free, so a slow core holds nobody up. `previous` says
-        which frame `out` holds already: patches that did not change since are left as they are, which changes no byte
-        of the result. All arrays are C-contiguous; ValueError shows what is wrong and what is wanted.
+        takes the result instead of new arrays. With a thread executor, `threads` threads, the calling one among them,
+        share the patch rows: each takes some when it is free, so a slow core holds nobody up. `previous` says which
+        frame `out` holds already: patches that did not change since are left as they are, which changes no byte of the
+        result. All arrays are C-contiguous. Raises ValueError for arrays that do not fit, IndexError for a segment
+        beyond the last.
         """
         if not 0 <= segment < len(self.segments):
             raise IndexError(f"segment is {segment}; it must be 0..{len(self.segments) - 1}")
@@ -205,7 +206,7 @@ class Upscaler:
         try:
             done = [upscale_rows()]
         finally:
-            wait(running)  # all of them, before an error of one lets go of the planes
+            wait(running)  # before an error releases the planes, which the others still use
         self._count([*done, *(others.result() for others in running)])
         return out
 
@@ -249,7 +250,7 @@ def _tiers(tiers: str | None) -> bytes:
 
 
 def check_tiers() -> None:
-    """Raise StdoError if the environment's STDO_CPU has an unknown word: before long work, not after it."""
+    """Raise StdoError if the environment's STDO_CPU has an unknown word, so that it fails before long work."""
     words = _tiers(None)
     status = lib.stdo_open_memory(b"", 0, words, ffi.new("stdo_sidecar **"))
     if status == lib.STDO_ERROR_TIER:

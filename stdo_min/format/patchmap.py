@@ -14,7 +14,7 @@ _TOP, _MASK = 1 << 24, (1 << 32) - 1
 
 
 class _Encoder:
-    """Writes bits such that _Decoder reads them; `low` is the start of the interval of 2^32 that codes them so far."""
+    """Writes bits for _Decoder; all values from `low` on, `range` of them, stand for the bits so far."""
 
     def __init__(self) -> None:
         self.low, self.range, self.out = 0, _MASK, bytearray()
@@ -89,7 +89,7 @@ def _walk(frames: int, rows: int, columns: int, nets: int, code_label: Callable)
     other = [[_HALF] * (nets - 1) for _ in range(nets + 1)]
     labels = [0] * (rows * columns)
     for frame in range(frames):
-        moved = [0] * columns  # of the row above right of the current patch, of this row left of it
+        moved = [0] * columns  # from the current patch on those of the row above, before it those of this row
         for patch in range(rows * columns):
             x = patch % columns
             if frame == 0:

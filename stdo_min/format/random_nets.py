@@ -12,8 +12,8 @@ def random_net(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int
                least_weight: int = -128) -> Net:
     """A net of random integers.
 
-    hidden lists (kernel, channels). Weights are least_weight..127: the quantiser makes none below -127, which some
-    kernels are faster for, and the format allows -128.
+    hidden lists (kernel, channels). Weights are least_weight..127: the format allows -128, but the quantiser makes
+    none below -127, for which some kernels are faster.
     """
     layers, inputs = [], planes
     for kernel, out in [*hidden, (last_kernel, planes * scale * scale)]:
@@ -32,7 +32,7 @@ def make_sidecar(
     scale: int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
     crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2, colour: int = 0,
 ) -> Sidecar:  # fmt: skip
-    """A sidecar for lr frames of size (width, height) that nobody has: its checksums of them are 1 and 2.
+    """A sidecar for lr frames of size (width, height); as there are no such frames, their checksums are 1 and 2.
 
     segments lists (nets, labels uint8 (frames, rows, columns)). crop: the hr pixels, across and down, by which the
     video is smaller than its lr size times scale.

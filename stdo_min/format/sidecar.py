@@ -113,7 +113,7 @@ class Sidecar:
 
     @property
     def version(self) -> int:
-        """The oldest version that can say this."""
+        """The oldest version of the format that can hold this."""
         return 1 if self.colour == 0 else 2
 
     @property
@@ -155,7 +155,7 @@ def check_channels(channels: tuple[int, ...]) -> None:
 
 
 def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
-    """The sidecar of one frame with these nets, for whoever brings the labels along: its map says 0 everywhere.
+    """The sidecar of one frame with these nets, for callers with labels of their own: its map says 0 everywhere.
 
     header: all but the segments, which are not read.
     """

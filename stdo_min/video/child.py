@@ -28,7 +28,7 @@ def start(command: Sequence[str], **options) -> subprocess.Popen:
     _orders().put((order, command, options))
     try:
         return order.result()
-    except BaseException:  # Ctrl-C: nobody will ever hold the child
+    except BaseException:  # Ctrl-C: no caller gets the child, so it is ended as soon as it is there
         order.add_done_callback(_end)
         raise
 
@@ -36,16 +36,16 @@ def start(command: Sequence[str], **options) -> subprocess.Popen:
 def die_with(prctl, getppid, kill, pid, parent: int) -> None:
     """In the child, between fork and exec: ask for SIGKILL when the thread that forked ends.
 
-    All functions are looked up before the fork, because another thread may have held any lock when it happened."""
+    The functions come as arguments: to look one up may take a lock, which another thread may have held at the fork."""
     prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if getppid() != parent:  # it died before it could be asked for
+    if getppid() != parent:  # the parent died before this took effect
         kill(pid(), signal.SIGKILL)
 
 
 def _find_prctl():
     if sys.platform not in ("linux", "android"):
         return None
-    prctl = ctypes.PyDLL(None).prctl  # PyDLL keeps the interpreter's lock, which no other thread is there to give back
+    prctl = ctypes.PyDLL(None).prctl  # PyDLL keeps the interpreter's lock, which could not be got back after the fork
     prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
     return prctl
 
@@ -55,7 +55,7 @@ _lock, _queue = threading.Lock(), None
 
 
 def _forget() -> None:
-    """After a fork of this process: the thread that starts children is not in the new one."""
+    """After a fork of this process, in the new one, which lacks the thread that starts children."""
     global _lock, _queue
     _lock, _queue = threading.Lock(), None
 

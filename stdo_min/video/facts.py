@@ -37,7 +37,7 @@ class Facts(NamedTuple):
 def ffprobe_executable() -> str | None:
     """Path of the ffprobe in use: $STDO_FFPROBE, else the one beside ffmpeg, else the one on PATH; None for none.
 
-    STDO_FFPROBE=none does without, too."""
+    With STDO_FFPROBE=none there is none either."""
     if named := os.environ.get(FFPROBE):
         return None if named == "none" else named
     ffmpeg = shutil.which(ffmpeg_executable())
@@ -112,7 +112,7 @@ def _ratio(text: str) -> Fraction:
 
 
 def _hundredths(number: Fraction) -> Fraction:
-    """Rounded as ffmpeg's report is, so that both ways give the same, and rates of clocks stay simple fractions."""
+    """Round as ffmpeg's report does, so that both ways give the same, and average rates are simple fractions."""
     return Fraction(int(number * 100 + Fraction(1, 2)), 100)
 
 

@@ -18,11 +18,11 @@ FFMPEG = "IMAGEIO_FFMPEG_EXE"  # the environment variable that names it
 # What ffmpeg may open for an input: see input_arguments.
 LOCAL = "file,crypto,data"
 NETWORK = "http,https,httpproxy,tcp,tls,crypto,data"
-STALLED = 15  # seconds: half of it to wait for a byte, half for the answer when it is asked for once more
+STALLED = 15  # seconds: half to wait for a byte, half for the answer to a second request
 
 _DAMAGED = "the file is damaged or cut short; copy it again, or mend it with ffmpeg -i IN -crf 16 OUT.mkv"
 _REMEDIES = {
-    # First: what comes after it looks like damage.
+    # Stands first, because the complaints that follow it look like damage.
     "Stream ends prematurely": "the server hung up, and is gone or cannot begin in the middle; download the file",
     "Connection refused": "check the address, and that the server runs",
     "timed out": "the server does not answer; try again later",
@@ -37,7 +37,7 @@ _REMEDIES = {
     **dict.fromkeys(("File ended prematurely", "partial file", "orrupt", "rror while decoding", "Invalid NAL unit size",
                      "Invalid data found when processing"), _DAMAGED),
 }
-# ffmpeg ends well after these: a Matroska file cut short, and (before release 6) a disk full at the last bytes.
+# ffmpeg exits with 0 after these: a Matroska file cut short, and (before release 6) a disk full at the last bytes.
 _UNSEEN = ("File ended prematurely", "Error writing trailer")
 _AFTERMATH = ("Error opening", "Error while", "Error initializing", "Error submitting", "Error marking", "Terminating",
               "Conversion failed", "Nothing was written", "Could not write header", "Task finished", "Svt[info]",
@@ -45,7 +45,7 @@ _AFTERMATH = ("Error opening", "Error while", "Error initializing", "Error submi
 
 
 class Address(str):
-    """A network address that may be opened: who makes one of a name has asked the user."""
+    """A network address that may be opened: one is made only where the user allows it."""
 
     __slots__ = ()
 
@@ -73,10 +73,11 @@ def file_url(path: str | os.PathLike) -> str:
 def input_arguments(path: str | os.PathLike) -> list[str]:
     """ffmpeg arguments that read `path` as a plain file, and an Address from the network.
 
-    Either can name others, as playlists do. From a file ffmpeg opens files only, from an address addresses only."""
+    Both can name others, as playlists do. What a file names must be a file, and what an address names an address."""
     if isinstance(path, Address):
-        # Servers hang up on who does not read for a while, as a pass over the frames does while nets train. Then the
-        # rest is asked for, once each time; a demuxer that insists (matroska's, thrice) waits that much longer in vain.
+        # Servers hang up on a client that does not read for a while, as none of our passes reads while nets train.
+        # ffmpeg then asks for the rest, once each time. Where a demuxer tries again (matroska's, three times), it takes
+        # that much longer until ffmpeg gives up.
         return ["-protocol_whitelist", NETWORK, "-rw_timeout", str(STALLED * 10**6 // 2), "-reconnect", "1",
                 "-reconnect_delay_max", "0", "-i", path]
     return ["-protocol_whitelist", LOCAL, "-i", file_url(path)]
@@ -95,8 +96,8 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
 
     `pipes` go to Popen (stdin, stdout). Raises VideoError, about `subject`, if ffmpeg fails or cannot start."""
     command = [ffmpeg_executable(), "-hide_banner", "-nostdin", "-y", "-v", "error", *arguments]
-    # stderr goes to a file, because an undrained pipe would block ffmpeg; a session of its own keeps Ctrl-C from
-    # reaching it before us, so that files are closed in one order only.
+    # stderr goes to a file, because an undrained pipe would block ffmpeg. The child has a session of its own, so that
+    # Ctrl-C reaches only us and files are closed in one order.
     with tempfile.TemporaryFile() as log:
         process = _start(command, FFMPEG, stdin=pipes.pop("stdin", subprocess.DEVNULL), stderr=log, **pipes)
         try:
@@ -109,7 +110,7 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
                 raise
             with suppress(OSError):
                 process.stdin.close()
-            # Most likely ffmpeg gave up, and its log says why; if it did not, the broken pipe was another one.
+            # Most likely ffmpeg gave up, and its log says why. If it exits with 0, the broken pipe was another one.
             if process.wait() == 0:
                 raise
         finally:
@@ -124,7 +125,7 @@ def ffmpeg_process(arguments: Sequence[str], subject: Path, **pipes) -> Iterator
 
 
 class Answer(NamedTuple):
-    """What a program said that ran to its end: its exit code, its stdout, and its stderr as text."""
+    """What a program gave that ran to its end: its exit code, its stdout, and its stderr as text."""
 
     code: int
     out: bytes
@@ -132,7 +133,7 @@ class Answer(NamedTuple):
 
 
 def ask(program: str, arguments: Sequence[str], named: str = FFMPEG) -> Answer:
-    """Run ffmpeg or ffprobe to its end; for short answers, all of which are kept.
+    """Run ffmpeg or ffprobe to its end; its output is kept in memory, so it must be short.
 
     Raises VideoError if it cannot be started; `named` is the environment variable that names the program."""
     with tempfile.TemporaryFile() as log:
@@ -155,7 +156,7 @@ def reason(words: str) -> str:
         for line in lines:
             if needle in line:
                 return f"{line}; {remedy}"
-    # The first complaint is the cause, those after it follow from it.
+    # The first complaint is the cause of the others.
     telling = [line for line in lines if line and not line.startswith(_AFTERMATH)]
     return (telling or lines or ["ffmpeg stopped without a word"])[0]
 

@@ -11,7 +11,7 @@ from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import RESIZE, source_filters, source_process, tag_filters
 
 # Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
-# lossless mode, and its crf 0 means that none was given.
+# lossless mode, and takes crf 0 for no crf.
 CODECS = {
     "x264": ((20, 0, 51), ["libx264", "-preset", "slow"], ["libx264", "-preset", "medium", "-qp", "0"]),
     "x265": ((22, 0, 51), ["libx265", "-preset", "medium", "-x265-params", "log-level=error"],

@@ -60,7 +60,7 @@ def carried_streams(info: VideoInfo, source: int, out_path: Path) -> list[str]:
     matroska = ending(out_path) in MATROSKA
     arguments = ["-map", f"{source}:a?", "-c:a", "copy", "-map", f"{source}:s?"]
     for number, codec in enumerate(info.subtitles):
-        # mov_text lives in MP4 only and MP4 takes no other text, so text crosses over as one or the other.
+        # MP4 holds no text but mov_text, and nothing else holds that: text is converted between the two.
         foreign = (codec == "mov_text") == matroska
         arguments += [f"-c:s:{number}", ("srt" if matroska else "mov_text") if foreign else "copy"]
     if matroska:

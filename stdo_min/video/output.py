@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what runs that were killed leave behind."""
+"""Files that appear whole or not at all, and the removal of what killed runs have left behind."""
 
 import errno
 import os
@@ -20,8 +20,8 @@ except ImportError:  # Windows: nothing tells a dead run's folder from a live on
     fcntl = None
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
-# A folder is a live run's as long as that holds the lock on the file in it. The file bears the machine's name, since on
-# a disk shared over a network another machine's locks may not be seen. A folder without a lock is left alone.
+# A folder's run is alive as long as it holds the lock on the file in it. The file's name stands for the machine, since
+# on a disk shared over a network another machine's locks may not be seen. A folder without a lock is left alone.
 _FOLDER = re.compile(r"\.stdo-[0-9a-f]{8}")
 _LOCK, _UNLOCKED = f"lock-{zlib.crc32(socket.gethostname().encode()):08x}", "no-lock"
 
@@ -52,7 +52,7 @@ def output_file(path: str | os.PathLike, force: bool = False,
 
 @contextmanager
 def work_folder(directory: Path) -> Iterator[Path]:
-    """A new folder `.stdo-*` in a directory, removed when the block ends; those that killed runs left there go now.
+    """A new folder `.stdo-*` in a directory, removed when the block ends; first, those of killed runs are removed.
 
     Raises OSError if the directory cannot be written."""
     _sweep(directory)
@@ -84,7 +84,7 @@ def _make_folder(directory: Path) -> tuple[Path, int | None]:
     while True:
         folder = directory / f".stdo-{secrets.token_hex(4)}"
         folder.mkdir(0o700)
-        # Another run may sweep it before it is locked. Then it is gone, and the next one is made.
+        # Another run may sweep the folder before it is locked; then this loop makes another.
         with suppress(FileNotFoundError, BlockingIOError), ExitStack() as files:
             lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             files.callback(os.close, lock)
@@ -98,7 +98,7 @@ def _make_folder(directory: Path) -> tuple[Path, int | None]:
 
 
 def _sweep(directory: Path) -> None:
-    """Remove the folders of runs on this machine that hold their lock no more."""
+    """Remove the folders of runs on this machine that no longer hold their lock."""
     if fcntl is None:
         return
     with suppress(OSError):
@@ -112,13 +112,13 @@ def _remove_dead(folder: Path) -> None:
     if not _FOLDER.fullmatch(folder.name) or not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         return
     with suppress(OSError):
-        folder.rmdir()  # killed before it had a lock; a live one that is just being made notices
+        folder.rmdir()  # empty: its run was killed, or is about to lock it and notices
         return
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         if _lock(lock):
             for name in os.listdir(folder):
-                if name != _LOCK:  # the last one, so that whoever is killed now leaves what can be swept
+                if name != _LOCK:  # removed last: if we are killed now, the rest can still be swept
                     os.unlink(folder / name)
             shutil.rmtree(folder)
     finally:

@@ -1,4 +1,4 @@
-"""A folder of PNG frames as a source, as data sets come."""
+"""A folder of PNG frames as a source, the form in which data sets come."""
 
 import re
 from fractions import Fraction
@@ -65,7 +65,7 @@ def _probe_folder(folder: Path, rate: Fraction) -> VideoInfo:
 
 
 def _is_frame(path: Path) -> bool:
-    # A name with a leading dot is a system's own note on another file.
+    # A name with a leading dot is not a frame but a system's note on a file.
     return path.suffix.lower() == ".png" and not path.name.startswith(".") and path.is_file()
 
 

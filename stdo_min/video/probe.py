@@ -11,7 +11,7 @@ from typing import NamedTuple
 from stdo_min.video.facts import FFPROBE, Attachment, Facts, ask_ffprobe, ffprobe_executable, read_report
 from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, file_url, input_arguments, reason
 
-_TICKS = 10**6  # of a second, in which the first frame's time is asked for
+_TICKS = 10**6  # a second, the unit in which the first frame's time is asked for
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class VideoInfo:
 
     @property
     def frames_expected(self) -> int | None:
-        """The number of frames by the clock, for progress only: files often lie a little about their duration."""
+        """The number of frames by the clock, for progress only: the stated duration is often a little wrong."""
         return None if self.duration is None else max(1, round((self.duration - self.start) * self.rate))
 
 
@@ -70,7 +70,7 @@ def probe(path: str | os.PathLike) -> VideoInfo:
     return VideoInfo(
         path=path, width=shown.width, height=shown.height, rate=_rate(shown.rate, facts.average), start=shown.start,
         duration=facts.duration, pix_fmt=facts.pix_fmt,
-        # RGB is converted on reading, so what the planes will be is told here.
+        # RGB is converted on reading: told here is what the planes will be then.
         color_range="tv" if rgb else "pc" if facts.pix_fmt.startswith("yuvj") else facts.colors["color_range"] or "tv",
         color_space="bt709" if rgb else facts.colors["color_space"],
         color_primaries=facts.colors["color_primaries"], color_trc=facts.colors["color_trc"], sar=shown.sar,
@@ -83,7 +83,7 @@ def is_rgb(pix_fmt: str) -> bool:
 
 
 class _Shown(NamedTuple):
-    """The first frames as they leave ffmpeg's filters, two at most: upright, start in seconds, the rate as stated."""
+    """The first two frames as ffmpeg's filters give them: size after rotation, start in seconds, the stated rate."""
 
     frames: int = 0
     start: float = 0.0
@@ -95,7 +95,7 @@ class _Shown(NamedTuple):
 
 def _decode_two(path: Path | Address, filters: list[str]) -> tuple[_Shown, str]:
     """The first two frames and what ffmpeg reported."""
-    # Written twice: once with exact times, once in ffmpeg's own time base, which is one over the rate it goes by.
+    # Written twice: once with exact times, once in ffmpeg's own time base, which is one over the stated rate.
     each = ["-fps_mode", "passthrough", "-frames:v", "2", "-f", "framecrc"]
     with tempfile.TemporaryDirectory(prefix="stdo-") as folder:
         # Without -nostats a line of progress may be written into the middle of a line of the report.

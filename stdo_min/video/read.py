@@ -1,4 +1,4 @@
-"""The frames of a video as planes, each pass through one ffmpeg of its own."""
+"""The frames of a video as planes; each pass runs an ffmpeg of its own."""
 
 import subprocess
 import threading
@@ -13,7 +13,7 @@ from stdo_min.video.pictures import feed, picture_arguments
 from stdo_min.video.probe import VideoInfo, is_rgb
 
 # Every resize of this project: the same bytes from every ffmpeg release and CPU, chroma columns sited on the left luma
-# column of their pair, as MPEG video has it. Rows need no option: swscale's default for them is the same place.
+# column of their pair, as MPEG video has it. Rows need no option: swscale's default is where MPEG has them.
 RESIZE = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in_h_chr_pos=0:out_h_chr_pos=0"
 
 
@@ -60,9 +60,9 @@ def tag_filters(info: VideoInfo) -> str:
 
 @contextmanager
 def source_process(info: VideoInfo, arguments: list[str], **pipes) -> Iterator[subprocess.Popen]:
-    """An ffmpeg that reads a source, whatever it is, as its input 0; `arguments` say what becomes of it.
+    """An ffmpeg that reads a source, video or folder, as its input 0; `arguments` say what to make of it.
 
-    As ffmpeg_process otherwise. Raises VideoError, too, for a damaged picture of a folder."""
+    Otherwise as ffmpeg_process. Raises VideoError also for a damaged picture of a folder."""
     # -xerror: a frame that cannot be decoded must not silently become a copy of its neighbour.
     if not info.pictures:
         with ffmpeg_process(["-xerror", *input_arguments(info.path), *arguments], info.path, **pipes) as process:
@@ -90,7 +90,7 @@ def _feed(info: VideoInfo, process: subprocess.Popen, failures: list[BaseExcepti
         process.stdin.close()
     except OSError:  # ffmpeg has ended, and says why itself
         pass
-    except BaseException as error:  # whatever it is: ffmpeg would wait for ever
+    except BaseException as error:  # of any kind: ffmpeg would wait for ever
         failures.append(error)
         process.kill()
 

@@ -1,4 +1,4 @@
-"""Writing frames: as H.264 into a file with the lr file's sound, or plain into a pipe."""
+"""Writing frames: as H.264 into a file with the lr video's sound, or as plain y4m into a pipe."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ class Writer:
     """Codes hr frames as H.264 into an .mp4 or .mkv that also carries the sound, subtitles and chapters of `info`.
 
     `info` is the lr video: its rate, start, colour tags and pixel shape hold for the hr frames too. Used as a context
-    manager; left by an exception it ends ffmpeg and the file is incomplete. Raises VideoError if ffmpeg fails."""
+    manager; an exception in the block ends ffmpeg and leaves the file incomplete. Raises VideoError if ffmpeg fails."""
 
     def __init__(self, path: str | os.PathLike, info: VideoInfo, width: int, height: int, crf: int = 16):
         path = Path(path)
