@@ -13,7 +13,7 @@ from math import floor
 import numpy as np
 
 YUV420, RGB = 0, 1
-MARGIN = 16  # lr pixels along the border that are not compared: there a peer may pad as it likes
+MARGIN = 16  # lr pixels along the border that are not compared, since peers pad there as they like
 SHAPES = {  # name: (colour, channels of the hidden layers, kernel of the first layer); all others are 3x3
     "D16": (YUV420, (16, 16), 5),
     "8-8": (YUV420, (8, 8), 5),
@@ -101,7 +101,7 @@ def create(name: str, scale: int, lr_width: int, lr_height: int) -> Job:
         weights.append((rng.standard_normal((outputs, inputs, kernel, kernel)) * deviation).astype(np.float32))
         biases.append((rng.standard_normal(outputs) * 0.1).astype(np.float32))
         inputs, kernel = outputs, 3
-    # Samples 0..255 instead of -1..1, which the first layer takes back.
+    # The net reads samples 0..255, not -1..1; the first layer makes up for it.
     weights[0] = weights[0] / np.float32(128)
     biases[0] = biases[0] - weights[0].sum(axis=(1, 2, 3)) * np.float32(128)
     raw = _evaluate(weights, biases, lr[:, :64, :64], scale)[0]
@@ -144,7 +144,7 @@ def _evaluate(weights, biases, lr, scale) -> tuple[np.ndarray, list[float]]:
 def _convolve(u: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """A valid convolution of u (H + k - 1, W + k - 1, in) with weight (out, in, k, k), float32 (H, W, out).
 
-    On rows laid end to end a tap is one product of contiguous matrices; what wraps around lies right of W.
+    With rows laid end to end each tap is one product of contiguous matrices. What wraps around lies right of W.
     """
     k = weight.shape[2]
     height, stride = u.shape[0] - k + 1, u.shape[1]
@@ -159,7 +159,7 @@ def _convolve(u: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def bicubic(scale: int) -> tuple[np.ndarray, ...]:
-    """For each output position r of a lr sample its weights of the samples -2..2 around it, float64 (5,); a = -0.75."""
+    """The weights of the lr samples -2..2 around one for each of its output positions, float64 (5,); a = -0.75."""
     phases = []
     for r in range(scale):
         position = (Fraction(2 * r + 1, 2) / scale) - Fraction(1, 2)
@@ -178,7 +178,7 @@ def _keys(distance: Fraction, a: Fraction = Fraction(-3, 4)) -> Fraction:
 
 
 def bicubic_convolution(scale: int) -> np.ndarray:
-    """The base as a convolution that a pixel shuffle follows, float32 (scale^2, 1, 5, 5)."""
+    """The base as a convolution before a pixel shuffle, float32 (scale^2, 1, 5, 5)."""
     phases = bicubic(scale)
     return np.stack([np.outer(down, across) for down in phases for across in phases]).astype(np.float32)[:, None]
 

@@ -1,4 +1,4 @@
-"""Our rows: the whole job by the C library, with the integer net made from the float one, and with the float net."""
+"""Our rows: the whole job by the C library, with a float net, and with the integer net made from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHO = "stdo"
 
 
 def variants(job: Job, threads: int) -> list[Variant]:
-    """int8, proven against NumPy first, and fp32."""
+    """int8, which is checked against NumPy first, and fp32."""
     return [Variant(WHO, "int8", WHOLE, f"patch {PATCH}", lambda: _integer(job, threads)),
             Variant(WHO, "fp32", WHOLE, f"patch {PATCH}", lambda: _float(job, threads))]
 

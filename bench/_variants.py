@@ -41,7 +41,7 @@ def compare(name: str, doc: str, variants: dict, trained_error: Callable, argv: 
     trained_error(variant, pool, base_errors, scale, seed, steps): the mean squared error over the pool, in grey levels
     squared, after `steps` steps of 32 patches.
     """
-    global POOL, BASE_ERRORS  # processes are forked from this one: they need not be sent a pool
+    global POOL, BASE_ERRORS  # global, so that the forked processes have them without being sent a pool
     parser = argparse.ArgumentParser(prog=f"python -m bench {name}", description=doc.splitlines()[0])
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)

@@ -33,7 +33,7 @@ from stdo_min.video.lr_video import encode_lr
 from stdo_min.video.probe import probe
 
 PATCH, HALO, PLANES = 20, 2, 6
-LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # a lr pixel, of the default net at x4
+LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # per lr pixel, of the default net at x4
 NETS = {"8 channels": (8,), "4 channels": (4,), "4,4 channels": (4, 4)}
 
 

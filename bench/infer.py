@@ -30,9 +30,9 @@ from bench._jobs import Job
 from bench.peers import NET, WHOLE, Ready, Variant
 
 SIZES = {4: (480, 270), 2: (960, 540)}
-LEAST_ROUNDS = 5  # whatever the time
-BLOCK = 0.01  # seconds of a turn, after half as long to warm up
-LONG = 0.05  # a run that takes longer needs no warm-up, and is a turn
+LEAST_ROUNDS = 5  # however long they take
+BLOCK = 0.01  # seconds that a turn lasts after its warm-up, which takes half as long
+LONG = 0.05  # seconds; a run that takes longer is a turn by itself, without a warm-up
 LEAST_PSNR = {"int8": 45.0, "bf16": 45.0, "fp16": 45.0, "fp32": 50.0}
 FP32_ERROR = {WHOLE: 1.0, NET: 0.01}  # grey levels: pixels may round the other way
 EXACT = {WHOLE: 95.0, NET: 110.0}  # dB that only fp32 reaches
@@ -83,7 +83,7 @@ def check(job: Job, variant: Variant, planes: list[np.ndarray]) -> float:
     psnr = 10 * np.log10(255**2 / max(square, 1e-10))
     if not psnr >= LEAST_PSNR[variant.dtype]:  # also true of NaN
         raise WrongOutput(f"{psnr:.1f} dB against the exact net, {LEAST_PSNR[variant.dtype]:.0f} asked")
-    # Ours rounds the taps of its base to 128ths, by definition: an error of a level, and rarely one more.
+    # FORMAT.md rounds the taps of our base to 128ths: an error of a level, and rarely of two.
     limit = FP32_ERROR[variant.part] + (1 if variant.who == _ours.WHO else 0)
     if variant.dtype == "fp32" and not largest <= limit:
         raise WrongOutput(f"wrong by {largest:.3g} grey levels, at most {limit:g} allowed")
@@ -115,7 +115,7 @@ def choose(job: Job, variants: list[Variant]) -> tuple[list[Row], dict[int, Read
 
 
 def _probe(ready: Ready) -> float:
-    """The least seconds of a few runs, of one where it is long."""
+    """The least seconds of a few runs, or of one that is long."""
     _settle()
     times, end = [], perf_counter() + 0.05
     while not times or max(times) < LONG and (len(times) < 3 or perf_counter() < end):
@@ -162,7 +162,7 @@ def _block(ready: Ready) -> list[float]:
 
 
 def _settle() -> None:
-    """Wait until no thread of this process works: those of OpenMP go on spinning for 10 ms after a run, say."""
+    """Wait until no thread of this process works: OpenMP's spin for some 10 ms after a run."""
     end = perf_counter() + 0.1
     while perf_counter() < end:
         before = process_time()
@@ -182,7 +182,7 @@ def fill(rows: list[Row], taken: dict[int, list[float]], job: Job, peaks: dict[s
             row.peak_percent = 100 * row.gmacs / peaks[row.peak_of]
     for row in rows:
         for part, name in ((WHOLE, "times_best_whole"), (NET, "times_best_net")):
-            # fp32 is compared with fp32: what it costs to be exact is another question.
+            # fp32 is compared with fp32 only: less exact arithmetic is faster anyhow.
             best = min((peer.median_ms for peer in rows if peer.part == part and peer.who != _ours.WHO
                         and peer.median_ms and (row.dtype != "fp32" or peer.dtype == "fp32")), default=None)
             if best and row.median_ms:
@@ -237,13 +237,13 @@ def keep_pages() -> None:
 
 
 def _give_back() -> None:
-    """Free what the contenders of a net have left: that of the largest is gigabytes, and in pieces."""
+    """Give back the memory of a net's contenders: for the largest net gigabytes, which lie in pieces."""
     gc.collect()
     _libc("malloc_trim", 0)
 
 
 def _libc(function: str, *arguments: int) -> None:
-    """Call a function of glibc; where there is another C library, its own rules hold."""
+    """Call a function of glibc; do nothing where the C library is another one."""
     with suppress(OSError, AttributeError):
         getattr(ctypes.CDLL(None), function)(*arguments)
 

@@ -4,7 +4,7 @@
 
 The lr video is made once, lossless. Every mode then trains for the same time, passes over the frames included, and is
 decoded by the integer nets of its sidecar: PSNR is 10 log10(255^2 / MSE) over every luma sample of every frame, seams
-and all. `single`, `time`, `stdo-quantile` and `stdo` are as published: all patches of a net are drawn alike.
+and all. `single`, `time`, `stdo-quantile` and `stdo` are as published: each net draws its patches alike.
 """
 
 from __future__ import annotations

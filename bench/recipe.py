@@ -1,9 +1,9 @@
 """What gives most in a number of steps: variants of the recipe, one net each, on the patches of a clip.
 
-    python -m bench recipe CLIP... [--scale 4] [--steps 10000] [--seeds 0,1] [--only base,l2,...] [--json FILE]
+    python -m bench recipe CLIP... [--scale 4] [--steps 10000] [--seeds 0,1] [--only "base;l2;..."] [--json FILE]
 
 Every variant trains one float net on all patches of the clip, for so many steps of 32 patches (variants of another
-batch or another net get as many products). Its luma PSNR is that of the residual over all patches. Nets train side by
+batch or net for as many products). Its luma PSNR is that of the residual over all patches. Nets train side by
 side in processes of one thread: nothing here depends on the clock.
 """
 
@@ -26,7 +26,7 @@ class Variant:
     """How to train; the defaults are what `stdo encode` does."""
 
     loss: str = "l1"
-    late: str = "l2"  # the loss of the rest
+    late: str = "l2"  # the loss from `late_from` of the run on
     late_from: float = LATE
     exponent: float = EXPONENT  # patches are drawn by error^exponent
     peak: float = PEAK_RATE
@@ -72,7 +72,7 @@ VARIANTS = {
 
 
 class Linear:
-    """SESR's linear blocks: W = B A + I, with A (expand, in, k, k) and B (out, expand), trained in place of W."""
+    """SESR's linear blocks: W = B A + R. A (expand, in, k, k) and B (out, expand) are trained; R stays."""
 
     def __init__(self, weight, expand, rng):
         self.weight, (out, inputs, k, _) = weight, weight.shape

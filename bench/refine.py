@@ -1,4 +1,4 @@
-"""What refinement gives: nets, rounds, and shares of the warm-up, in a number of steps, on the patches of a clip.
+"""What refinement gives in a number of steps on a clip, by the number of nets and rounds and the share of the warm-up.
 
     python -m bench refine CLIP... [--scale 4] [--steps 10000] [--seeds 0,1] [--json FILE]
 

@@ -2,10 +2,10 @@
 
     python -m bench train [--nets D16,32-16,paper] [--seconds 4] [--rounds 2] [--threads 2] [--json FILE]
 
-A step is the whole of it: 64 patches of 20x20 with their halo drawn from a pool of bytes, loss, gradients, Adam. Every
-contender runs in a process of its own, all of them one after the other, `--rounds` times in turning order. First it
+A step is everything: 64 patches of 20x20 with their halo are drawn from a pool of bytes, then loss, gradients, Adam.
+Every contender runs in a process of its own, one after the other, in `--rounds` rounds of alternating order. First it
 makes 200 steps from equal weights on equal batches: the losses show that all compute the same. GMAC/s count three times
-the forward products. Peak memory is that of the process, and beside it what it grew by after the pool was made.
+the forward products. Peak memory is that of the process; in brackets stands what it grew by after the pool was made.
 """
 
 from __future__ import annotations
@@ -129,10 +129,10 @@ def memory(field: str) -> float:
 
 
 def worker(name: str, who: str, threads: int, seconds: float) -> dict:
-    """What one process finds out."""
+    """Time one contender in this process: its losses, times and memory."""
     step = ours(name, threads) if who == "stdo" else torchs(name, threads, who.split()[1:])
     before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins again
     losses = [step() for _ in range(EQUAL_STEPS)]
     times, began = [], perf_counter()
     while perf_counter() - began < seconds:
@@ -181,7 +181,7 @@ def main(argv: list[str]) -> int:
 
 
 def table(name: str, found: dict, top: float) -> list[dict]:
-    """Print the rows of one net; the ratio is ours over theirs, by median, then by the fastest step."""
+    """Print the rows of one net; the ratio is their time over ours, by median, then by the fastest step."""
     cost, rows = gmacs(name), []
     pixels = BATCH * PATCH**2
     print(f"\n{name}: {cost:.2f} GMAC a step\n{'':36}ms/step (min)   steps/s  LR Mpx/s  GMAC/s  of peak   MiB (grown)"

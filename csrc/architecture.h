@@ -1,8 +1,8 @@
 /* Whose vector instructions a build may use: STDO_X86, STDO_ARM64, or neither.
 
-   GCC for Windows keeps the stack at multiples of 16 bytes, and yet moves wider vectors to it as if it were aligned for
-   them (its bug 54412). So there it builds the x86 tiers only with an assembler that is told to make every such move an
-   unaligned one, by -Wa,-muse-unaligned-vector-move; who tells it so says -DSTDO_UNALIGNED_MOVES too. */
+   GCC for Windows aligns the stack to 16 bytes, and yet moves wider vectors to it as if it were aligned for them (its
+   bug 54412). The assembler's option -Wa,-muse-unaligned-vector-move makes every such move an unaligned one. A build
+   with that option also sets -DSTDO_UNALIGNED_MOVES; without it GCC for Windows builds no x86 tiers. */
 #ifndef STDO_ARCHITECTURE_H
 #define STDO_ARCHITECTURE_H
 

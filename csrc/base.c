@@ -33,7 +33,7 @@ size_t stdo_base_room(uint32_t width)
     return width + 2 * MARGIN + STDO_SLACK + STDO_SLACK_VALUES;
 }
 
-/* V for the rectangle's columns and the margin, of one of the hr rows of lr row y. */
+/* V of one hr row of lr row y, for the columns of the rectangle and the margin. */
 static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
                      const stdo_phase *phase, int16_t *v)
 {

@@ -6,14 +6,14 @@
 
 enum { STDO_BASE_MARGIN = 2 }; /* lr pixels that the base reads on each side */
 
-/* One plane of the lr frame, and of the hr frame where its pixels go. */
+/* One plane of the lr frame, and the same plane of the hr frame that is written. */
 typedef struct stdo_plane {
     const uint8_t *lr;
     uint8_t *hr;
     ptrdiff_t lr_stride, hr_stride;
     uint32_t lr_width, lr_height, hr_width, hr_height;
     uint32_t scale;
-    int left;                   /* its samples lie at the left, as those of chroma may */
+    int left;                   /* 1: chroma whose samples lie at the left */
 } stdo_plane;
 
 /* A rectangle of lr pixels: x0 <= x < x1, y0 <= y < y1. */
@@ -24,7 +24,7 @@ typedef struct stdo_rect {
 /* FORMAT.md's table of taps: [centre, left][scale - 1][r]. */
 extern const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE];
 
-/* Row y of a plane, or for rows outside the nearest there is. */
+/* Row y of a plane, or the nearest row where y lies outside. */
 const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y);
 
 /* int16 values that `v` below must have room for, for rectangles `width` wide. */

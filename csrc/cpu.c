@@ -1,4 +1,4 @@
-/* Which tiers this CPU runs, and the table of kernels for the best of them. Words can only take tiers away. */
+/* Which tiers this CPU runs, and the table of kernels for the best of them that is allowed. */
 #include "kernels.h"
 
 #include "architecture.h"
@@ -66,7 +66,7 @@ uint32_t stdo_tiers_named(const char *words)
         while (tier < STDO_TIERS && (strlen(names[tier]) != length || memcmp(names[tier], words, length) != 0)) tier++;
         if (tier == STDO_TIERS) return 0;
         tiers |= 1u << tier;
-        if (tier > STDO_TIER_NEON) tiers |= 1 << STDO_TIER_NEON; /* they only have what NEON lacks */
+        if (tier > STDO_TIER_NEON) tiers |= 1 << STDO_TIER_NEON; /* they only overwrite some of its entries */
         if (words[length] == '\0') return tiers;
         words += length + 1;
     }

@@ -1,5 +1,5 @@
 /* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives
-   its bytes.
+   the same bytes.
 
    A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; how
    a byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes
@@ -66,7 +66,7 @@ typedef struct stdo_kernels {
                    uint8_t *hr);
 } stdo_kernels;
 
-/* The tiers this build has for its architecture: each overwrites what it does faster. */
+/* The tiers of this build's architecture: each overwrites the entries that it does faster. */
 void stdo_kernels_c(stdo_kernels *kernels);
 void stdo_kernels_avx2(stdo_kernels *kernels);
 void stdo_kernels_avx512vnni(stdo_kernels *kernels);
@@ -83,8 +83,8 @@ typedef enum stdo_tier_index {
 const char *stdo_tier_name(stdo_tier_index tier);
 uint32_t stdo_cpu_tiers(void);
 
-/* The tiers that `words` names, separated by commas; NULL or "" is all; 0 for an unknown word. c is always among
-   them. */
+/* The tiers that `words` names, separated by commas, and always c; all of them for NULL or ""; 0 for an unknown
+   word. */
 uint32_t stdo_tiers_named(const char *words);
 
 /* Fills the table from the plain kernels up to the best of these tiers that the CPU runs. */

@@ -1,4 +1,4 @@
-/* The kernels in plain C: the specification, and what runs where no faster tier does. */
+/* The kernels in plain C: the specification, which also runs where no faster tier does. */
 #include "kernels.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* The sizes of planes and of scratch, once for the life of a sidecar. */
+/* The sizes of planes and of scratch, computed once for the life of a sidecar. */
 #include "sidecar.h"
 
 #include "sizes.h"
@@ -21,7 +21,7 @@ static stdo_plane plane_of(const stdo_info *info, int halved)
     return plane;
 }
 
-/* The place of a part of scratch behind those before it. */
+/* Adds a part to scratch and gives its place. */
 static size_t append(size_t *used, size_t bytes)
 {
     const size_t at = *used;

@@ -14,7 +14,7 @@ struct stdo_map {
     uint16_t same[4];
     uint16_t other[STDO_MAX_NETS + 1][STDO_MAX_NETS - 1];
     uint8_t *labels;            /* [rows][columns] of the frame before `next` */
-    uint8_t *moved;             /* [columns]: of the row above, then of this row */
+    uint8_t *moved;             /* [columns]: of the row above, from the left overwritten by this row */
 };
 
 static uint32_t next_byte(stdo_map *map, const stdo_segment *segment)

@@ -7,16 +7,16 @@
 
 #include <string.h>
 
-/* What the rows between layers may take, for one strip. Measured on a core with 1 MiB of L2: from 64 KiB on alike for the
-   default net, less is slower; wide nets and float nets gain up to here. */
+/* Bytes that the rows between layers may take in one strip. On a core with 1 MiB of L2 the default net is equally fast
+   from 64 KiB up, and slower below; wide nets and float nets gain up to this size. */
 enum { STRIP_BYTES = 384 << 10 };
 
-/* The last rows that went into a layer, in as many slots as its kernel has rows: each takes the place of the oldest. */
+/* The last rows that went into a layer, in as many slots as its kernel has rows: a new row replaces the oldest. */
 typedef struct ring {
     uint8_t *memory;
     size_t row_bytes;
     uint32_t slots;
-    uint32_t next;              /* the slot of the row to come; when the ring is full, also of the oldest row */
+    uint32_t next;              /* the slot for the next row; in a full ring it holds the oldest */
     uint32_t missing;           /* rows until it is full */
 } ring;
 
@@ -58,7 +58,7 @@ size_t stdo_net_room(const stdo_net *net, uint32_t planes, uint32_t scale, uint3
     return lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
 }
 
-/* The slot for the row to come, which counts as gone in. */
+/* Gives the slot for the next row, and counts it as filled. */
 static uint8_t *put_row(ring *r)
 {
     uint8_t *row = r->memory + r->next * r->row_bytes;

@@ -9,7 +9,7 @@ enum { STDO_MAX_LAYERS = 8 };
 typedef struct stdo_net {
     uint32_t layers;
     uint32_t halo;              /* lr pixels read around a patch */
-    uint32_t strip;             /* patches: no rectangle is to be wider, or the rows between layers leave the cache */
+    uint32_t strip;             /* most patches side by side in a rectangle, so that its rows stay in the cache */
     const stdo_layer *layer;    /* [layers] */
     size_t pixel[STDO_MAX_LAYERS]; /* bytes of a pixel that goes into each layer */
 } stdo_net;

@@ -5,15 +5,15 @@
 
 #include "kernels.h"
 
-/* Some outputs of a last layer, the first of them being 0 here. */
+/* Some outputs of a last layer, here numbered from 0. */
 typedef struct stdo_residual {
     int16_t *values;
     size_t stride;
     const size_t *offset;       /* of each output, in the residual of pixel 0 */
-    size_t outs;                /* that there are */
+    size_t outs;                /* how many outputs */
 } stdo_residual;
 
-/* Fills the table of offsets for one row: cheap, and no output is divided by the scale. */
+/* Fills the table of offsets for one row, so that no output number need be divided by the scale. */
 static inline stdo_residual stdo_residual_of(const stdo_layer *layer, uint32_t scale, int16_t *values, size_t stride,
                                              size_t offset[STDO_MAX_LAST])
 {
@@ -24,7 +24,7 @@ static inline stdo_residual stdo_residual_of(const stdo_layer *layer, uint32_t s
     return to;
 }
 
-/* The same from output `o` on, or none. */
+/* The outputs from `o` on, or none if there are no more. */
 static inline stdo_residual stdo_residual_from(const stdo_residual *to, size_t o)
 {
     const stdo_residual rest = {to->values, to->stride, to->offset + o, to->outs > o ? to->outs - o : 0};

@@ -1,5 +1,5 @@
-/* Checks and parses a sidecar. Two passes: the first checks every field in the order of FORMAT.md and adds up the
-   memory that the second fills, so nothing is allocated for a file that is refused, and the second needs no checks. */
+/* Checks and parses a sidecar in two passes. The first checks every field in the order of FORMAT.md and adds up the
+   memory that the second fills. So nothing is allocated for a file that is refused, and the second needs no checks. */
 #include "sidecar.h"
 
 #include "sizes.h"

@@ -14,20 +14,20 @@ typedef struct stdo_segment {
     const uint8_t *map;         /* [info.map_bytes] */
 } stdo_segment;
 
-/* Where the parts of a call's scratch lie, which begins with the work list. */
+/* Where the parts of a call's scratch begin, in bytes; the work list is the first. */
 typedef struct stdo_scratch {
     size_t v, net, bytes;
 } stdo_scratch;
 
 struct stdo_sidecar {
-    void *memory;               /* the allocation that this, too, lies in */
+    void *memory;               /* the allocation that holds this struct too */
     stdo_info info;
     stdo_segment *segment;      /* [info.segments] */
     stdo_kernels kernels;
     const stdo_conv *conv;      /* of its nets */
     size_t net_room;            /* bytes that the most demanding net needs at the greatest width it is run at */
     uint32_t net_planes;
-    stdo_plane plane[3];        /* all but the pointers and strides, which a call has */
+    stdo_plane plane[3];        /* all but the pointers and strides, which each call sets */
     stdo_scratch scratch;
 };
 
@@ -36,7 +36,7 @@ struct stdo_sidecar {
 /* Measures a net, and makes net_room cover it. */
 void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net);
 
-/* Sets what stands below net_room, when all nets are admitted. */
+/* Sets the fields after net_room. Called when all nets are admitted. */
 void stdo_sidecar_lay_out(stdo_sidecar *sidecar);
 
 #endif

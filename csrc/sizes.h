@@ -1,4 +1,4 @@
-/* The sums with sizes that several files make. */
+/* Arithmetic on sizes that several files need. */
 #ifndef STDO_SIZES_H
 #define STDO_SIZES_H
 

@@ -1,4 +1,4 @@
-/* Loops over registers: each must vanish, or the compiler keeps the registers in memory. */
+/* Loops over arrays of registers: unless each is unrolled, the compiler keeps the registers in memory. */
 #ifndef STDO_UNROLL_H
 #define STDO_UNROLL_H
 

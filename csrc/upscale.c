@@ -11,7 +11,7 @@ enum { DONE = 255 }; /* in the work list: labels are 0..63 */
 typedef struct job {
     const stdo_sidecar *sidecar;
     const stdo_segment *segment;
-    const stdo_previous *previous; /* NULL if nothing of it can serve */
+    const stdo_previous *previous; /* NULL if nothing can be copied from it */
     stdo_statistics *statistics;   /* never NULL */
     stdo_plane plane[3];
     uint32_t row_begin, row_end;
@@ -20,8 +20,8 @@ typedef struct job {
     uint8_t *net_memory;
 } job;
 
-/* The part of a plane that belongs to the patches of some columns and one row. An odd patch ends within a chroma
-   sample: rounding down at both ends gives each sample to exactly one patch. */
+/* The part of a plane that belongs to the patches of some columns and one row. A patch of odd side may end within a
+   chroma sample: rounding down at both ends gives each sample to exactly one patch. */
 static stdo_rect patch_rect(const stdo_info *info, const stdo_plane *plane, int is_chroma, uint32_t column,
                             uint32_t columns, uint32_t row)
 {
@@ -108,7 +108,7 @@ static void run_rect(const job *j, uint8_t label, const stdo_rect *r)
             stdo_base_row(&s->kernels, &j->plane[p], r, y, NULL, 0, j->v);
 }
 
-/* How wide the strips are, none wider than `limit`, that cut some columns into as few as goes, about equal ones. */
+/* The width of strips that cut the columns into as few strips as `limit` allows, all about equally wide. */
 static uint32_t strip_of(uint32_t columns, uint32_t limit)
 {
     uint32_t strips = 1, width = min_u32(columns, limit);
@@ -117,8 +117,8 @@ static uint32_t strip_of(uint32_t columns, uint32_t limit)
     return width;
 }
 
-/* Takes the largest rectangle of patches with one label whose upper left patch is given off the list: first as wide as
-   goes, then as high. */
+/* Takes off the list a rectangle of patches with one label, from its upper left patch on: first as wide as possible,
+   then as high as possible. */
 static stdo_rect take_rect(const job *j, uint32_t column, uint32_t row)
 {
     const stdo_info *info = &j->sidecar->info;

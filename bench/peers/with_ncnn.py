@@ -60,7 +60,7 @@ class _Model:
         return self.add("Convolution", [x], output, *parameters)
 
     def pixels(self, x: str, output: str, planes: int, job: Job, centre: float, residual: str | None) -> str:
-        """hr planes of float values that need only be cut off to be pixels, from lr planes less `centre`."""
+        """hr planes of float values, which only have to be truncated to be pixels, from lr planes less `centre`."""
         parts = [x]
         if planes > 1:
             parts = [f"{output}_lr{plane}" for plane in range(planes)]

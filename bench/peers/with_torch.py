@@ -114,6 +114,6 @@ def _build(job: Job, threads: int, dtype: str, memory: str, way: str, part: str)
         return [plane.float().numpy() if part == NET else plane.numpy() for part_of in hr for plane in part_of[0]]
 
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript is called old in every line
+        warnings.simplefilter("ignore")  # every line warns that TorchScript is deprecated
         function = WAYS[way](module, inputs)
     return Ready(run, planes)

@@ -43,7 +43,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
     for (size_t x = 0; x < width; x++)
         for (size_t o = 0, row = x * scale; o < layer->out; row += stride)
             for (size_t dx = 0; dx < scale; dx++) {
-                /* Comparisons that a NaN fails give the lower limit, in every tier. */
+                /* A NaN fails the first comparison and becomes the lower limit, as in every tier. */
                 float value = convolve(layer, rows, x, o++) * 64;
                 value = value > -32768.0f ? value : -32768.0f;
                 value = value < 32767.0f ? value : 32767.0f;

@@ -1,4 +1,5 @@
-/* The convolutions of float nets, one set a tier; float_c.c is the specification: every tier gives its bytes. */
+/* The convolutions of float nets, one set a tier; float_c.c is the specification: every tier gives the same
+   bytes. */
 #ifndef STDO_FLOAT_CONV_H
 #define STDO_FLOAT_CONV_H
 

@@ -1,7 +1,7 @@
 /* Float convolutions with NEON: one vector holds four output channels of a pixel; each sum is one chain of fused
    multiply-adds in the order of the plain kernel.
 
-   Registers, of 32: 16 sums (4 pixels x 4 vectors), four inputs of each pixel, the weights of one input. */
+   Registers, of 32: 16 sums (4 pixels x 4 vectors), the 4 vectors of weights of one input, one input. */
 #include "../architecture.h"
 #include "../residual.h"
 #include "../unroll.h"
@@ -13,7 +13,7 @@
 
 enum { LANES = 4, PIXELS = 4, VECTORS = 4, OUTS = LANES * VECTORS };
 
-/* Blocks of 16 outputs: bias, then the weights [row][column][in][output]. */
+/* Packed in blocks of 16 outputs: bias, then the weights [row][column][in][output]. */
 static size_t window(const stdo_layer *layer) { return (size_t)layer->kernel * layer->kernel * layer->in; }
 static size_t blocks_of(const stdo_layer *layer) { return (layer->out + OUTS - 1) / OUTS; }
 static size_t pixel_bytes(uint32_t channels) { return channels * sizeof(float); }

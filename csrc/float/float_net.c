@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The sidecar and all that it points to but the arrays of the layers, which follow it. */
+/* The sidecar and what it points to, except the arrays of the layers: those follow it. */
 typedef struct float_sidecar {
     stdo_sidecar sidecar;
     stdo_segment segment;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* Of as many pixels the squares fit 32 bits, in which compilers add many at once. */
+/* The squares of RUN pixels add up within 32 bits; compilers add many such numbers at once. */
 enum { RUN = 65536, STEP = 8 };
 
 STDO_INLINE uint32_t errors_of(const uint8_t *a, const uint8_t *b, size_t count)

@@ -1,4 +1,5 @@
-/* Counts fast cores by their clocks; stdo_min/cores.py has the same rule and where its 80 % comes from. */
+/* Counts fast cores by their clocks; stdo_min/format/cores.py has the same rule, and says where the 80 %
+   come from. */
 #define _GNU_SOURCE /* for sched_getaffinity, which musl and bionic have too */
 #include "cores.h"
 
@@ -44,7 +45,7 @@ unsigned fast_cores(void)
     cpu_set_t mine;
     unsigned all = 0, fast = 0, untold = 0;
     unsigned long highest = 0;
-    if (sched_getaffinity(0, sizeof mine, &mine) != 0) return online_cores(); /* more than CPU_SETSIZE */
+    if (sched_getaffinity(0, sizeof mine, &mine) != 0) return online_cores(); /* more cores than CPU_SETSIZE */
     for (size_t core = 0; core < CPU_SETSIZE; core++) {
         if (!CPU_ISSET(core, &mine)) continue;
         const unsigned long clock = highest_clock(core);

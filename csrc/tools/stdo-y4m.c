@@ -16,7 +16,7 @@
 #include <fcntl.h>
 #include <io.h>
 
-/* Otherwise Windows takes some bytes for ends of lines, or of the file. */
+/* Otherwise Windows takes some bytes for the end of a line, or of the file. */
 static void keep_every_byte(void)
 {
     _setmode(_fileno(stdin), _O_BINARY);
@@ -158,8 +158,8 @@ static stdo_sidecar *open_sidecar(const char *path)
 
 /* ---- Frames ---- */
 
-/* All that upscaling needs, in one allocation that `memory` holds. Of lr and labels there are two, for this frame and
-   the one before. */
+/* All that upscaling needs, in one allocation at `memory`. There are two of lr and labels, for this frame and the one
+   before. */
 typedef struct player {
     const stdo_sidecar *sidecar;
     stdo_info info;
@@ -168,7 +168,7 @@ typedef struct player {
     uint8_t *memory, *lr[2], *labels[2], *hr, *scratch;
     size_t lr_size, hr_size, scratch_size;
     uint32_t segment, whole_crc;    /* of the frames since the segment's first */
-    int whole;                      /* all of them were seen */
+    int whole;                      /* 1: all of them were seen */
     stdo_segment_info at;
 } player;
 
@@ -214,7 +214,7 @@ static int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads)
     p->scratch_size = stdo_scratch_size(sidecar);
     const size_t labels = (size_t)p->info.columns * p->info.rows;
     const uint64_t bytes = 2 * ((uint64_t)p->lr_size + labels) + p->hr_size + (uint64_t)threads * p->scratch_size;
-    p->memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL; /* greater where pointers have 32 bits */
+    p->memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL; /* may be greater where pointers have 32 bits */
     p->pool = workers_new(threads);
     if (p->memory == NULL || p->pool == NULL || stdo_map_new(sidecar, &p->map) != STDO_OK)
         return complain("not enough memory for frames of %ux%u and %u threads", (unsigned)p->info.hr_width,
@@ -234,7 +234,7 @@ static void player_free(player *p)
     free(p->memory);
 }
 
-/* Moves on to the segment of a frame; `p->at` is its. */
+/* Moves on to the segment of a frame, which `p->at` then describes. */
 static void find_segment(player *p, uint32_t number)
 {
     while (stdo_get_segment(p->sidecar, p->segment, &p->at) == STDO_OK && p->at.first_frame + p->at.frames <= number)
@@ -279,7 +279,7 @@ static int check_stream(const y4m_header *header, const stdo_info *info, const c
                     (unsigned)header->height);
 }
 
-/* Makes the lr stream's header that of the hr stream. What it does not state is stated as `stdo pipe` does. */
+/* Turns the lr stream's header into the hr stream's. What is missing in it is filled in as `stdo pipe` does. */
 static void describe_hr(y4m_header *header, const stdo_info *info)
 {
     header->width = info->hr_width;

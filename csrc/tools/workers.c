@@ -32,7 +32,7 @@ static void *serve(void *argument)
             continue;
         }
         const uint32_t left = pool->rows - pool->next, begin = pool->next;
-        /* One thread alone takes all: rows that lie together share the work at their borders. */
+        /* A single thread takes all at once: rows of one call share the work at their borders. */
         pool->next += pool->threads == 1 ? left : (left + 2 * pool->threads - 1) / (2 * pool->threads);
         const uint32_t end = pool->next;
         pool->busy++;

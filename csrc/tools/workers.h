@@ -13,8 +13,8 @@ typedef void (*workers_task)(void *context, unsigned worker, uint32_t begin, uin
 enum { WORKERS_MOST = 256 };
 workers *workers_new(unsigned threads);
 
-/* Has all rows 0..rows-1 done, each once, and returns when they are. A thread takes rows when it is free: half its share
-   of what is left, so a slow core takes few and nobody waits for it long. */
+/* Has all rows 0..rows-1 done, each once, and returns when they are. A thread takes rows when it is free: half its
+   share of what is left, so a slow core takes few and nobody waits for it long. */
 void workers_run(workers *pool, workers_task task, void *context, uint32_t rows);
 
 /* NULL is allowed. */

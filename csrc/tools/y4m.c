@@ -30,7 +30,7 @@ size_t y4m_frame_size(uint32_t width, uint32_t height)
     return (size_t)width * height + 2 * (size_t)((width + 1) / 2) * ((height + 1) / 2);
 }
 
-/* One line without its end, which must come; a NUL within it is no text, so malformed. */
+/* Reads a line without its newline, which must be there. A line with a NUL in it is malformed. */
 static y4m_status read_line(FILE *file, char line[LONGEST_LINE])
 {
     size_t length = 0;
@@ -52,7 +52,7 @@ static int parse_side(const char *text, uint32_t *side)
     return *text == '\0' && value >= 1 && value <= UINT16_MAX;
 }
 
-/* Takes text of some characters only: it goes out again as it came in. */
+/* Takes text of allowed characters only, because it is written out as it came in. */
 static int take_token(const char *text, const char *allowed, char token[Y4M_TOKEN])
 {
     const size_t length = strlen(text);

@@ -1,5 +1,5 @@
-/* Training's convolutions over a batch, of which 3x3 ones go to winograd.c, and the loss. In direct convolution weights are
-   re-laid, then each patch goes through the kernels block by block. */
+/* Training's convolutions over a batch, and the loss. 3x3 convolutions go to winograd.c. The others are direct: weights
+   are re-laid, then each patch goes through the kernels block by block. */
 #include "train.h"
 
 #include "../architecture.h"
@@ -59,8 +59,8 @@ size_t stdo_train_scratch_size(const stdo_train_layer *l)
 
 static float *aligned(void *scratch) { return align_pointer(scratch, ALIGNMENT); }
 
-/* Copies weights between the file's order [out][in][row][column] and that of the kernels: into the latter, or `back`.
-   Channels past the last are 0. `turned` is for the gradient of the input, where input and output change places and the
+/* Copies weights from the caller's order [out][in][row][column] into that of the kernels, or `back` out of it. Channels
+   past the last are 0. `turned` is for the gradient of the input, where input and output change places and the
    kernel turns by half a circle. */
 STDO_INLINE void relay(const stdo_train_layer *l, int turned, int back, const float *from, float *to)
 {

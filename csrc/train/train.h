@@ -4,8 +4,9 @@
    one chain of fused multiply-adds in a stated order, so every tier gives the same floats, if the thread rounds to
    nearest and keeps denormals.
 
-   Activations and their gradients are [patch][channel / 16][row][column][channel % 16]: whole vectors of channels, of
-   which those past the last may hold anything finite. The input of a net alone is dense: [patch][row][column][channel]. */
+   Activations and their gradients are [patch][channel / 16][row][column][channel % 16]: whole vectors of channels.
+   Those past the last channel may hold anything finite. The input of a net alone is dense:
+   [patch][row][column][channel]. */
 #ifndef STDO_TRAIN_H
 #define STDO_TRAIN_H
 
@@ -25,7 +26,7 @@ typedef struct stdo_train_layer {
     uint32_t relu;                      /* 1: the layer ends with ReLU */
 } stdo_train_layer;
 
-/* The arrays of one layer in a net. Those of gradients are only written by stdo_train_net_backward. */
+/* The arrays of one layer in a net. Only stdo_train_net_backward writes the gradients, d_*. */
 typedef struct stdo_train_arrays {
     const float *x, *weight, *bias;
     float *out;
@@ -35,7 +36,8 @@ typedef struct stdo_train_arrays {
 
 typedef enum stdo_train_loss { STDO_TRAIN_L1 = 0, STDO_TRAIN_CHARBONNIER = 1, STDO_TRAIN_L2 = 2 } stdo_train_loss;
 
-/* The best of the tiers named (as for stdo_open_memory) that this CPU has; constant storage; NULL for an unknown word. */
+/* The best of the tiers named (as for stdo_open_memory) that this CPU has; constant storage; NULL for an unknown
+   word. */
 const stdo_train_kernels *stdo_train_best(const char *tiers);
 const char *stdo_train_tier(const stdo_train_kernels *kernels);
 
@@ -47,8 +49,9 @@ size_t stdo_train_scratch_size(const stdo_train_layer *layer);
 stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
                                const float *weight, const float *bias, float *out, void *scratch);
 
-/* The gradient of x, which is not dense, from that of the output (before its ReLU): the same convolution with the weights
-   turned round. It becomes 0 where x is not above 0: then it is the gradient of what went into the ReLU that made x. */
+/* The gradient of x, which is not dense, from that of the output (before its ReLU): the same convolution with the
+   weights turned round. It becomes 0 where x is not above 0: then it is the gradient of what went into the ReLU that
+   made x. */
 stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
                                       const float *weight, const float *d_out, float *d_x, void *scratch);
 
@@ -56,15 +59,17 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
 stdo_status stdo_train_weight_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
                                        const float *d_out, float *d_weight, float *d_bias, void *scratch);
 
-/* All layers of a net, of which each but the first reads what the one before wrote; scratch as the largest needs it. */
+/* All layers of a net: each but the first reads what the one before wrote. Scratch is what the largest layer needs. */
 stdo_status stdo_train_net_forward(const stdo_train_kernels *kernels, const stdo_train_layer *layers,
                                    const stdo_train_arrays *arrays, uint32_t count, void *scratch);
 
-/* The gradients of all layers, from that of the output of the last, after stdo_train_net_forward with the same arrays. */
+/* The gradients of all layers, from that of the output of the last, after stdo_train_net_forward with the same
+   arrays. */
 stdo_status stdo_train_net_backward(const stdo_train_kernels *kernels, const stdo_train_layer *layers,
                                     const stdo_train_arrays *arrays, uint32_t count, const float *d_out, void *scratch);
 
-/* x[i] = (patch - centre) * factor for `count` patches of `size` samples each, taken from a pool at the indices given. */
+/* x[i] = (patch - centre) * factor for `count` patches of `size` samples each, taken from a pool at the indices
+   given. */
 void stdo_train_gather(const uint8_t *pool, const int64_t *index, size_t count, size_t size, float centre, float factor,
                        float *x);
 
@@ -77,8 +82,8 @@ typedef struct stdo_train_targets {
     const int64_t *index;
 } stdo_train_targets;
 
-/* The loss of each patch, summed over the outputs y of a layer (without ReLU), and slope times its gradient, unless d_y is
-   NULL. */
+/* The loss of each patch, summed over the outputs y of a layer (without ReLU); and in d_y, unless it is NULL, slope
+   times the gradient. */
 stdo_status stdo_train_loss_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer,
                                      const stdo_train_targets *targets, const float *y, float slope, double *losses,
                                      float *d_y);

@@ -1,5 +1,5 @@
-/* Training with AVX2 and FMA. Registers, of 16: up to 6 pixels or weights of 2 vectors, 2 vectors for all of them, and an
-   input. */
+/* Training with AVX2 and FMA. Registers, of 16: up to 6 x 2 sums (of pixels or of weights), 2 vectors that all of them
+   use, one input. */
 #include "../architecture.h"
 #include "train_kernels.h"
 #include "../unroll.h"

@@ -1,4 +1,4 @@
-/* Training with AVX-512. Registers, of 32: up to 24 pixels or weights, and one vector for all of them. */
+/* Training with AVX-512. Registers, of 32: up to 24 sums (of pixels or of weights), one vector that all use. */
 #include "../architecture.h"
 #include "train_kernels.h"
 #include "../unroll.h"

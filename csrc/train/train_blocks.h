@@ -1,4 +1,4 @@
-/* Blocks of 16 channels: what direct convolution (train.c) and Winograd's (winograd.c) both count and sum. */
+/* Blocks of 16 channels: what direct convolution (train.c) and Winograd's (winograd.c) share. */
 #ifndef STDO_TRAIN_BLOCKS_H
 #define STDO_TRAIN_BLOCKS_H
 
@@ -16,7 +16,7 @@ static inline size_t stdo_train_in_block(size_t channels, size_t block)
     return left < STDO_TRAIN_BLOCK ? left : STDO_TRAIN_BLOCK;
 }
 
-/* Adds [count][16] gradients to those of 16 biases: four chains, each of every fourth. */
+/* Adds [count][16] gradients to those of 16 biases, in four chains: number i goes into chain i % 4. */
 static inline void stdo_train_add_bias_gradient(const float *d_out, size_t count, float *sum)
 {
     enum { BLOCK = STDO_TRAIN_BLOCK };

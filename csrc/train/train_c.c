@@ -46,7 +46,7 @@ static void weights(const stdo_train_weights *w)
                     }
 }
 
-/* Channel o of a pixel of a row whose first is `margin`; 0 outside. */
+/* Channel o of pixel `at` of a row that begins after `margin` zeros; 0 past its end too. */
 static float pixel_or_zero(const stdo_train_tiles *t, size_t at, size_t o)
 {
     return at >= t->margin && at < t->margin + t->width ? t->in[(at - t->margin) * BLOCK + o] : 0;

@@ -1,4 +1,5 @@
-/* Training's inner loops, as a table that each tier fills. train_c.c is the specification: every tier gives its floats. */
+/* Training's inner loops, as a table that each tier fills. train_c.c is the specification: every tier gives the
+   same floats. */
 #ifndef STDO_TRAIN_KERNELS_H
 #define STDO_TRAIN_KERNELS_H
 
@@ -17,7 +18,7 @@ typedef struct stdo_train_row {
     const float *start;         /* [16], where each sum starts */
     size_t width;
     float *out;                 /* [width][16] */
-    const float *mask;          /* [width][16]: 0 comes out where it is not above 0; or NULL */
+    const float *mask;          /* [width][16]: where it is not above 0, out is 0; or NULL */
     uint32_t relu;
 } stdo_train_row;
 
@@ -29,7 +30,7 @@ typedef struct stdo_train_weights {
     size_t kernel, columns;     /* rows and columns of the kernel */
     const float *d_out;         /* [height][width][16] */
     size_t height, width;
-    float *sum;                 /* [row][column][channel][16], continued: one chain a sum, pixel by pixel */
+    float *sum;                 /* [row][column][channel][16], added to: each is one chain over the pixels */
 } stdo_train_weights;
 
 /* Winograd's minimal filtering F(4, 3) along rows: a tile is four outputs beside each other, from six inputs and three
@@ -53,9 +54,9 @@ typedef struct stdo_train_errors {
     float epsilon, unit, slope; /* as in stdo_train_targets and stdo_train_loss_gradient */
     const float *y;             /* [pixel][16] */
     const int16_t *target;      /* [pixel][out], from the block's first channel on */
-    size_t out, channels;       /* of the pool, of the block */
+    size_t out, channels;       /* outputs of the pool, channels of the block */
     size_t pixels;
-    float sum[STDO_TRAIN_BLOCK]; /* comes out: the loss of each channel, a chain over the pixels */
+    float sum[STDO_TRAIN_BLOCK]; /* the result: the loss of each channel, one chain over the pixels */
     float *d_y;                 /* [pixel][16], 0 past the last channel; or NULL */
 } stdo_train_errors;
 

@@ -1,4 +1,5 @@
-/* Training with NEON. Registers, of 32: up to 6 pixels or weights of 4 vectors, 4 vectors for all of them, and an input. */
+/* Training with NEON. Registers, of 32: up to 6 x 4 sums (of pixels or of weights), 4 vectors that all use, one
+   input. */
 #include "../architecture.h"
 #include "train_kernels.h"
 

@@ -1,11 +1,12 @@
-/* Training's 3x3 convolutions by Winograd's minimal filtering (Winograd 1980; Lavin and Gray, CVPR 2016), along rows only.
+/* Training's 3x3 convolutions by Winograd's minimal filtering (Winograd 1980; Lavin and Gray, CVPR 2016), along rows
+   only.
 
-   Four outputs y beside each other come from six inputs d and three weights g by F(4, 3): y = A' [(G g) * (B' d)], a
-   product for each of six points in place of twelve. Sums over channels and kernel rows are made at the points, so A' is
-   applied once per output, B' once per input, and what a step costs is half the products. The gradient of the weights is
-   the transposed: G' [(A dy) * (B' d)], summed over all pixels at the points. Each plane of points is a convolution with a
-   kernel of 3x1, for which direct convolution's inner loops serve. Along rows alone the transforms are short and lose
-   little precision, and a tile's height never has to fit the patch. */
+   Four outputs y beside each other come from six inputs d and three weights g by F(4, 3): y = A' [(G g) * (B' d)]. That
+   is six products, one at each point, instead of twelve. Sums over channels and kernel rows are made at the points, so
+   A' is applied once per output and B' once per input, and a step takes half the products. The gradient of the weights
+   is the transpose: G' [(A dy) * (B' d)], summed over all pixels at the points. Each plane of points is a convolution
+   with a kernel of 3x1, for which direct convolution's inner loops serve. Along rows alone the transforms are short and
+   lose little precision, and tiles need not fit the height of a patch. */
 #include "winograd.h"
 
 #include "../unroll.h"
@@ -17,7 +18,7 @@ enum { BLOCK = STDO_TRAIN_BLOCK, TILE = STDO_TRAIN_TILE, POINTS = STDO_TRAIN_POI
 
 static size_t tiles_of(size_t width) { return (width + TILE - 1) / TILE; }
 
-/* Floats at all points: of the weights of one block of outputs, and of one block of a patch. */
+/* Floats at all points together: of the weights of one block of outputs, and of one block of a patch. */
 static size_t weights_of(size_t inputs) { return POINTS * TAPS * inputs * BLOCK; }
 static size_t area_of(size_t height, size_t tiles) { return POINTS * height * tiles * BLOCK; }
 
@@ -51,8 +52,9 @@ static void weights_of_points(const float *s, size_t apart, float g[TAPS])
     g[2] = (twos - ones) * (1 / 6.0f) + s[5 * apart];
 }
 
-/* Weights [out][in][row][column] to points [point][out / 16][in / 16][row][in % 16][16], 0 past the last output. `turned`
-   is for the gradient of the input, where input and output change places and the kernel turns by half a circle. */
+/* Weights [out][in][row][column] to points [point][out / 16][in / 16][row][in % 16][16], 0 past the last output.
+   `turned` is for the gradient of the input, where input and output change places and the kernel turns by half a
+   circle. */
 STDO_INLINE void relay_weights(const stdo_train_layer *l, int turned, const float *weight, float *to)
 {
     const size_t inputs = turned ? l->out : l->in, outputs = turned ? l->in : l->out;

@@ -3,10 +3,10 @@
    In order: stdo_open_memory, stdo_map_new and one block of stdo_scratch_size bytes per thread; then for each frame
    stdo_map_read and stdo_upscale_rows; at the end stdo_map_free and stdo_close.
 
-   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts no
-   threads, and gives the same bytes on every machine. Pointers must not be NULL except where it says so: a NULL is
-   STDO_ERROR_ARGUMENT in every function that returns a status. Any threads may call any functions at the same time, but
-   for two calls on the same stdo_map, and for overlapping rows of the same hr frame. */
+   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts
+   no threads, and gives the same bytes on every machine. Pointers must not be NULL unless the comment says so:
+   functions that return a status answer a NULL with STDO_ERROR_ARGUMENT. Any threads may call any functions at the same
+   time, except two calls on the same stdo_map, or on overlapping rows of the same hr frame. */
 #ifndef STDO_H
 #define STDO_H
 
@@ -15,8 +15,8 @@
 
 #define STDO_VERSION "0.1.0"
 
-/* Functions that leave a shared library built with -fvisibility=hidden, or a DLL: whoever builds one for Windows defines
-   STDO_BUILD_DLL, and whoever calls one there may define STDO_USE_DLL. */
+/* Marks the functions that a shared library or a DLL exports. On Windows a build of the DLL defines STDO_BUILD_DLL, and
+   a program that calls it may define STDO_USE_DLL. */
 #if defined(_WIN32) && defined(STDO_BUILD_DLL)
 #define STDO_API __declspec(dllexport)
 #elif defined(_WIN32) && defined(STDO_USE_DLL)
@@ -99,10 +99,10 @@ typedef struct stdo_const_image {
     ptrdiff_t stride[3];
 } stdo_const_image;
 
-/* What lets stdo_upscale_rows copy patches that did not change: a frame upscaled before by this sidecar, in the segment
-   it was in. `hr` must be what those labels and `lr` gave. `lr` must be other memory than the lr frame of the call: a
-   decoder that writes every frame to the same place needs a copy. `hr` is either the very image that is written, and
-   what did not change is left alone, or does not overlap it. */
+/* A frame that this sidecar upscaled before, and its segment: stdo_upscale_rows copies the patches that did not change
+   since. `hr` must be what `labels` and `lr` gave. `lr` must be other memory than the lr frame of the call: where a
+   decoder writes every frame to the same place, make a copy. `hr` may be the image that is written, in which unchanged
+   patches are then left alone; otherwise the two must not overlap. */
 typedef struct stdo_previous {
     uint32_t segment;
     const uint8_t *labels;
@@ -119,15 +119,16 @@ typedef struct stdo_frame {
     const stdo_previous *previous;
 } stdo_frame;
 
-/* Luma patches by what was done for them. Calls add to it: set it to zero first, one for each thread. */
+/* Luma patches by what was done for them. Calls add to it, so set it to zero first; each thread needs its own. */
 typedef struct stdo_statistics {
     uint64_t net, base, reused;
 } stdo_statistics;
 
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may
-   free them at once. `tiers` names the implementations that may run, separated by commas (c, avx2, avx512vnni, neon,
-   neon_dot, neon_i8mm; c always may, and neon with the two after it), of which the best that this CPU has is taken;
-   NULL or "" allows all. On success the caller owns *out and ends it with stdo_close; on failure *out is NULL. */
+   free them at once. `tiers` names the implementations that may run, separated by commas: c, avx2, avx512vnni, neon,
+   neon_dot, neon_i8mm; NULL or "" allows all. c is always allowed, and neon is wherever one of the two after it is. The
+   best of them that this CPU has runs. On success the caller owns *out and ends it with stdo_close; on failure *out is
+   NULL. */
 STDO_API stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
 
 /* The name of the implementation that runs. */
