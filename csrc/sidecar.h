@@ -14,7 +14,7 @@ typedef struct stdo_segment {
     const uint8_t *map;         /* [info.map_bytes] */
 } stdo_segment;
 
-/* Where the parts of a call's scratch begin, in bytes; the work list is the first. */
+/* Where the parts of a call's scratch begin, after the work list, and the bytes of all. */
 typedef struct stdo_scratch {
     size_t v, net, bytes;
 } stdo_scratch;

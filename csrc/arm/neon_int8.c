@@ -4,7 +4,7 @@
    SMLAL2 put two products into each of eight 16-bit lanes, and SADALP adds neighbouring lanes into four int32 sums,
    which are added up at the end: 16 products in three instructions.
 
-   Two products fit 16 bits as long as no weight is -128: quantize never makes one, but the format allows it, so a layer
+   Two products fit 16 bits as long as no weight is -128: the quantiser makes none, but the format allows it, so a layer
    that has one is `careful` and adds after every product.
 
    Registers, of 32: 16 sums (4 pixels x 4 outputs), the activations of each pixel, the weights of each output,

@@ -80,8 +80,8 @@ int main(int count, char **words)
     check(stdo_get_info(sidecar, &info), "info");
     if (info.colour != STDO_COLOUR_YUV420) fail(words[1], "made for RGB frames");
 
-    /* 3. Get memory: the hr frame, two lr frames and two sets of labels (this frame's and the one's before, so that what
-       did not change is not computed again), and the scratch of one thread. */
+    /* 3. Get memory: the hr frame, two lr frames and two sets of labels (for this frame and the one before, so that
+       what did not change is not computed again), and the scratch of one thread. */
     const size_t lr_size = frame_size(info.lr_width, info.lr_height);
     const size_t hr_size = frame_size(info.hr_width, info.hr_height);
     const stdo_image hr = image_in(block(hr_size), info.hr_width, info.hr_height);

@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stdo_info info;
     if (stdo_open_memory(data, size, NULL, &sidecar) != STDO_OK) return 0;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
-    /* Great pictures and nets are slow, and nothing is in them that is not in small ones. */
+    /* Large pictures and nets are slow, and reach no code that small ones do not. */
     if (info.lr_width * info.lr_height <= MOST_PIXELS && size <= LARGEST_FILE) upscale(sidecar, &info);
     stdo_close(sidecar);
     return 0;

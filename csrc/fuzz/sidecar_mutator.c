@@ -1,5 +1,5 @@
-/* Mutates as libFuzzer does, then makes the file fit itself again: three times in four all checksums, sometimes the sizes
-   too; else they stay wrong, for that has to be tried as well. */
+/* Mutates as libFuzzer does, then makes the file fit itself again: three times in four all checksums, sometimes the
+   sizes too; else they stay wrong, for that has to be tried as well. */
 #include "sidecar_mutator.h"
 #include <stdo/stdo.h>
 

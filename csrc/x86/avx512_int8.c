@@ -69,8 +69,8 @@ STDO_INLINE const v512 *add_row(const uint8_t *in, size_t pixel, size_t groups, 
     return weight;
 }
 
-/* sum[p * vectors + v] of the pixels from x on, not yet shifted. Where the shape is tall, rows[TALL - 1] are the four side by
-   side. */
+/* sum[p * vectors + v] of the pixels from x on, not yet shifted. Where the shape is tall, rows[TALL - 1] are the four
+   side by side. */
 STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
                           size_t vectors, size_t split, v512 *sum)
 {
@@ -114,7 +114,7 @@ STDO_INLINE v512 add_fours(const v512 *a)
 
 /* ---- Hidden layers ---- */
 
-/* Four pixels of 16 channels. Where a pixel is smaller, the next one overwrites what is too much. */
+/* Four pixels of 16 channels. Where a pixel is smaller, the next one overwrites the excess. */
 STDO_INLINE void store_four(v512 four, uint8_t *out, size_t pixel)
 {
     if (pixel == 16) {

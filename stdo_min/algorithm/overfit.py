@@ -142,7 +142,7 @@ def _warm_up(s, sampled, keep) -> Net:
 def _score(s, most) -> tuple[Net, Scored, Sampled]:
     """The general model, the score of every patch under it, and a pool in which the hard patches are many.
 
-    most: how many nets may be trained later, for which time to show them is kept back.
+    most: how many nets may be trained later; the time to show them is kept back.
     """
     sampled = _sample(s)
     # An estimate, until the score pass measures it: showing a net takes less than half as long as decoding.

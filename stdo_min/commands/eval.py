@@ -140,7 +140,7 @@ def _decibel(error: int, pixels: int) -> float | None:
 
 
 def _lr_bytes(video: Video) -> int:
-    """Bytes of the lr file without the sidecar that may be attached to it."""
+    """Bytes of the lr video without the sidecar that may be attached to it."""
     attached = read_attachment(video.info)
     return video.info.path.stat().st_size - len(attached or b"")
 

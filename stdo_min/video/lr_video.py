@@ -1,4 +1,4 @@
-"""Making the low-resolution video."""
+"""Making the lr video."""
 
 import os
 import subprocess
