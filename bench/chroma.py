@@ -27,7 +27,7 @@ from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, TARGET_UNIT, Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.shuffle import unshuffle
 from stdo_min.engine.train import Learner, Stepper
-from stdo_min.format import base as resample
+from stdo_min.format.base import base
 from stdo_min.format.psnr import psnr
 from stdo_min.video.lr_video import encode_lr
 from stdo_min.video.probe import probe
@@ -55,7 +55,7 @@ def chroma_pool(clip: Path, scale: int) -> Pool:
                 planes = []
                 for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
                     right = _padded(high, height * scale, width * scale).astype(np.int16) * 64 + 32
-                    right -= resample.base(low, scale, chroma_left=True).astype(np.int16)
+                    right -= base(low, scale, chroma_left=True).astype(np.int16)
                     planes.append(unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
                 residuals.append(np.concatenate(planes, -1))
     return Pool(np.concatenate(lr_patches), np.concatenate(residuals), np.ones(sum(map(len, residuals))))

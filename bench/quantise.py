@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from stdo_min.algorithm import refine as refinement
 from stdo_min.algorithm.chunk import kmeans
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
 from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.refine import Chunks, least_errors, refine
 from stdo_min.algorithm.sample import Sampled, capacity, choose, cut_out, sampling
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import new_net
 from stdo_min.engine.quantise import quantise
 from stdo_min.engine.train import train
-from stdo_min.format import base as resample
 from stdo_min.format import sidecar
+from stdo_min.format.base import base, to_pixels
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import psnr, squared_errors
 from stdo_min.video.lr_video import encode_lr, lr_size
@@ -56,19 +56,19 @@ def measure(clip: Path, scale: int, budget: Budget, channels: tuple[int, ...], p
         errors, pixels = np.zeros(3), 0
         with closing(frame_pairs(lr_info, info, scale)) as pairs:
             for lr, hr in pairs:
-                base, padded = resample.base(lr.y, scale), np.pad(lr.y, net.halo, "edge")[None]
-                floats = [np.clip(np.rint((base - 32) / 64 + residual(one, padded)[0]), 0, 255).astype(np.uint8)
+                plain_base, padded = base(lr.y, scale), np.pad(lr.y, net.halo, "edge")[None]
+                floats = [np.clip(np.rint((plain_base - 32) / 64 + residual(one, padded)[0]), 0, 255).astype(np.uint8)
                           for one in trained]
                 shown = [upscaler.upscale(0, np.full(grid[1:], number, np.uint8), lr)[0].copy()
                          for number in range(1, count + 1)]
                 truth = hr.y[:info.height, :info.width]
                 plain, *found = [squared_errors(truth, plane[:info.height, :info.width].copy(), patch * scale, grid[1:])
-                                 for plane in (resample.to_pixels(base), *floats, *shown)]
+                                 for plane in (to_pixels(plain_base), *floats, *shown)]
                 errors += [plain.sum(), np.min([plain, *found[:count]], axis=0).sum(),
                            np.min([plain, *found[count:]], axis=0).sum()]
                 pixels += truth.size
-    base, exact, integer = (float(psnr(error, pixels)) for error in errors)
-    return {"clip": clip.name, "scale": scale, "nets": count, "base": base, "float": exact, "integer": integer,
+    plain, exact, integer = (float(psnr(error, pixels)) for error in errors)
+    return {"clip": clip.name, "scale": scale, "nets": count, "base": plain, "float": exact, "integer": integer,
             "lost": exact - integer}
 
 
@@ -79,10 +79,10 @@ def _trained(net, pool, probability, budget, rng, count):
     general = train(net, pool.weighing(sampling(base_errors)), warm_up, rng, threads=2)
     if count == 1:
         return [general], [everything]
-    error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 2)
+    error = least_errors((general,), pool, np.full(len(pool), np.inf), everything, 2)
     labels, _ = kmeans(psnr(np.maximum(error, 1e-4), 1), count)
-    chunks = refinement.Chunks.of(general, labels, error)
-    chunks = refinement.refine(chunks, Sampled(pool, probability, base_errors), Recipe.refine,
+    chunks = Chunks.of(general, labels, error)
+    chunks = refine(chunks, Sampled(pool, probability, base_errors), Recipe.refine,
                                budget.part(1 - WARM_UP_REFINED), rng, threads=2)
     members = [np.flatnonzero(chunks.member == number) for number in range(1, count + 1)]
     return chunks.nets, [mine if len(mine) else everything for mine in members]

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from bench._variants import compare
-from stdo_min.algorithm import chunk as chunking
-from stdo_min.algorithm import refine as refinement
+from stdo_min.algorithm.chunk import kmeans
 from stdo_min.algorithm.overfit import WARM_UP_REFINED
+from stdo_min.algorithm.refine import Chunks, least_errors, refine
 from stdo_min.algorithm.sample import Sampled, sampling
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import new_net
@@ -46,12 +46,12 @@ def refined_error(variant: tuple[int, int, float], pool: Pool, base_errors: np.n
     everything = np.arange(len(pool))
     warm_up = Budget(steps=round(steps * share))
     general = train(new_net((16, 16), scale, rng), pool.weighing(sampling(base_errors)), warm_up, rng)
-    error = refinement.least_errors((general,), pool, np.full(len(pool), np.inf), everything, 1)
-    labels, _ = chunking.kmeans(psnr(np.maximum(error, 1e-4), 1), count)
+    error = least_errors((general,), pool, np.full(len(pool), np.inf), everything, 1)
+    labels, _ = kmeans(psnr(np.maximum(error, 1e-4), 1), count)
     sampled = Sampled(pool, np.ones(len(pool)), base_errors)
-    chunks = refinement.refine(refinement.Chunks.of(general, labels, error), sampled, rounds,
+    chunks = refine(Chunks.of(general, labels, error), sampled, rounds,
                                Budget(steps=steps - warm_up.steps), rng)
-    return float(refinement.least_errors(chunks.nets, pool, base_errors, everything, 1).mean())
+    return float(least_errors(chunks.nets, pool, base_errors, everything, 1).mean())
 
 
 def main(argv: list[str]) -> int:

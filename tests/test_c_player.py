@@ -264,6 +264,7 @@ def test_names_on_macos(tmp_path):
     compiler.write_text("#!/bin/sh\necho arm64-apple-darwin23.1.0\n")
     compiler.chmod(0o755)
     told = run("make", "-n", "-C", CSRC, f"CC={compiler}", f"BUILD={tmp_path}", "LIBDIR=/opt/lib", "all", "install")
+    assert b"-pthread" in told and b"-lpthread" not in told  # bionic, too, has no libpthread
     assert b"-dynamiclib -install_name /opt/lib/libstdo.0.dylib" in told and b"soname" not in told
     assert b"ln -sf libstdo.0.dylib /opt/lib/libstdo.dylib" in told
 

@@ -231,8 +231,8 @@ def test_modes_of_one_net_do_without_refinement(clip, tmp_path, mode):
 
 
 def test_every_mode_of_a_recipe_has_its_stages_and_its_number():
-    assert list(MODES) == list(overfit.MODES)
-    assert set(MODES) - {"auto"} == set(sidecar.MODES.values()) - {"other"}
+    assert list(MODES) == list(overfit.STAGES)
+    assert set(MODES) - {"auto"} == set(sidecar.MODE_NAMES.values()) - {"other"}
 
 
 def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):

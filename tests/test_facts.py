@@ -1,5 +1,6 @@
 """ffprobe and ffmpeg's own report tell the same of every kind of file, and which of them was asked is known."""
 
+import json
 import shutil
 import stat
 import subprocess
@@ -306,18 +307,34 @@ def test_which_ffprobe(tmp_path, monkeypatch):
     assert ffprobe_executable() is None
 
 
-@pytest.mark.parametrize(("text", "said"), [
-    ("echo words", "does not answer as ffprobe does; check STDO_FFPROBE"),
-    ("echo 'Invalid data found' >&2; exit 1", "cannot read it (Invalid data found), but ffmpeg can; update"),
-    ("""echo '{"streams": [{"index": 0, "codec_type": "video", "disposition": {"attached_pic": 0}}], "format": {}}'""",
-     "does not know its pixels, but ffmpeg does; update"),
+def answering(streams, **form):
+    """A program that answers as ffprobe does."""
+    return f"echo '{json.dumps({'streams': streams, 'format': form})}'"
+
+
+VIDEO = {"index": 0, "codec_type": "video", "disposition": {"attached_pic": 0}}
+
+
+@pytest.mark.parametrize("text", ["echo 'Invalid data found' >&2; exit 1", answering([VIDEO])])
+def test_what_an_old_ffprobe_does_not_know_is_read_from_ffmpeg_s_report(tmp_path, clip, monkeypatch, text):
+    """It cannot read the file at all, or does not know its pixels."""
+    monkeypatch.setenv("STDO_FFPROBE", "none")
+    reported = probe(clip)
+    monkeypatch.setenv("STDO_FFPROBE", str(program(tmp_path / "ffprobe", text)))
+    assert probe(clip) == reported
+
+
+@pytest.mark.parametrize("text", [
+    "echo words", "echo 7", answering([{"codec_type": "video"}]), answering([{"codec_type": "attachment"}]),
+    answering([{**VIDEO, "pix_fmt": "yuv420p"}], duration="N/A"),
 ])
-def test_an_ffprobe_that_will_not_do_is_named(tmp_path, clip, monkeypatch, text, said):
+def test_an_ffprobe_that_will_not_do_is_named(tmp_path, clip, monkeypatch, text):
     fake = program(tmp_path / "ffprobe", text)
     monkeypatch.setenv("STDO_FFPROBE", str(fake))
     with pytest.raises(VideoError) as refused:
         probe(clip)
-    assert said in str(refused.value) and str(fake) in str(refused.value)
+    said = str(refused.value)
+    assert "does not answer as ffprobe does; check STDO_FFPROBE" in said and str(fake) in said
     monkeypatch.setenv("STDO_FFPROBE", str(tmp_path / "missing"))
     with pytest.raises(VideoError, match="cannot be run .*STDO_FFPROBE"):
         probe(clip)

@@ -17,10 +17,12 @@ def loaded(statement):
     return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("statement", [
-    f"import stdo_min.{name}" for name in ("player", "commands.info", "commands.bench", "cli")])
-def test_the_player_imports_no_training(statement):
-    modules = loaded(statement)
+PLAYS = [f"commands.{verb}" for verb in ("decode", "pipe", "play", "serve", "eval", "info", "bench", "demo")]
+
+
+@pytest.mark.parametrize("name", ["cli", "player", *PLAYS])
+def test_the_player_imports_no_training(name):
+    modules = loaded(f"import stdo_min.{name}")
     assert "stdo_min" in modules
     for name in ("numba", "scipy", "tqdm", "threadpoolctl", "imageio", "PIL", "stdo_min.engine", "stdo_min.algorithm"):
         assert name not in modules, name
@@ -73,7 +75,11 @@ def imported(path, known):
         else:
             continue
         for name in names:
-            if (module := name.removeprefix("stdo_min.")) in known:
+            module = name.removeprefix("stdo_min.")
+            rooms = {other.partition(".")[0] for other in known if "." in other}
+            if isinstance(node, ast.ImportFrom) and name != node.module:
+                assert module not in rooms, f"{path} imports the room {name}; import its files"
+            if module in known:
                 yield module
 
 
@@ -93,10 +99,17 @@ def test_imports_run_down_the_map():
     assert arrows > 100
 
 
+def test_no_import_hides_from_the_map():
+    """Rooms have empty faces, and only cli.py imports by a name that is made as it runs: the verb's."""
+    package = ROOT / "stdo_min"
+    assert [path.read_text() for path in package.glob("*/__init__.py")] == [""] * 5
+    hidden = [path.name for path in package.rglob("*.py") if re.search("import_module|__import__", path.read_text())]
+    assert hidden == ["cli.py"]
+
+
 def test_what_plays_needs_nothing_that_trains():
     known = modules()
-    plays = [name for name in known if name.startswith(("format.", "video."))] + ["player"] + [
-        f"commands.{verb}" for verb in ("decode", "pipe", "play", "serve", "eval", "info", "bench", "demo")]
+    plays = [name for name in known if name.startswith(("format.", "video."))] + ["player", *PLAYS]
     reached, left = set(), list(plays)
     while left:
         name = left.pop()

@@ -62,6 +62,7 @@ def test_a_pool_that_overflows_is_not_held_twice(refine):
     def progress(stage, *_):
         if stage in held:
             held[stage] = max(held[stage], tracemalloc.get_traced_memory()[0] / 2**20)
+    overfit(noise_frames(2, 160, 100, 20), recipe, Clock(recipe.budget), np.random.default_rng(0))  # Numba compiles
     tracemalloc.start()
     try:
         overfit(frames, recipe, Clock(recipe.budget, progress), np.random.default_rng(0))
@@ -84,3 +85,38 @@ def test_errors_of_many_nets_are_not_kept():
         tracemalloc.stop()
     assert made.labels.shape == (40, 20, 40)
     assert peak < 6
+
+
+class Hours(Clock):
+    """A clock on which every frame of a pass takes a second, and a step of training a tenth of one."""
+
+    now = 0.0
+
+    def elapsed(self):
+        return self.now
+
+    def say(self, stage, psnr=float("nan")):
+        self.now += 1.0 if stage in ("sample", "score", "gather", "assign") else 0.1
+        super().say(stage, psnr)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seconds", [60, 200])
+def test_training_ends_in_time_for_the_last_pass(monkeypatch, mode, seconds):
+    """20 frames: each pass takes 20 s. What is over when the last pass begins leaves room for it."""
+    clock = Hours(Budget(seconds=seconds))
+    monkeypatch.setattr(Budget, "done", lambda budget, steps, started: min(1.0, (
+        steps / budget.steps if budget.steps is not None else steps * 0.1 / budget.seconds)))
+    assigned, over = [], Frames.over
+
+    def noted(frames, stage, clock):
+        if stage == "assign":
+            assigned.append(clock.now)
+        return over(frames, stage, clock)
+    monkeypatch.setattr(Frames, "over", noted)
+    recipe = Recipe(mode=mode, channels=(2,), patch=8, budget=Budget(seconds=seconds))
+    overfit(noise_frames(20, 48, 32, 8), recipe, clock, np.random.default_rng(0))
+    passes = 1 if mode in ("single", "time") else 2
+    least = 20 * passes + 0.1 * seconds  # training gets a tenth, whatever the passes take
+    assert assigned[0] <= max(least, seconds - 20) + 2
+    assert assigned[0] >= seconds - 20 - 0.25 * seconds  # and uses what there is

@@ -31,7 +31,7 @@ class Overfitted:
 
 def assign_one(frames: Frames, net: Net, pool: Pool, threads: int, clock: Clock) -> Overfitted:
     """One net for all patches, or none where the base alone is as good."""
-    integer = calibrated(net, pool)
+    integer = calibrated(net, pool, threads)
     ones = np.ones((1, *frames.shape[1:]), np.uint8)
     base_errors, errors = np.empty((2, *frames.shape), np.int64)
     for index, (sums, _) in enumerate(shown_errors(frames, [integer], [0 * ones, ones], threads, clock, "assign")):
@@ -56,7 +56,7 @@ def assign_own(frames: Frames, chunks: Chunks, pool: Pool, labels: np.ndarray, t
 
 
 def _assign(frames, chunks, pool, candidates, labels, threads, clock):
-    integer = [calibrated(net, pool.weighing((chunks.member == number).astype(float)))
+    integer = [calibrated(net, pool.weighing((chunks.member == number).astype(float)), threads)
                for number, net in enumerate(chunks.nets, 1)]
     shown = np.empty(frames.shape, np.uint8)
     errors, base_errors = np.empty((2, *frames.shape), np.int64)

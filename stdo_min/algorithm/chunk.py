@@ -105,8 +105,8 @@ def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
 def _checked(scores):
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 1 or len(scores) == 0 or not np.isfinite(scores).all():
-        raise ValueError(f"scores are one row of finite numbers, not shape {scores.shape} with "
-                         f"{np.count_nonzero(~np.isfinite(scores))} that are not finite")
+        raise ValueError(f"scores have shape {scores.shape} and {np.count_nonzero(~np.isfinite(scores))} that are not "
+                         "finite; they must be one row (n,) of finite numbers")
     return scores
 
 

@@ -17,7 +17,7 @@ def compiled(function: Callable) -> Callable:
     try:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # nothing is compiled yet, so it can only mean that there is no place to write
-        warnings.warn("what Numba compiles cannot be kept, which costs a few seconds in each run: neither the folder "
-                      "of stdo_min nor the user's cache can be written; name another one in NUMBA_CACHE_DIR",
-                      stacklevel=1)  # blames this line, so that Python shows the warning once for all functions
+        warnings.warn("Numba cannot keep what it compiles, which costs a few seconds in each run: neither the folder "
+                      "of stdo_min nor the user's cache can be written; name a folder that can in NUMBA_CACHE_DIR",
+                      stacklevel=1)  # one place, so that it is said once for all functions
         return njit(nogil=True)(function)

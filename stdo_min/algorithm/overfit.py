@@ -21,7 +21,7 @@ from stdo_min.algorithm.refine import Chunks, refine
 from stdo_min.algorithm.sample import Sampled, sample, sampling
 from stdo_min.algorithm.score import Scored, score
 from stdo_min.algorithm.separate import train_separately
-from stdo_min.algorithm.trial import COUNTS, best_count
+from stdo_min.algorithm.trial import COUNTS, Judge, best_count
 from stdo_min.engine.budget import Budget, Clock
 from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.pool import Pool
@@ -36,7 +36,7 @@ PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
 LABEL_SECONDS = 2e-6  # to code one label of the map (one core of a Zen 4)
 
 
-class Segment(NamedTuple):
+class Task(NamedTuple):
     """What every mode starts from: the frames, the recipe, the net to start from, and the segment's own clock.
 
     warm: whether the net was trained elsewhere, so that it needs no warm-up. executor: see `train_separately`.
@@ -65,136 +65,147 @@ def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generat
     if general and general.scale != scale:
         raise ValueError(f"the general net is for scale {general.scale}, the video has scale {scale}")
     start = general or new_net(recipe.channels, scale, rng)
-    return MODES[recipe.mode](Segment(frames, recipe, start, general is not None, clock, rng, executor))
+    return STAGES[recipe.mode](Task(frames, recipe, start, general is not None, clock, rng, executor))
 
 
-def single(s: Segment) -> Overfitted:
+def single(task: Task) -> Overfitted:
     """One net, all patches drawn alike (awDNN)."""
-    sampled = _sample(s)
-    return _one_net(s, s.start, sampled.pool, _until_assigned(s, sampled.seconds, sampled.seconds / 2))
+    sampled = _sample(task)
+    keep = _until_assigned(task, sampled.seconds, sampled.seconds / 2, 1, mapped=False)
+    return _one_net(task, task.start, sampled.pool, keep)
 
 
-def time(s: Segment) -> Overfitted:
+def time(task: Task) -> Overfitted:
     """One net for each part of the time (NAS)."""
-    sampled = _sample(s)
-    count = min(s.recipe.chunks or TIME_CHUNKS, s.frames.count)
-    keep = _until_assigned(s, sampled.seconds, sampled.seconds / 2, count)
-    general = _warm_up(s, sampled, keep)
-    labels = chunk.by_time(s.frames.shape, count)
-    return _nets_of_chunks(s, general, labels, sampled.base_errors, sampled, keep)
+    sampled = _sample(task)
+    count = min(task.recipe.chunks or TIME_CHUNKS, task.frames.count)
+    keep = _until_assigned(task, sampled.seconds, sampled.seconds / 2, count)
+    general = _warm_up(task, sampled, keep, *_usual(task))
+    labels = chunk.by_time(task.frames.shape, count)
+    return _nets_of_chunks(task, general, labels, sampled.base_errors, sampled, keep)
 
 
-def stdo(s: Segment, equal_counts: bool = False) -> Overfitted:
+def stdo(task: Task, equal_counts: bool = False) -> Overfitted:
     """One net a chunk of scores, cut by k-means, as the paper says."""
-    general, scored, sampled = _score(s, s.recipe.chunks or chunk.MOST_CHUNKS)
-    labels = chunk.by_score(scored.scores, s.recipe.chunks, _affordable(s, scored, chunk.MOST_CHUNKS), equal_counts)
-    keep = _until_assigned(s, scored.seconds, scored.net_seconds, int(labels.max()))
-    return _nets_of_chunks(s, general, labels, scored.errors[sampled.kept], sampled, keep)
+    general, scored, sampled = _score(task, task.recipe.chunks or chunk.MOST_CHUNKS, *_usual(task))
+    most = _affordable(task, scored, chunk.MOST_CHUNKS)
+    labels = chunk.by_score(scored.scores, task.recipe.chunks, most, equal_counts)
+    keep = _until_assigned(task, scored.seconds, scored.net_seconds, int(labels.max()))
+    return _nets_of_chunks(task, general, labels, scored.errors[sampled.kept], sampled, keep)
 
 
-def stdo_quantile(s: Segment) -> Overfitted:
+def stdo_quantile(task: Task) -> Overfitted:
     """As `stdo`, but with scores cut at equal counts, as in the paper's released code."""
-    return stdo(s, equal_counts=True)
+    return stdo(task, equal_counts=True)
 
 
-def jstdo(s: Segment) -> Overfitted:
+def jstdo(task: Task) -> Overfitted:
     """One net, patches drawn by what their chunk has to teach."""
-    general, scored, sampled = _score(s, 1)
-    labels = chunk.by_score(scored.scores, s.recipe.chunks)
+    general, scored, sampled = _score(task, 1, WARM_UP_JSTDO, by_error=True)
+    labels = chunk.by_score(scored.scores, task.recipe.chunks)
     drawn = chunk.informative(labels, scored.errors)[sampled.kept] / sampled.probability
-    keep = _until_assigned(s, scored.seconds, scored.net_seconds)
-    return _one_net(s, general, sampled.pool.weighing(drawn), keep)
+    keep = _until_assigned(task, scored.seconds, scored.net_seconds, 1, mapped=False)
+    return _one_net(task, general, sampled.pool.weighing(drawn), keep)
 
 
-def auto(s: Segment) -> Overfitted:
+def auto(task: Task) -> Overfitted:
     """As many nets as short trials find best, refined."""
-    most = min(s.recipe.chunks or COUNTS[-1], COUNTS[-1])
-    general, scored, sampled = _score(s, most)
-    most = _affordable(s, scored, most)
-    keep = _until_assigned(s, scored.seconds, scored.net_seconds, most)
-    chunks = best_count(general, scored.scores, scored.errors[sampled.kept], sampled, most, s.rng, s.recipe.threads,
-                        s.clock, keep, lambda chunks: _part(s, chunks, sampled, keep))
-    keep = _until_assigned(s, scored.seconds, scored.net_seconds, len(chunks.nets))
-    chunks = _refine(s, chunks, sampled, s.recipe.refine, s.clock.left(keep))
-    return assign_best(s.frames, chunks, sampled.pool, s.recipe.threads, s.clock)
+    most = min(task.recipe.chunks or COUNTS[-1], COUNTS[-1])
+    general, scored, sampled = _score(task, most, *_usual(task))
+    most = _affordable(task, scored, most)
+    keep = _until_assigned(task, scored.seconds, scored.net_seconds, most)
+    judge, error = Judge(sampled, task.rng, task.recipe.threads), scored.errors[sampled.kept]
+
+    def trained(count):
+        labels = chunk.by_score(scored.scores, count)[sampled.kept]
+        return _part(task, Chunks.of(general, labels, error), sampled, keep)
+
+    most = min(most, len(np.unique(scored.scores)))
+    chunks = best_count(most, trained, judge, task.clock, task.clock.left(keep).seconds)
+    keep = _until_assigned(task, scored.seconds, scored.net_seconds, len(chunks.nets))
+    chunks = _refine(task, chunks, sampled, task.recipe.refine, task.clock.left(keep))
+    return assign_best(task.frames, chunks, sampled.pool, task.recipe.threads, task.clock)
 
 
-MODES = {"auto": auto, "single": single, "time": time, "stdo": stdo, "stdo-quantile": stdo_quantile, "jstdo": jstdo}
+STAGES = {"auto": auto, "single": single, "time": time, "stdo": stdo, "stdo-quantile": stdo_quantile, "jstdo": jstdo}
 
 
 # ---- Stages that modes share ----
 
 
-def _sample(s, errors=None) -> Sampled:
-    return sample(s.frames, errors, s.start.halo, s.recipe.memory, s.rng, s.clock)
+def _sample(task, errors=None) -> Sampled:
+    return sample(task.frames, errors, task.start.halo, task.recipe.memory, task.rng, task.clock)
 
 
-def _warm_up(s, sampled, keep) -> Net:
-    """The general model: the start, trained on patches from everywhere."""
-    if s.warm:
-        return s.start
-    by_error = s.recipe.refine or s.recipe.mode == "jstdo"
-    share = WARM_UP_JSTDO if s.recipe.mode == "jstdo" else WARM_UP_REFINED if s.recipe.refine else WARM_UP
+def _usual(task) -> tuple[float, bool]:
+    """The share of the warm-up, and whether its patches are drawn by their error, of modes with several nets."""
+    return (WARM_UP_REFINED, True) if task.recipe.refine else (WARM_UP, False)
+
+
+def _warm_up(task, sampled, keep, share, by_error) -> Net:
+    """The general model: the start, trained on patches from everywhere for a share of what is left."""
+    if task.warm:
+        return task.start
     pool = sampled.pool.weighing(sampling(sampled.base_errors)) if by_error else sampled.pool
-    return _train(s, "warm-up", s.start, pool, s.clock.left(keep).part(share))
+    return _train(task, "warm-up", task.start, pool, task.clock.left(keep).part(share))
 
 
-def _score(s, most) -> tuple[Net, Scored, Sampled]:
+def _score(task, most, share, by_error) -> tuple[Net, Scored, Sampled]:
     """The general model, the score of every patch under it, and a pool in which the hard patches are many.
 
-    most: how many nets may be trained later; the time to show them is kept back.
+    most: how many nets may be trained later; the time to show them is kept back. share, by_error: of the warm-up.
     """
-    sampled = _sample(s)
+    sampled = _sample(task)
     # An estimate, until the score pass measures it: showing a net takes less than half as long as decoding.
-    keep = sampled.seconds + _until_assigned(s, sampled.seconds, sampled.seconds / 2, most)
-    general = _warm_up(s, sampled, keep)
-    scored = score(s.frames, general, sampled.pool, s.recipe.threads, s.clock)
+    keep = sampled.seconds + _until_assigned(task, sampled.seconds, sampled.seconds / 2, most)
+    general = _warm_up(task, sampled, keep, share, by_error)
+    scored = score(task.frames, general, sampled.pool, task.recipe.threads, task.clock)
     if not sampled.whole:
         del sampled  # or two pools would be in memory at once
-        sampled = _sample(s, scored.errors)
+        sampled = _sample(task, scored.errors)
     return general, scored, sampled
 
 
-def _nets_of_chunks(s, general, labels, error, sampled, keep) -> Overfitted:
+def _nets_of_chunks(task, general, labels, error, sampled, keep) -> Overfitted:
     """One net a chunk, refined or as published. labels: of all patches; error: of the patches in the pool."""
     chunks = Chunks.of(general, labels[sampled.kept], error)
-    if s.recipe.refine:
-        chunks = _part(s, chunks, sampled, keep)
-        chunks = _refine(s, chunks, sampled, s.recipe.refine, s.clock.left(keep))
-        return assign_best(s.frames, chunks, sampled.pool, s.recipe.threads, s.clock)
-    chunks = train_separately(chunks, sampled, s.clock.left(keep), s.rng, threads=s.recipe.threads, executor=s.executor,
-                              counting=lambda budget: s.clock.counting("train", budget))
-    return assign_own(s.frames, chunks, sampled.pool, labels, s.recipe.threads, s.clock)
+    if task.recipe.refine:
+        chunks = _part(task, chunks, sampled, keep)
+        chunks = _refine(task, chunks, sampled, task.recipe.refine, task.clock.left(keep))
+        return assign_best(task.frames, chunks, sampled.pool, task.recipe.threads, task.clock)
+    chunks = train_separately(chunks, sampled, task.clock.left(keep), task.rng, threads=task.recipe.threads,
+                              executor=task.executor, counting=lambda budget: task.clock.counting("train", budget))
+    return assign_own(task.frames, chunks, sampled.pool, labels, task.recipe.threads, task.clock)
 
 
-def _part(s, chunks, sampled, keep) -> Chunks:
-    budget = s.clock.budget.part(PARTING).at_most(s.clock.left(keep))
-    return _refine(s, chunks, sampled, PARTING_ROUNDS, budget, PARTING_RATE)
+def _part(task, chunks, sampled, keep) -> Chunks:
+    budget = task.clock.budget.part(PARTING).at_most(task.clock.left(keep))
+    return _refine(task, chunks, sampled, PARTING_ROUNDS, budget, PARTING_RATE)
 
 
-def _refine(s, chunks, sampled, rounds, budget, peak=PEAK_RATE) -> Chunks:
-    return refine(chunks, sampled, rounds, budget, s.rng, peak=peak, threads=s.recipe.threads,
-                  progress=s.clock.counting("train", budget))
+def _refine(task, chunks, sampled, rounds, budget, peak=PEAK_RATE) -> Chunks:
+    return refine(chunks, sampled, rounds, budget, task.rng, peak=peak, threads=task.recipe.threads,
+                  progress=task.clock.counting("train", budget))
 
 
-def _train(s, stage, net, pool: Pool, budget: Budget) -> Net:
-    return train(net, pool, budget, s.rng, threads=s.recipe.threads, progress=s.clock.counting(stage, budget))
+def _train(task, stage, net, pool: Pool, budget: Budget) -> Net:
+    return train(net, pool, budget, task.rng, threads=task.recipe.threads, progress=task.clock.counting(stage, budget))
 
 
-def _one_net(s, net, pool, keep) -> Overfitted:
-    net = _train(s, "train", net, pool, s.clock.left(keep))
-    return assign_one(s.frames, net, pool, s.recipe.threads, s.clock)
+def _one_net(task, net, pool, keep) -> Overfitted:
+    net = _train(task, "train", net, pool, task.clock.left(keep))
+    return assign_one(task.frames, net, pool, task.recipe.threads, task.clock)
 
 
-def _affordable(s, scored, most) -> int:
+def _affordable(task, scored, most) -> int:
     """How many nets, 1 to `most`, can be shown in half of the seconds that are left."""
-    if s.clock.budget.seconds is None:
+    if task.clock.budget.seconds is None:
         return most
-    left = s.clock.left().seconds / 2 - scored.seconds  # the other half is for training
+    left = task.clock.left().seconds / 2 - scored.seconds  # the other half is for training
     return max(1, min(most, int(left / scored.net_seconds)))
 
 
-def _until_assigned(s, pass_seconds, net_seconds, nets_shown=1) -> float:
-    """The seconds to keep back for the last pass and the map: an estimate, and a tenth more."""
-    labels = 0 if nets_shown == 1 else np.prod(s.frames.shape)
+def _until_assigned(task, pass_seconds, net_seconds, nets_shown, mapped=True) -> float:
+    """The seconds that the last pass and, where one is sent, the map will take, a tenth more than it seems."""
+    labels = np.prod(task.frames.shape) if mapped else 0
     return 1.1 * (pass_seconds + nets_shown * net_seconds + LABEL_SECONDS * labels)

@@ -31,7 +31,7 @@ class Scored:
 def score(frames: Frames, general: Net, pool: Pool, threads: int, clock: Clock) -> Scored:
     """Every patch of the segment under the general model, as the player would show it. pool: to calibrate on."""
     began = clock.elapsed()
-    integer = calibrated(general, pool)
+    integer = calibrated(general, pool, threads)
     net_seconds = clock.elapsed() - began
     ones = np.ones((1, *frames.shape[1:]), np.uint8)
     errors = np.empty(frames.shape, np.int64)

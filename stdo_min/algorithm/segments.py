@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from stdo_min.algorithm.frames import Frames, Passes, frame_pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.engine.budget import Clock, Progress
+from stdo_min.engine.budget import Budget, Clock, Progress
 from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
@@ -34,7 +34,7 @@ class Made:
     psnr_bicubic_y: float
 
 
-def make_sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, siting: int, recipe: Recipe,
+def overfit_video(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, siting: int, recipe: Recipe,
                  general: Net | None = None, executor: Executor | None = None,
                  progress: Progress | None = None) -> Made:
     """Overfit every segment of an lr video to its source, in turn.
@@ -48,12 +48,14 @@ def make_sidecar(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, s
         lr_height=lr_info.height, hr_width=info.width, hr_height=info.height, segments=())
     lengths = segment_lengths(frames, lr_info.rate, header.rows * header.columns)
     budgets = recipe.budget.split([length / frames for length in lengths])
-    segments, errors, first = [], np.zeros(2, np.int64), 0
+    segments, errors, first, whole = [], np.zeros(2, np.int64), 0, Clock(recipe.budget)
     with ExitStack() as readers:
         # One thread: the sums of calibration depend on their number.
         readers.enter_context(threadpool_limits(1, "blas"))
         passes = Passes(lambda: readers.enter_context(closing(frame_pairs(lr_info, info, scale))))
         for length, budget in zip(lengths, budgets, strict=True):
+            if whole.budget.seconds is not None:  # what a segment overran or saved is shared by those after it
+                budget = Budget(seconds=max(0.0, whole.budget.seconds - whole.elapsed()) * length / (frames - first))
             crcs = _Crcs()
             # The last segment takes all that is left, so that its first pass notices surplus frames.
             pairs = crcs.of_first(passes.over(first, None if first + length == frames else length))
@@ -84,7 +86,7 @@ def _mode_number(mode, segments) -> int:
     """The header's mode field; for mode auto it says what was chosen."""
     if mode == "auto":
         mode = "stdo" if any(len(segment.nets) > 1 for segment in segments) else "single"
-    return next(number for number, name in sidecar.MODES.items() if name == mode)
+    return next(number for number, name in sidecar.MODE_NAMES.items() if name == mode)
 
 
 class _Crcs:

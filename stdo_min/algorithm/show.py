@@ -20,14 +20,14 @@ from stdo_min.format.psnr import squared_errors
 CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
 
 
-def calibrated(net: Net, pool: Pool) -> sidecar.Net:
+def calibrated(net: Net, pool: Pool, threads: int) -> sidecar.Net:
     """The integer net of a float net, calibrated on patches picked evenly from those of its pool with a weight.
 
     Where no patch has a weight, they are picked from the whole pool.
     """
     drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
     count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]])
+    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]], threads)
 
 
 def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np.ndarray], threads: int, clock: Clock,
@@ -39,23 +39,12 @@ def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np
     """
     header, (_, *grid) = frames.header, frames.shape
     upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
-    # Each worker takes whole candidates; threads beyond their number help with the rows.
-    workers, helpers = min(threads, len(candidates)), threads // len(candidates)
-    spare = [_planes(header) for _ in range(workers)]
-    with ThreadPoolExecutor(workers) as executor, ThreadPoolExecutor(max(1, helpers)) as own:
+    out = tuple(np.empty(shape, np.uint8) for shape in plane_shapes(header.hr_width, header.hr_height))
+    with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(frames.over(stage, clock)):
             truth, began = hr.y[:header.hr_height, :header.hr_width], time.monotonic()
-
-            def errors(labels, index=index, lr=lr, truth=truth):
-                out = spare.pop()
-                upscaler.upscale(0, labels[index % len(labels)], lr, out, own if helpers > 1 else None, max(1, helpers))
-                found = squared_errors(truth, out[0], frames.side, tuple(grid))
-                spare.append(out)
-                return found
-
-            found = np.stack(list(executor.map(errors, candidates)))
+            found = np.empty((len(candidates), *grid), np.int64)
+            for sums, labels in zip(found, candidates, strict=True):
+                upscaler.upscale(0, labels[index % len(labels)], lr, out, executor, threads)
+                sums[:] = squared_errors(truth, out[0], frames.side, tuple(grid))
             yield found, (time.monotonic() - began) / len(candidates)
-
-
-def _planes(header):
-    return tuple(np.empty(shape, np.uint8) for shape in plane_shapes(header.hr_width, header.hr_height))

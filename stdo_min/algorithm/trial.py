@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stdo_min.algorithm.chunk import kmeans
 from stdo_min.algorithm.refine import Chunks, least_errors
 from stdo_min.algorithm.sample import Sampled
 from stdo_min.engine.budget import Clock
@@ -14,32 +13,40 @@ from stdo_min.engine.net import Net
 from stdo_min.format.psnr import psnr
 
 COUNTS = (1, 2, 4, 8)  # nets
-JUDGED = 2048  # patches that the trials are compared on
+JUDGED = 2048  # patches that they are compared on
 DOUBLING = 0.01  # dB that each doubling must gain
 LONGEST = 0.25  # of the seconds that are left: what all trials together may take
 
 
-def best_count(general: Net, scores: np.ndarray, error: np.ndarray, sampled: Sampled, most: int,
-               rng: np.random.Generator, threads: int, clock: Clock, keep: float,
-               part: Callable[[Chunks], Chunks]) -> Chunks:
-    """The chunks, at most `most` of them, that have least error once `part` has trained their nets for a short while.
+class Judge:
+    """Compares sets of nets by the same patches of a pool, drawn once."""
 
-    scores: float64 (frames, rows, columns) of all patches. error: float64 (N,), of the pool's patches under the general
-    model. keep: seconds to keep back for what comes after training. Where seconds are short, greater numbers of nets
-    are not tried.
+    def __init__(self, sampled: Sampled, rng: np.random.Generator, threads: int):
+        self._sampled, self._threads = sampled, threads
+        self._index = np.sort(rng.permutation(len(sampled.pool))[:JUDGED])
+
+    def __call__(self, nets: tuple[Net, ...]) -> float:
+        """The PSNR in dB of the patches, each under the best of the nets or the base."""
+        found = least_errors(nets, self._sampled.pool, self._sampled.base_errors, self._index, self._threads)
+        return float(psnr(max(np.average(found, weights=1 / self._sampled.probability[self._index]), 1e-9), 1))
+
+
+def best_count(most: int, trained: Callable[[int], Chunks], judge: Callable[[tuple[Net, ...]], float], clock: Clock,
+               seconds: float | None) -> Chunks:
+    """The chunks of 1, 2, 4 or 8 nets, `most` at the most, that a short training leaves with the highest PSNR.
+
+    trained(count): that many chunks, their nets trained for a short while. judge(nets): their PSNR in dB; each doubling
+    of their number must gain DOUBLING. seconds: what is left for training; once a quarter of it would not suffice for
+    the next trial, no more are begun. None tries all.
     """
-    flat, best, limit = scores.ravel(), -np.inf, clock.elapsed() + LONGEST * (clock.left(keep).seconds or np.inf)
-    judged = np.sort(rng.permutation(len(sampled.pool))[:JUDGED])
-    for count in [count for count in COUNTS if count <= min(most, len(np.unique(flat)))]:
+    limit, best = np.inf if seconds is None else clock.elapsed() + LONGEST * seconds, -np.inf
+    for count in [count for count in COUNTS if count <= most]:
         began = clock.elapsed()
-        labels = kmeans(flat, count)[0].reshape(scores.shape)[sampled.kept]
-        chunks = part(Chunks.of(general, labels, error))
-        found = least_errors(chunks.nets, sampled.pool, sampled.base_errors, judged, threads)
-        found = np.average(found, weights=1 / sampled.probability[judged])
-        worth = psnr(max(found, 1e-9), 1) - DOUBLING * np.log2(count)
+        chunks = trained(count)
+        worth = judge(chunks.nets) - DOUBLING * np.log2(count)
         if worth > best:
             best, chosen = worth, chunks
         now = clock.elapsed()
-        if now + 2 * (now - began) > limit:  # the next trial has twice as many nets to judge
+        if now + 2 * (now - began) > limit:  # the next trial judges twice as many nets
             break
     return chosen

@@ -15,10 +15,10 @@ from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import Result, add_training_options, check_patch, read_general, recipe_of
 from stdo_min.engine.budget import Progress
 from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.frame_folder import open_source
 from stdo_min.video.lr_video import CODECS, encode_lr, lr_size
 from stdo_min.video.mux import CONTAINERS, MATROSKA, ending, mux_mkv
 from stdo_min.video.output import output_file
-from stdo_min.video.pictures import open_source
 from stdo_min.video.probe import probe
 
 EPILOG = """what to choose:
@@ -63,7 +63,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
     is coded. progress: over the whole video. executor: as in `algorithm.overfit`. Nothing is left behind on failure.
     Raises VideoError for files, ValueError for options.
     """
-    from stdo_min.algorithm.segments import make_sidecar  # Numba, which other verbs do without
+    from stdo_min.algorithm.segments import overfit_video  # Numba, which other verbs do without
     from stdo_min.algorithm.siting import LEFT
     from stdo_min.engine.quantise import dequantise
 
@@ -80,7 +80,7 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
         # What is muxed later lies beside the result, in a folder that is removed on any failure.
         lr_path = final.with_name("lr.mkv") if stdo is None else final
         frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
-        made = make_sidecar(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
+        made = overfit_video(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
         if stdo is None:
             attached = final.with_name("video.stdo")
             attached.write_bytes(made.data)

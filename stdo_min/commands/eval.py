@@ -18,9 +18,9 @@ from stdo_min.format.library import Upscaler, plane_shapes
 from stdo_min.format.psnr import patch_pixels, psnr, squared_errors
 from stdo_min.player import Shown, Video, frames, open_video
 from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.frame_folder import open_source
 from stdo_min.video.mux import ending, read_attachment
 from stdo_min.video.output import output_file
-from stdo_min.video.pictures import open_source
 from stdo_min.video.read import Frame, read_source
 
 

@@ -43,6 +43,6 @@ def describe(data: bytes, name: str | Path = "sidecar") -> dict:
         "nets": sum(segment.nets for segment in upscaler.segments), "net_shape": ", ".join(shapes) or "none",
         "map_bytes": sum(segment.map_bytes for segment in upscaler.segments),
         "net_bytes": sum(segment.net_bytes for segment in upscaler.segments),
-        "mode": sidecar.MODES.get(upscaler.mode, "other"), "version": parsed.version,
+        "mode": sidecar.MODE_NAMES.get(upscaler.mode, "other"), "version": parsed.version,
         "tier": upscaler.tier,
     }

@@ -15,9 +15,9 @@ from stdo_min.commands.training import Result, add_training_options, check_patch
 from stdo_min.engine.budget import Progress
 from stdo_min.format.sidecar import MAX_SCALE
 from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.frame_folder import open_source
 from stdo_min.video.lr_video import lr_size
 from stdo_min.video.output import output_file
-from stdo_min.video.pictures import open_source
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import read_lr
 
@@ -46,7 +46,7 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
     scale: by default what the two sizes say. rate: of a folder of frames, see open_source. The videos must have the
     same frames. executor: as in `algorithm.overfit`. Raises VideoError for files that do not fit.
     """
-    from stdo_min.algorithm.segments import make_sidecar  # Numba, which other verbs do without
+    from stdo_min.algorithm.segments import overfit_video  # Numba, which other verbs do without
     from stdo_min.algorithm.siting import chroma_siting
     from stdo_min.engine.quantise import dequantise
 
@@ -58,7 +58,7 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
         with closing(read_lr(lr_info)) as coded:
             frames = sum(1 for _ in coded)
         siting = chroma_siting(lr_info, info, scale)
-        made = make_sidecar(lr_info, info, frames, scale, siting, recipe, general, executor, progress)
+        made = overfit_video(lr_info, info, frames, scale, siting, recipe, general, executor, progress)
         final.write_bytes(made.data)
     return Result(out, made.frames, made.nets, made.psnr_y, made.psnr_bicubic_y, lr.stat().st_size, len(made.data))
 

@@ -63,7 +63,7 @@ class Clock:
 
     def __init__(self, budget: Budget, progress: Progress | None = None):
         self.budget, self.progress = budget, progress
-        self._started, self._steps, self._done = time.monotonic(), 0, 0.0
+        self._started, self._steps, self._trained, self._done = time.monotonic(), 0, 0.0, 0.0
 
     def elapsed(self) -> float:
         """Seconds since the clock was made."""
@@ -72,12 +72,12 @@ class Clock:
     def left(self, keep: float = 0.0) -> Budget:
         """What is left for training; `keep`: the seconds to keep back for what comes after it.
 
-        Of a budget in seconds a tenth is always left, or a video whose passes take long would not be trained at all.
+        Of a budget in seconds training gets a tenth at least, or a video whose passes take long would not be trained.
         """
         if self.budget.steps is not None:
             return Budget(steps=self.budget.steps - self._steps)
         left = self.budget.seconds - self.elapsed() - keep
-        return Budget(seconds=max(left, TRAINING_AT_LEAST * self.budget.seconds))
+        return Budget(seconds=max(left, TRAINING_AT_LEAST * self.budget.seconds - self._trained, 0.0))
 
     def say(self, stage: str, psnr: float = math.nan) -> None:
         """Report the progress of a stage; psnr: in dB, nan where it is not known."""
@@ -87,10 +87,11 @@ class Clock:
 
     def counting(self, stage: str, budget: Budget) -> Callable[[float, float], None]:
         """A progress(done, dB) for one training with a budget: counts its steps, and reports progress of the whole."""
-        before = self._steps
+        steps, trained, began = self._steps, self._trained, self.elapsed()
 
         def note(done, psnr):
-            self._steps = before + round(done * (budget.steps or 0))
+            self._steps = steps + round(done * (budget.steps or 0))
+            self._trained = trained + self.elapsed() - began
             self.say(stage, psnr)
 
         return note

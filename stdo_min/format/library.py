@@ -1,4 +1,5 @@
-"""The C library through cffi. Nothing else that plays calls it; bench/_float.py adds float nets to compare with.
+"""The C library through cffi. The player calls C here alone; psnr.py calls what `eval` needs, and bench/_float.py adds
+float nets to compare with.
 
 Importing this module needs NumPy and the built extension only.
 """
@@ -267,7 +268,7 @@ def _require_array(name: str, array: np.ndarray, shape: tuple[int, int]) -> None
 def _image(struct: str, name: str, planes: Planes, shapes: tuple[tuple[int, int], ...]) -> tuple:
     """Return the C struct that points to the planes, and the buffers that must outlive it."""
     if len(planes) != 3:
-        raise ValueError(f"{name} has {len(planes)} planes; it must have 3: y, u, v")
+        raise ValueError(f"{name} has {len(planes)} planes; it must have 3")
     for letter, plane, shape in zip("yuv", planes, shapes, strict=True):
         _require_array(f"{name} {letter}", plane, shape)
     writable = struct == "stdo_image *"

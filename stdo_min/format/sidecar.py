@@ -15,8 +15,7 @@ import numpy as np
 
 MAGIC = b"\x89STDO\r\n\x1a"
 VERSION = 2  # the newest that is read
-COLOURS = {0: "yuv420", 1: "rgb"}
-MODES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "jstdo"}
+MODE_NAMES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "jstdo"}
 MAX_SCALE, MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 4, 63, 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
 MAX_FRAMES, MAX_SEGMENT_FRAMES = 2**24, 2**16 - 1

@@ -49,19 +49,22 @@ def ffprobe_executable() -> str | None:
     return shutil.which("ffprobe")
 
 
-def ask_ffprobe(program: str, path: Path | Address) -> Facts | str:
-    """The facts of a file as ffprobe's JSON has them, or its complaint if it cannot read the file.
+def ask_ffprobe(program: str, path: Path | Address) -> Facts | None:
+    """The facts of a file as ffprobe's JSON has them; None if it cannot read the file.
 
     Raises VideoError if `program` cannot be started or is no ffprobe."""
     answer = ask(program, ["-v", "error", "-show_streams", "-show_format", "-of", "json", *input_arguments(path)],
                  FFPROBE)
     if answer.code:
-        return answer.words
+        return None
     try:
         told = json.loads(answer.out.decode(errors="replace"))
-        streams, form = told["streams"], told["format"]
-    except (ValueError, KeyError, TypeError):
+        return _facts(told["streams"], told["format"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise VideoError(f"{program}: does not answer as ffprobe does; check {FFPROBE}, or set it to none") from None
+
+
+def _facts(streams: list[dict], form: dict) -> Facts:
     pictures = [s for s in streams if s.get("codec_type") == "video" and not s["disposition"]["attached_pic"]]
     picture = pictures[0] if pictures else {}
     colors = {ours: picture.get(theirs) for ours, theirs in (

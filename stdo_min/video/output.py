@@ -23,7 +23,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES
 # A folder's run is alive as long as it holds the lock on the file in it. The file's name stands for the machine, since
 # on a disk shared over a network another machine's locks may not be seen. A folder without a lock is left alone.
 _FOLDER = re.compile(r"\.stdo-[0-9a-f]{8}")
-_LOCK, _UNLOCKED = f"lock-{zlib.crc32(socket.gethostname().encode()):08x}", "no-lock"
+_LOCK, _UNLOCKED = f"lock-{zlib.crc32(os.fsencode(socket.gethostname())):08x}", "no-lock"
 
 
 @contextmanager
@@ -60,10 +60,11 @@ def work_folder(directory: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            _empty(folder)
         if lock is not None:
-            os.close(lock)
-            shutil.rmtree(folder, ignore_errors=True)  # Windows removes no file that is open
+            os.close(lock)  # Windows removes no file that is open
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_output(shown, path: Path, force: bool, inputs: Sequence[str | os.PathLike]) -> None:
@@ -117,12 +118,19 @@ def _remove_dead(folder: Path) -> None:
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         if _lock(lock):
-            for name in os.listdir(folder):
-                if name != _LOCK:  # removed last: if we are killed now, the rest can still be swept
-                    os.unlink(folder / name)
+            _empty(folder)
             shutil.rmtree(folder)
     finally:
         os.close(lock)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but the lock, which goes last: if we are killed on the way, the rest can still be swept."""
+    for inside in folder.iterdir():
+        if inside.is_dir() and not inside.is_symlink():
+            shutil.rmtree(inside)
+        elif inside.name != _LOCK:
+            inside.unlink()
 
 
 def _lock(file: int) -> bool:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-from stdo_min.video.facts import FFPROBE, Attachment, Facts, ask_ffprobe, ffprobe_executable, read_report
+from stdo_min.video.facts import Attachment, ask_ffprobe, ffprobe_executable, read_report
 from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, file_url, input_arguments, reason
 
 _TICKS = 10**6  # a second, the unit in which the first frame's time is asked for
@@ -49,12 +49,11 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         path = Path(path)
         _check_readable(path)
     ffprobe = ffprobe_executable()
-    shown, report = _decode_two(path, ["-vf", "showinfo"] if ffprobe is None else [])
-    facts = read_report(report) if ffprobe is None else ask_ffprobe(ffprobe, path)
-    if isinstance(facts, str) and shown.frames:
-        raise VideoError(f"{path}: {ffprobe} cannot read it ({reason(facts)}), but ffmpeg can; update that ffprobe, or "
-                         f"do without it: {FFPROBE}=none")
-    if not isinstance(facts, Facts):
+    shown, report = _decode_two(path)
+    facts = ask_ffprobe(ffprobe, path) if ffprobe else None
+    if facts is None or facts.pix_fmt == "unknown":  # no ffprobe, or one that is older than the ffmpeg in use
+        facts = read_report(report)
+    if facts is None:
         raise VideoError(f"{path}: not a video that ffmpeg can read ({reason(report)})")
     if facts.pix_fmt is None:
         raise VideoError(f"{path}: {'sound only' if facts.has_audio else 'no video stream'}; give a file that holds a "
@@ -63,9 +62,6 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         raise VideoError(f"{path}: its video cannot be decoded; the file is damaged or needs another ffmpeg")
     if shown.frames < 2:
         raise VideoError(f"{path}: a still image; give a video of two frames or more")
-    if facts.pix_fmt == "unknown":
-        raise VideoError(f"{path}: {ffprobe} does not know its pixels, but ffmpeg does; update that ffprobe, or do "
-                         f"without it: {FFPROBE}=none")
     rgb = is_rgb(facts.pix_fmt)
     return VideoInfo(
         path=path, width=shown.width, height=shown.height, rate=_rate(shown.rate, facts.average), start=shown.start,
@@ -93,14 +89,14 @@ class _Shown(NamedTuple):
     rate: Fraction = Fraction(0)
 
 
-def _decode_two(path: Path | Address, filters: list[str]) -> tuple[_Shown, str]:
+def _decode_two(path: Path | Address) -> tuple[_Shown, str]:
     """The first two frames and what ffmpeg reported."""
     # Written twice: once with exact times, once in ffmpeg's own time base, which is one over the stated rate.
     each = ["-fps_mode", "passthrough", "-frames:v", "2", "-f", "framecrc"]
     with tempfile.TemporaryDirectory(prefix="stdo-") as folder:
         # Without -nostats a line of progress may be written into the middle of a line of the report.
         answer = ask(ffmpeg_executable(), [
-            "-nostdin", "-nostats", *input_arguments(path), "-map", "0:V:0", *filters, "-enc_time_base:v",
+            "-nostdin", "-nostats", *input_arguments(path), "-map", "0:V:0", "-vf", "showinfo", "-enc_time_base:v",
             f"1:{_TICKS}", *each, "pipe:1", "-map", "0:V:0", *each, file_url(Path(folder, "rate"))])
         rated = Path(folder, "rate").read_bytes() if Path(folder, "rate").exists() else b""
     told, times = _framecrc(answer.out)

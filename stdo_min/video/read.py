@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, input_arguments
-from stdo_min.video.pictures import feed, picture_arguments
+from stdo_min.video.frame_folder import feed, picture_arguments
 from stdo_min.video.probe import VideoInfo, is_rgb
 
 # Every resize of this project: the same bytes from every ffmpeg release and CPU, chroma columns sited on the left luma

@@ -15,8 +15,8 @@ from clips import ffmpeg, planes, same, write_raw
 from stdo_min.cli import main
 from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.frame_folder import open_source
 from stdo_min.video.lr_video import encode_lr
-from stdo_min.video.pictures import open_source
 from stdo_min.video.png import png_size, read_png, write_png
 from stdo_min.video.probe import probe
 from stdo_min.video.read import read_lr, read_source
