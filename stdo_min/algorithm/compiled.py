@@ -11,13 +11,27 @@ from numba import njit
 def compiled(function: Callable) -> Callable:
     """A function compiled by Numba when it is first called; it runs without Python's lock.
 
-    Numba writes beside the source or into the user's cache; where it can do neither, this warns and compiles anew in
-    each run.
+    Numba writes beside the source or into the user's cache; where it can do neither, or the disk is full, this warns,
+    and the function is compiled anew in each run.
     """
     try:
-        return njit(cache=True, nogil=True)(function)
+        fast = njit(cache=True, nogil=True)(function)
     except RuntimeError:  # nothing is compiled yet, so it can only mean that there is no place to write
-        warnings.warn("Numba cannot keep what it compiles, which costs a few seconds in each run: neither the folder "
-                      "of stdo_min nor the user's cache can be written; name a folder that can in NUMBA_CACHE_DIR",
-                      stacklevel=1)  # one place, so that it is said once for all functions
+        _warn()
         return njit(nogil=True)(function)
+    save = fast._cache.save_overload
+
+    def save_if_there_is_room(*compiled_function):
+        try:
+            save(*compiled_function)
+        except OSError:
+            _warn()
+    fast._cache.save_overload = save_if_there_is_room
+    return fast
+
+
+def _warn():
+    # Always from this line, so that Python shows it once for all functions.
+    warnings.warn("Numba cannot keep what it compiles, which costs a few seconds in each run: neither the folder of "
+                  "stdo_min nor the user's cache can be written; name a folder that can in NUMBA_CACHE_DIR",
+                  stacklevel=1)

@@ -40,9 +40,12 @@ def best_count(most: int, trained: Callable[[int], Chunks], judge: Callable[[tup
     the next trial, no more are begun. None tries all.
     """
     limit, best = np.inf if seconds is None else clock.elapsed() + LONGEST * seconds, -np.inf
-    for count in [count for count in COUNTS if count <= most]:
+    counts = [count for count in COUNTS if count <= most]
+    for count in counts:
         began = clock.elapsed()
         chunks = trained(count)
+        if count == 1 and (len(counts) == 1 or clock.elapsed() > limit):
+            return chunks  # nothing will be compared with it
         worth = judge(chunks.nets) - DOUBLING * np.log2(count)
         if worth > best:
             best, chosen = worth, chunks

@@ -71,11 +71,12 @@ def seconds(text: str) -> float:
 
 
 def frames_per_second(text: str) -> Fraction:
-    """A rate above zero such as 24, 23.976 or 30000/1001."""
+    """A rate above 0 and up to 1000, such as 24, 23.976 or 30000/1001."""
     try:
         found = Fraction(text)
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
     if not 0 < found <= 1000 or max(found.numerator, found.denominator) >= 2**31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above zero such as 24, 23.976 or 30000/1001")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0 and up to 1000, such as 24, 23.976 or "
+                                         "30000/1001")
     return found

@@ -45,7 +45,8 @@ def output_file(path: str | os.PathLike, force: bool = False,
             yield folder / f"out{path.suffix}"
             os.replace(folder / f"out{path.suffix}", path)
         except OSError as error:
-            if error.errno not in _DISK_ERRORS:
+            elsewhere = error.filename and folder not in Path(os.fsdecode(error.filename)).parents
+            if error.errno not in _DISK_ERRORS or elsewhere:
                 raise
             raise VideoError(f"{shown}: cannot be written ({error.strerror}); check the disk") from None
 

@@ -44,7 +44,8 @@ def read_png(path: Path) -> np.ndarray:
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write pixels uint8 (H, W, 3), RGB, whatever the ending of the name. Raises OSError if that fails."""
-    _imageio().imwrite(path, pixels, plugin="pillow", extension=".png")
+    # Through memory: on a full disk imageio's own file complains once more when it is closed.
+    path.write_bytes(_imageio().imwrite("<bytes>", pixels, plugin="pillow", extension=".png"))
 
 
 def _has_chunk(file, wanted: bytes) -> bool:
