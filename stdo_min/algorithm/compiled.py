@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 from numba import njit
 
@@ -30,8 +31,9 @@ def compiled(function: Callable) -> Callable:
     return fast
 
 
+@cache
 def _warn():
-    # Always from this line, so that Python shows it once for all functions.
+    """Warn once for all functions; Numba resets what Python remembers of warnings, so Python would show it again."""
     warnings.warn("Numba cannot keep what it compiles, which costs a few seconds in each run: neither the folder of "
                   "stdo_min nor the user's cache can be written; name a folder that can in NUMBA_CACHE_DIR",
-                  stacklevel=1)
+                  stacklevel=2)
