@@ -45,6 +45,7 @@ def test_seconds_are_what_is_left():
     clock = Clock(Budget(seconds=100.0))
     assert clock.left(keep=30.0).seconds == pytest.approx(70, abs=0.5)
     assert clock.left(keep=99.0).seconds == pytest.approx(10)  # a tenth is left for training, whatever else takes
+    assert Clock(Budget(seconds=0.0), least=4.0).left(keep=9.0).seconds == pytest.approx(4)
     assert Budget(seconds=5.0).at_most(Budget(seconds=3.0)) == Budget(seconds=3.0)
 
 

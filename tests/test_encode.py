@@ -192,6 +192,23 @@ def test_a_budget_of_seconds_is_used_and_kept(clip, tmp_path):
     assert result.psnr_y > result.psnr_bicubic_y + 0.5
 
 
+def test_a_budget_that_is_used_up_leaves_no_segment_untrained(clip, tmp_path, monkeypatch):
+    """The passes over the first of three segments take longer than all of it."""
+    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.7)
+    trained = [0, 0, 0]
+
+    def progress(stage, done, _):
+        now = time.monotonic()
+        if stage == "sample" and not any(trained):
+            while time.monotonic() < now + 0.4:
+                pass
+        if stage in ("warm-up", "train"):
+            trained[min(2, int(done * 3 - 1e-9))] += 1
+    recipe = replace(QUICK, mode="single", budget=Budget(seconds=1.5))
+    encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True, progress=progress)
+    assert min(trained) > 0
+
+
 def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
     lr = tmp_path / "rung.mp4"
     ffmpeg("-i", clip, "-vf", "scale=80:-2:flags=area", "-c:v", "libx264", "-crf", "24", lr)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from stdo_min.algorithm.frames import Frames, Passes, frame_pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.engine.budget import Budget, Clock, Progress
+from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Clock, Progress
 from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.format.psnr import psnr
@@ -54,12 +54,14 @@ def overfit_video(lr_info: VideoInfo, info: VideoInfo, frames: int, scale: int, 
         readers.enter_context(threadpool_limits(1, "blas"))
         passes = Passes(lambda: readers.enter_context(closing(frame_pairs(lr_info, info, scale))))
         for length, budget in zip(lengths, budgets, strict=True):
-            if whole.budget.seconds is not None:  # what a segment overran or saved is shared by those after it
-                budget = Budget(seconds=max(0.0, whole.budget.seconds - whole.elapsed()) * length / (frames - first))
+            least = None
+            if budget.seconds is not None:  # what a segment overran or saved is shared by those after it
+                least = TRAINING_AT_LEAST * budget.seconds
+                budget = Budget(seconds=max(0.0, recipe.budget.seconds - whole.elapsed()) * length / (frames - first))
             crcs = _Crcs()
             # The last segment takes all that is left, so that its first pass notices surplus frames.
             pairs = crcs.of_first(passes.over(first, None if first + length == frames else length))
-            clock = Clock(budget, _part(progress, first / frames, length / frames))
+            clock = Clock(budget, _part(progress, first / frames, length / frames), least)
             made = overfit(Frames(header, length, pairs), recipe, clock, rng, general, executor)
             # Only the sums are kept: nothing in memory but the sidecar grows with the video.
             errors += made.errors.sum(), made.base_errors.sum()

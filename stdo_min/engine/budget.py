@@ -61,8 +61,10 @@ class Budget:
 class Clock:
     """What is left of a budget, and how much of it is done."""
 
-    def __init__(self, budget: Budget, progress: Progress | None = None):
+    def __init__(self, budget: Budget, progress: Progress | None = None, least: float | None = None):
+        """least: the seconds that training gets in any case; by default a tenth of the budget's."""
         self.budget, self.progress = budget, progress
+        self._least = TRAINING_AT_LEAST * (budget.seconds or 0.0) if least is None else least
         self._started, self._steps, self._trained, self._done = time.monotonic(), 0, 0.0, 0.0
 
     def elapsed(self) -> float:
@@ -72,12 +74,12 @@ class Clock:
     def left(self, keep: float = 0.0) -> Budget:
         """What is left for training; `keep`: the seconds to keep back for what comes after it.
 
-        Of a budget in seconds training gets a tenth at least, or a video whose passes take long would not be trained.
+        Of a budget in seconds training gets `least`, or a video whose passes take long would not be trained.
         """
         if self.budget.steps is not None:
             return Budget(steps=self.budget.steps - self._steps)
         left = self.budget.seconds - self.elapsed() - keep
-        return Budget(seconds=max(left, TRAINING_AT_LEAST * self.budget.seconds - self._trained, 0.0))
+        return Budget(seconds=max(left, self._least - self._trained, 0.0))
 
     def say(self, stage: str, psnr: float = math.nan) -> None:
         """Report the progress of a stage; psnr: in dB, nan where it is not known."""
