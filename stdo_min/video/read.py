@@ -1,10 +1,14 @@
-"""The frames of a video as planes; each pass runs an ffmpeg of its own."""
+"""The frames of a video as planes, from its start or from the middle; each pass runs an ffmpeg of its own."""
 
+import math
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,6 +20,18 @@ from stdo_min.video.probe import VideoInfo, is_rgb
 # column of their pair, as MPEG video has it. Rows need no option: swscale's default is where MPEG has them.
 RESIZE = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in_h_chr_pos=0:out_h_chr_pos=0"
 
+# How a source is opened to read from its middle, the fastest way first. "seek" is exact where the container has an
+# index, or times that can be searched. "early" begins EARLIER seconds before, for containers that are searched by
+# guessing and for a frame that has been standing for a while. "start" decodes all that comes before.
+ROADS = ("seek", "early", "start")
+EARLIER = 15
+
+Made = TypeVar("Made")
+
+
+class Misplaced(VideoError):
+    """Frames read from the middle of a source are not those that stand there."""
+
 
 class Frame(NamedTuple):
     """One picture in Y'CbCr 4:2:0: y uint8 (H, W); u and v uint8 (ceil(H/2), ceil(W/2))."""
@@ -25,12 +41,18 @@ class Frame(NamedTuple):
     v: np.ndarray
 
 
-def read_source(info: VideoInfo) -> Iterator[Frame]:
-    """Frames of any video at its constant rate, as 8-bit 4:2:0 with the range of its values kept.
+def read_source(info: VideoInfo, first: int = 0, count: int | None = None, road: str = "start",
+                sums: np.ndarray | None = None) -> Iterator[Frame]:
+    """Frames first..first+count-1 of any video at its constant rate, as 8-bit 4:2:0 with the range of its values kept.
 
-    Each frame has new arrays: y uint8 (info.height, info.width). Closing the generator ends ffmpeg. Raises VideoError
-    if the file is damaged."""
-    return _read_frames(info, ["-vf", source_filters(info)])
+    Each frame has new arrays: y uint8 (info.height, info.width). count: None reads to the end. road: one of ROADS, all
+    the same for a folder of pictures or from frame 0. sums: uint32, the checksum of each frame, which are compared.
+    Closing the generator ends ffmpeg. Raises VideoError if the file is damaged, Misplaced if a frame or their number is
+    not what `sums` says, or if ffmpeg fails on a road other than "start"."""
+    source, start, wanted = sliced(info, first, count)
+    frames = _read_frames(source, ["-vf", source_filters(source, start, wanted)], opening(source, start, road))
+    road = road if start else "start"
+    return frames if sums is None and road == "start" else _checked(frames, info, first, road, sums)
 
 
 def read_lr(info: VideoInfo) -> Iterator[Frame]:
@@ -43,11 +65,77 @@ def read_lr(info: VideoInfo) -> Iterator[Frame]:
     return _read_frames(info, [])
 
 
-def source_filters(info: VideoInfo) -> str:
-    """The ffmpeg filters that make any source a constant-rate 8-bit 4:2:0 video with its own range and colour tags."""
+def checksum(frame: Frame) -> int:
+    """The checksum of a frame that ffmpeg's framecrc format has for it as raw yuv420p: Adler-32 begun at 0."""
+    return zlib.adler32(frame.v, zlib.adler32(frame.u, zlib.adler32(frame.y, 0)))
+
+
+def on_any_road(work: Callable[[str], Made], info: VideoInfo, first: int,
+                note: Callable[[str], None] | None = None) -> Made:
+    """What work(road) returns for the first of ROADS on which it raises no Misplaced, reading from frame `first` on.
+
+    note: gets a line for the user before the slow last road is taken. Raises what `work` does on that."""
+    for road in ROADS[:-1] if first and not info.pictures else ():
+        try:
+            return work(road)
+        except Misplaced:
+            pass
+    if note and first and not info.pictures:
+        note(f"{info.path}: cannot be opened in the middle exactly, so it is decoded from its start")
+    return work(ROADS[-1])
+
+
+@contextmanager
+def on_road(info: VideoInfo, first: int, road: str) -> Iterator[None]:
+    """Turns a failure of ffmpeg in the block into Misplaced where it reads from frame `first` on a road but "start".
+
+    What comes before is lacking to a decoder that begins in the middle, which may so fail on a sound file."""
+    try:
+        yield
+    except VideoError as error:
+        if isinstance(error, Misplaced) or road == "start" or "No space left" in str(error):
+            raise
+        raise misplaced(info, first) from error
+
+
+def misplaced(info: VideoInfo, number: int) -> Misplaced:
+    """The error for frame `number` of a source, to be raised."""
+    return Misplaced(f"{info.path}: frame {number} is not the one that was there before; the file has changed, or its "
+                     "times are broken: remux it with ffmpeg -i IN -c copy OUT.mkv, and begin anew with that")
+
+
+def sliced(info: VideoInfo, first: int, count: int | None) -> tuple[VideoInfo, int, int | None]:
+    """The same stretch of frames, where a folder of pictures becomes one of these pictures alone."""
+    if not info.pictures:
+        return info, first, count
+    return replace(info, pictures=info.pictures[first : None if count is None else first + count]), 0, None
+
+
+def grid_start(info: VideoInfo) -> int:
+    """The number that ffmpeg's fps filter gives to the first frame of a source: frame periods since time 0."""
+    # Half a microsecond, in which the start is told, may be lacking to the half that the filter rounds up.
+    return math.floor((Fraction(info.start) + Fraction(1, 10**6)) * info.rate + Fraction(1, 2))
+
+
+def opening(info: VideoInfo, first: int, road: str) -> list[str]:
+    """ffmpeg arguments, for before the input, that open a source so that frame `first` will come, by one of ROADS."""
+    # Half a period early, because the first frame that counts is the one that is nearest to the grid's time.
+    seconds = (grid_start(info) + first - Fraction(1, 2)) / info.rate - (EARLIER if road == "early" else 0)
+    if road == "start" or not first or seconds <= 0:
+        return []
+    # The times stay those of the file, so that the fps filter counts as it does from the start.
+    return ["-copyts", "-start_at_zero", "-ss", f"{float(seconds):.6f}"]
+
+
+def source_filters(info: VideoInfo, first: int = 0, count: int | None = None) -> str:
+    """The ffmpeg filters that make any source a constant-rate 8-bit 4:2:0 video with its own range and colour tags.
+
+    They leave frames first..first+count-1, with their numbers on the grid as times; None is to the end."""
+    start = grid_start(info) + first
+    limits = [f"start_pts={start}"] * bool(first) + ([] if count is None else [f"end_pts={start + count}"])
     matrix = ":out_color_matrix=bt709" if is_rgb(info.pix_fmt) else f":in_range={info.color_range}"
-    return (f"fps={info.rate},scale={RESIZE}:out_range={info.color_range}{matrix}:sws_dither=none,format=yuv420p,"
-            + tag_filters(info))
+    return (f"fps={info.rate},{'trim=' + ':'.join(limits) + ',' if limits else ''}"
+            f"scale={RESIZE}:out_range={info.color_range}{matrix}:sws_dither=none,format=yuv420p,{tag_filters(info)}")
 
 
 def tag_filters(info: VideoInfo) -> str:
@@ -59,13 +147,16 @@ def tag_filters(info: VideoInfo) -> str:
 
 
 @contextmanager
-def source_process(info: VideoInfo, arguments: list[str], **pipes) -> Iterator[subprocess.Popen]:
+def source_process(info: VideoInfo, arguments: list[str], before: Sequence[str] = (),
+                   **pipes) -> Iterator[subprocess.Popen]:
     """An ffmpeg that reads a source, video or folder, as its input 0; `arguments` say what to make of it.
 
-    Otherwise as ffmpeg_process. Raises VideoError also for a damaged picture of a folder."""
+    before: what `opening` gives. Otherwise as ffmpeg_process. Raises VideoError also for a damaged picture of a
+    folder."""
     # -xerror: a frame that cannot be decoded must not silently become a copy of its neighbour.
     if not info.pictures:
-        with ffmpeg_process(["-xerror", *input_arguments(info.path), *arguments], info.path, **pipes) as process:
+        with ffmpeg_process(["-xerror", *before, *input_arguments(info.path), *arguments], info.path,
+                            **pipes) as process:
             yield process
         return
     failures = []
@@ -95,13 +186,25 @@ def _feed(info: VideoInfo, process: subprocess.Popen, failures: list[BaseExcepti
         process.kill()
 
 
-def _read_frames(info: VideoInfo, filters: list[str]) -> Iterator[Frame]:
+def _checked(frames: Iterator[Frame], info: VideoInfo, first: int, road: str,
+             sums: np.ndarray | None) -> Iterator[Frame]:
+    number = first
+    with on_road(info, first, road), closing(frames):
+        for number, frame in enumerate(frames, first):
+            if sums is not None and (number - first == len(sums) or checksum(frame) != sums[number - first]):
+                raise misplaced(info, number)
+            yield frame
+    if sums is not None and number + 1 - first < len(sums):
+        raise misplaced(info, number + 1)
+
+
+def _read_frames(info: VideoInfo, filters: list[str], before: Sequence[str] = ()) -> Iterator[Frame]:
     width, height = info.width, info.height
     chroma_width, chroma_height = -(-width // 2), -(-height // 2)
     luma, chroma = width * height, chroma_width * chroma_height
     arguments = ["-map", "0:V:0", *filters, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     frames = torn = 0
-    with source_process(info, arguments, stdout=subprocess.PIPE) as process:
+    with source_process(info, arguments, before, stdout=subprocess.PIPE) as process:
         while True:
             pixels = np.empty(luma + 2 * chroma, np.uint8)
             got = process.stdout.readinto(pixels)
