@@ -179,11 +179,16 @@ def test_a_folder_is_all_keyframes_and_gives_its_slice(tmp_path):
     assert same(read_source(info, 6), whole[6:])
     with pytest.raises(Misplaced, match="frame 4 "):
         list(read_source(info, 4, 2, sums=sums[:2]))
+    with pytest.raises(VideoError, match="has 8 pictures; begin before picture 9"):
+        list(read_source(info, 8))
 
 
-def test_no_keyframes_without_a_video(tmp_path, clip):
-    data = clip.read_bytes()
-    info = probe(clip)
-    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
-    with pytest.raises(VideoError, match=r"cut\.mp4: "):
-        keyframes(replace(info, path=tmp_path / "cut.mp4"))
+@pytest.mark.parametrize("kept", range(240, 260, 5))  # thousandths: within packets of the picture and of the sound
+def test_a_cut_film_is_found_by_a_demux(films, tmp_path, kept):
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    ffmpeg("-i", films("mp4")[0].path, "-c", "copy", "-movflags", "+faststart", whole)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * kept // 1000])
+    with pytest.raises(VideoError, match=r"cut\.mp4: .*damaged"):
+        keyframes(probe(cut))
+    with pytest.raises(VideoError, match=r"cut\.mp4: .*damaged"):
+        list(read_source(probe(cut)))

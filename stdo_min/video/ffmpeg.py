@@ -37,8 +37,9 @@ _REMEDIES = {
     **dict.fromkeys(("File ended prematurely", "partial file", "orrupt", "rror while decoding", "Invalid NAL unit size",
                      "Invalid data found when processing"), _DAMAGED),
 }
-# ffmpeg exits with 0 after these: a Matroska file cut short, and (before release 6) a disk full at the last bytes.
-_UNSEEN = ("File ended prematurely", "Error writing trailer")
+# ffmpeg exits with 0 after these: a Matroska file cut short, an MP4 cut within a packet of a stream that is not read,
+# and (before release 6) a disk full at the last bytes.
+_UNSEEN = ("File ended prematurely", "partial file", "Error writing trailer")
 _AFTERMATH = ("Error opening", "Error while", "Error initializing", "Error submitting", "Error marking", "Terminating",
               "Conversion failed", "Nothing was written", "Could not write header", "Task finished", "Svt[info]",
               "x265 [info]")
