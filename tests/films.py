@@ -18,6 +18,7 @@ CODERS = {
     "late": ("-vf", "setpts=PTS+0.6/FR/TB", "-fps_mode", "passthrough", "-enc_time_base:v", "1:24000", *X264),
 }
 KINDS = (*CODERS, "cut")
+NO_INDEX = ("h264",)  # read from its start only
 
 
 def film(folder, kind):

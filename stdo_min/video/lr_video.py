@@ -1,14 +1,29 @@
-"""Making the lr video."""
+"""Making the lr video, whole or in parts."""
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from stdo_min.video.ffmpeg import VideoError, file_url
 from stdo_min.video.mux import MATROSKA, carried_streams, ending
 from stdo_min.video.probe import VideoInfo
-from stdo_min.video.read import RESIZE, source_filters, source_process, tag_filters
+from stdo_min.video.read import (
+    RESIZE,
+    ROADS,
+    grid_start,
+    misplaced,
+    on_any_road,
+    on_road,
+    opening,
+    sliced,
+    source_filters,
+    source_process,
+    tag_filters,
+)
 
 # Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
 # lossless mode, and takes crf 0 for no crf.
@@ -39,12 +54,7 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
     `crf` is the codec's own quality number, lower is better; `progress` gets (frames done, frames expected or None).
     Raises VideoError if the source is damaged, or the codec or the container (.mp4, .m4v, .mov, .mkv) cannot do it."""
     out_path = Path(out_path)
-    if codec not in CODECS:
-        raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
-    (default_crf, least, most), lossy, exact = CODECS[codec]
-    if crf is not None and not least <= crf <= most:
-        raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
-    coder = exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
+    coder = _coder(codec, crf, lossless)
     tag = ["-tag:v", "hvc1"] if codec == "x265" and ending(out_path) not in MATROSKA else []  # Apple plays no other
     arguments = ["-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode", "passthrough", "-c:v", *coder, *tag,
                  *carried_streams(info, 0, out_path), "-progress", "pipe:1", file_url(out_path)]
@@ -58,6 +68,72 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
     if not frames:
         raise VideoError(f"{info.path}: ffmpeg gave no frame; the file is damaged")
     return frames
+
+
+def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale: int, codec: str = "x264",
+                crf: int | None = None, lossless: bool = False, expected: int | None = None,
+                progress: Callable[[int], None] | None = None,
+                note: Callable[[str], None] | None = None) -> np.ndarray:
+    """Scale and code frames first..first+count-1 of a source, or all from `first` on, as a part of its lr video.
+
+    Returns uint32 checksums, see `read.checksum`, of the source's frames: of the part's, and of the one after it where
+    there is one, so count + 1, or fewer where the source ends. None, and no file, where it ends before `first`. out: an
+    MP4 without sound, whatever its name, whose first frame is a keyframe at time 0; after a failure it is of no use.
+    expected: the checksum of frame `first`, if known. progress: gets the frames done. note: as in `on_any_road`. Raises
+    VideoError as encode_lr does, and Misplaced where no road leads to these frames."""
+    if info.pictures and first >= len(info.pictures):
+        out.unlink(missing_ok=True)
+        return np.empty(0, np.uint32)
+    source, start, wanted = sliced(info, first, None if count is None else count + 1)
+    cut = "" if count is None else f"trim=end_frame={count},"
+    # Numbered from 0 in frame periods: MP4 keeps such times exactly, whatever the rate.
+    graph = (f"[0:V:0]{source_filters(source, start, wanted)},split[coded][summed];"
+             f"[coded]{cut}setpts=N,{_lr_filters(info, scale)}[lr]")
+    each = ["-fps_mode", "passthrough"]
+    tag = ["-tag:v", "hvc1"] if codec == "x265" else []  # Apple plays no other in an MP4
+    arguments = ["-filter_complex", graph, "-map", "[lr]", *each, "-c:v", *_coder(codec, crf, lossless), *tag,
+                 "-f", "mp4", file_url(out),
+                 "-map", "[summed]", *each, "-flush_packets", "1", "-f", "framecrc", "pipe:1"]
+    # A whole video begins wherever it begins; all else is counted from there.
+    known_start = None if count is None and not start else grid_start(source) + start
+
+    def work(road: str) -> np.ndarray:
+        sums = []
+        with on_road(info, first, road), source_process(source, arguments, opening(source, start, road),
+                                                        stdout=subprocess.PIPE) as process:
+            for value in _sums(process.stdout, known_start):
+                if value is None or (not sums and expected not in (None, value)):
+                    raise misplaced(info, first + len(sums))
+                sums.append(value)
+                if progress:
+                    progress(len(sums) if count is None else min(len(sums), count))
+        if not sums:
+            if start and road != ROADS[-1]:
+                raise misplaced(info, first)
+            out.unlink(missing_ok=True)
+        return np.array(sums, np.uint32)
+
+    return on_any_road(work, info, first, note)
+
+
+def _sums(framecrc: BinaryIO, at: int | None) -> Iterator[int | None]:
+    """The checksums of frames from ffmpeg's framecrc format, None for one that is not numbered on from `at`."""
+    for line in framecrc:
+        if not line.startswith(b"#"):
+            _, _, pts, _, _, value = line.split(b",")[:6]
+            at = int(pts) if at is None else at
+            yield int(value, 16) if int(pts) == at else None
+            at += 1
+
+
+def _coder(codec: str, crf: int | None, lossless: bool) -> list[str]:
+    """ffmpeg arguments, the encoder's name first; raises VideoError for another codec or crf than CODECS has."""
+    if codec not in CODECS:
+        raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
+    (default_crf, least, most), lossy, exact = CODECS[codec]
+    if crf is not None and not least <= crf <= most:
+        raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
+    return exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
 
 
 def _lr_filters(info: VideoInfo, scale: int) -> str:

@@ -105,9 +105,13 @@ def misplaced(info: VideoInfo, number: int) -> Misplaced:
 
 
 def sliced(info: VideoInfo, first: int, count: int | None) -> tuple[VideoInfo, int, int | None]:
-    """The same stretch of frames, where a folder of pictures becomes one of these pictures alone."""
+    """The same stretch of frames, where a folder of pictures becomes one of these pictures alone.
+
+    Raises VideoError for a folder that has not so many."""
     if not info.pictures:
         return info, first, count
+    if first >= len(info.pictures):
+        raise VideoError(f"{info.path}: has {len(info.pictures)} pictures; begin before picture {first + 1}")
     return replace(info, pictures=info.pictures[first : None if count is None else first + count]), 0, None
 
 
