@@ -1,6 +1,7 @@
 """ffprobe and ffmpeg's own report tell the same of every kind of file, and which of them was asked is known."""
 
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from clips import ffmpeg, full_clip, planes, write_raw
 
-from stdo_min.video.facts import ffprobe_executable
-from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable
+from stdo_min.video.facts import ffprobe_executable, read_report
+from stdo_min.video.ffmpeg import VideoError, ask, ffmpeg_executable, input_arguments
 from stdo_min.video.probe import probe
 
 needs_ffprobe = pytest.mark.skipif(not shutil.which("ffprobe"), reason="no ffprobe on PATH")
@@ -338,3 +339,11 @@ def test_an_ffprobe_that_will_not_do_is_named(tmp_path, clip, monkeypatch, text)
     monkeypatch.setenv("STDO_FFPROBE", str(tmp_path / "missing"))
     with pytest.raises(VideoError, match="cannot be run .*STDO_FFPROBE"):
         probe(clip)
+
+
+def test_lines_that_threads_write_into_each_other(clip):
+    words = ask(ffmpeg_executable(), ["-nostdin", "-nostats", *input_arguments(clip), "-map", "0:V:0", "-vf",
+                                      "showinfo", "-frames:v", "2", "-f", "framecrc", "-"]).words
+    torn = re.sub(r"(color_\w+:[a-z0-9]+)", r"\1Output #0, framecrc, to 'pipe:1':\n", words)
+    assert torn != words and read_report(torn) == read_report(words)
+    assert "bt709" in read_report(words).colors.values()

@@ -90,7 +90,8 @@ def read_report(report: str) -> Facts | None:
     streams = _streams(header)
     pictures = [text for _, kind, text, _ in streams if kind == "Video" and "(attached pic)" not in text]
     shown = re.search(r" n: *\d+ pts: *\S+ +pts_time:\S+.* fmt:(\S+)", decoded)
-    colors = dict(re.findall(r"(color_(?:range|space|primaries|trc)):(\S+)", decoded.partition("\n[out")[0]))
+    # Names are in small letters: ffmpeg's threads write into each other's lines, as in "color_space:unknownOutput #0".
+    colors = dict(re.findall(r"(color_(?:range|space|primaries|trc)):([a-z0-9_-]+)", decoded.partition("\n[out")[0]))
     average = re.search(r"([\d.]+)(k?) fps", pictures[0]) if pictures else None
     duration = re.search(r"^  Duration: (\d+):(\d+):(\d+)\.(\d\d)", header, re.M)
     hours, minutes, seconds, hundredths = map(int, duration.groups()) if duration else (0, 0, 0, 0)
