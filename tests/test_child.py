@@ -38,7 +38,7 @@ def test_no_ffmpeg_survives_a_killed_encode(tmp_path):
     command = [sys.executable, "-m", "stdo_min", "encode", source, tmp_path / "out.mkv", "--codec", "x265", "-q"]
     with subprocess.Popen(command) as process:
         deadline = time.monotonic() + 60
-        while not any("-progress" in line for line in running(str(tmp_path))) and time.monotonic() < deadline:
+        while not any("libx265" in line for line in running(str(tmp_path))) and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(1)
         assert running(str(tmp_path)), "it codes the lr video, which takes a while"

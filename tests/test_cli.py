@@ -224,9 +224,9 @@ def test_ctrl_c_leaves_nothing_behind(clip, tmp_path, number, code):
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         try:
             deadline = time.monotonic() + 60
-            while not list(tmp_path.glob(".stdo-*/lr.mkv")) and time.monotonic() < deadline:
+            while not list(tmp_path.glob(".stdo-*/part.mp4")) and time.monotonic() < deadline:
                 time.sleep(0.1)
-            assert list(tmp_path.glob(".stdo-*/lr.mkv")), "there was nothing to leave behind"
+            assert list(tmp_path.glob(".stdo-*/part.mp4")), "there was nothing to leave behind"
             time.sleep(3)
             began = time.monotonic()
             process.send_signal(number)

@@ -6,7 +6,7 @@ from clips import ffmpeg, full_clip, metadata, planes, same, sound_length, write
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable
 from stdo_min.video.lr_video import encode_lr, lr_size
-from stdo_min.video.mux import mux_mkv, read_attachment
+from stdo_min.video.mux import join, read_attachment
 from stdo_min.video.probe import probe
 from stdo_min.video.read import RESIZE, Frame, read_lr, read_source
 
@@ -147,7 +147,7 @@ def test_what_cannot_be_done_is_said(tmp_path, clip):
     with pytest.raises(VideoError, match=r"\.mp4, "):
         encode_lr(info, tmp_path / "lr.txt", 2)
     with pytest.raises(VideoError, match=r"\.mkv"):
-        mux_mkv(clip, clip, tmp_path / "out.mp4")
+        join([clip], info, tmp_path / "out.mp4", clip)
     with pytest.raises(VideoError, match=r"no_directory"):
         encode_lr(info, tmp_path / "no_directory" / "lr.mp4", 2)
     ffmpeg("-i", clip, "-c:v", "copy", "-c:a", "wmav2", tmp_path / "odd.mkv")
@@ -174,7 +174,7 @@ def test_a_name_like_an_option(tmp_path, monkeypatch, clip):
     assert encode_lr(probe(clip), "-lr:1.mp4", 2) == 24
     assert (tmp_path / "-lr:1.mp4").is_file()
     (tmp_path / "-a:b.stdo").write_bytes(b"sidecar")
-    mux_mkv("-lr:1.mp4", "-a:b.stdo", "-out:1.mkv")
+    join(["-lr:1.mp4"], probe(clip), "-out:1.mkv", "-a:b.stdo")
     assert read_attachment(probe("-out:1.mkv")) == b"sidecar"
 
 
@@ -188,4 +188,6 @@ def test_an_interrupt_in_progress_ends_ffmpeg(tmp_path, monkeypatch, clip):
 
     with pytest.raises(KeyboardInterrupt):
         encode_lr(info, tmp_path / "lr.mp4", 2, progress=interrupt)
-    assert started[0].args[0] == ffmpeg_executable() and started[0].returncode is not None
+    assert len(started) == 2, "one looks whether the container can hold the sound"
+    assert started[1].args[0] == ffmpeg_executable() and started[1].returncode is not None
+    assert not list(tmp_path.glob(".stdo-*"))

@@ -16,8 +16,8 @@ from stdo_min.commands.training import Result, add_training_options, check_patch
 from stdo_min.engine.budget import Progress
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.frame_folder import open_source
-from stdo_min.video.lr_video import CODECS, encode_lr, lr_size
-from stdo_min.video.mux import CONTAINERS, MATROSKA, ending, mux_mkv
+from stdo_min.video.lr_video import CODECS, encode_part, lr_size
+from stdo_min.video.mux import CONTAINERS, MATROSKA, check_container, ending, join
 from stdo_min.video.output import output_file
 from stdo_min.video.probe import probe
 
@@ -77,15 +77,13 @@ def encode(source: Path, out: Path, scale: int, recipe: Recipe, *, codec: str = 
         final = files.enter_context(output_file(out, force, inputs))
         stdo = None if ending(out) in MATROSKA else files.enter_context(
             output_file(out.with_suffix(".stdo"), force, inputs))
-        # What is muxed later lies beside the result, in a folder that is removed on any failure.
-        lr_path = final.with_name("lr.mkv") if stdo is None else final
-        frames = encode_lr(info, lr_path, scale, codec=codec, crf=crf, lossless=lossless, progress=lr_progress)
-        made = overfit_video(probe(lr_path), info, frames, scale, LEFT, recipe, general, executor, progress)
-        if stdo is None:
-            attached = final.with_name("video.stdo")
-            attached.write_bytes(made.data)
-            mux_mkv(lr_path, attached, final)
-        else:
-            stdo.write_bytes(made.data)
+        check_container(info, out)
+        # What is joined later lies beside the result, in a folder that is removed on any failure.
+        part, sidecar = final.with_name("part.mp4"), final.with_name("video.stdo") if stdo is None else stdo
+        frames = len(encode_part(info, 0, None, part, scale, codec, crf, lossless, progress=lr_progress and (
+            lambda done: lr_progress(done, info.frames_expected))))
+        made = overfit_video(probe(part), info, frames, scale, LEFT, recipe, general, executor, progress)
+        sidecar.write_bytes(made.data)
+        join([part], info, final, sidecar if stdo is None else None)
     bytes_lr = out.stat().st_size - (len(made.data) if stdo is None else 0)
     return Result(out, made.frames, made.nets, made.psnr_y, made.psnr_bicubic_y, bytes_lr, len(made.data))

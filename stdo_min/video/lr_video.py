@@ -3,13 +3,15 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from stdo_min.video.ffmpeg import VideoError, file_url
-from stdo_min.video.mux import MATROSKA, carried_streams, ending
+from stdo_min.video.mux import check_container, join
+from stdo_min.video.output import work_folder
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import (
     RESIZE,
@@ -26,11 +28,11 @@ from stdo_min.video.read import (
 )
 
 # Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
-# lossless mode, and takes crf 0 for no crf.
+# lossless mode, and takes crf 0 for no crf. Apple plays no HEVC in an MP4 but as hvc1.
 CODECS = {
     "x264": ((20, 0, 51), ["libx264", "-preset", "slow"], ["libx264", "-preset", "medium", "-qp", "0"]),
-    "x265": ((22, 0, 51), ["libx265", "-preset", "medium", "-x265-params", "log-level=error"],
-             ["libx265", "-preset", "medium", "-x265-params", "log-level=error:lossless=1"]),
+    "x265": ((22, 0, 51), ["libx265", "-preset", "medium", "-tag:v", "hvc1", "-x265-params", "log-level=error"],
+             ["libx265", "-preset", "medium", "-tag:v", "hvc1", "-x265-params", "log-level=error:lossless=1"]),
     "av1": ((30, 1, 63), ["libsvtav1", "-preset", "6"],
             ["libaom-av1", "-cpu-used", "6", "-crf", "0", "-aom-params", "lossless=1"]),
 }
@@ -54,20 +56,22 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
     `crf` is the codec's own quality number, lower is better; `progress` gets (frames done, frames expected or None).
     Raises VideoError if the source is damaged, or the codec or the container (.mp4, .m4v, .mov, .mkv) cannot do it."""
     out_path = Path(out_path)
-    coder = _coder(codec, crf, lossless)
-    tag = ["-tag:v", "hvc1"] if codec == "x265" and ending(out_path) not in MATROSKA else []  # Apple plays no other
-    arguments = ["-map", "0:V:0", "-vf", _lr_filters(info, scale), "-fps_mode", "passthrough", "-c:v", *coder, *tag,
-                 *carried_streams(info, 0, out_path), "-progress", "pipe:1", file_url(out_path)]
-    frames = 0
-    with source_process(info, arguments, stdout=subprocess.PIPE) as process:
-        for line in process.stdout:
-            if line.startswith(b"frame="):
-                frames = int(line[6:])
-                if progress:
-                    progress(frames, info.frames_expected)
-    if not frames:
-        raise VideoError(f"{info.path}: ffmpeg gave no frame; the file is damaged")
-    return frames
+    check_container(info, out_path)
+
+    def report(done: int) -> None:
+        if progress:
+            progress(done, info.frames_expected)
+
+    with ExitStack() as stack:
+        try:
+            part = stack.enter_context(work_folder(out_path.parent)) / "part.mp4"
+        except OSError as error:
+            raise VideoError(f"{out_path}: cannot be written ({error.strerror}); choose another directory") from None
+        frames = len(encode_part(info, 0, None, part, scale, codec, crf, lossless, progress=report))
+        if not frames:
+            raise VideoError(f"{info.path}: ffmpeg gave no frame; the file is damaged")
+        join([part], info, out_path)
+        return frames
 
 
 def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale: int, codec: str = "x264",
@@ -85,15 +89,8 @@ def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale
         out.unlink(missing_ok=True)
         return np.empty(0, np.uint32)
     source, start, wanted = sliced(info, first, None if count is None else count + 1)
-    cut = "" if count is None else f"trim=end_frame={count},"
-    # Numbered from 0 in frame periods: MP4 keeps such times exactly, whatever the rate.
-    graph = (f"[0:V:0]{source_filters(source, start, wanted)},split[coded][summed];"
-             f"[coded]{cut}setpts=N,{_lr_filters(info, scale)}[lr]")
-    each = ["-fps_mode", "passthrough"]
-    tag = ["-tag:v", "hvc1"] if codec == "x265" else []  # Apple plays no other in an MP4
-    arguments = ["-filter_complex", graph, "-map", "[lr]", *each, "-c:v", *_coder(codec, crf, lossless), *tag,
-                 "-f", "mp4", file_url(out),
-                 "-map", "[summed]", *each, "-flush_packets", "1", "-f", "framecrc", "pipe:1"]
+    arguments = _part_arguments(info, source_filters(source, start, wanted), count, out, scale,
+                                _coder(codec, crf, lossless))
     # A whole video begins wherever it begins; all else is counted from there.
     known_start = None if count is None and not start else grid_start(source) + start
 
@@ -114,6 +111,18 @@ def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale
         return np.array(sums, np.uint32)
 
     return on_any_road(work, info, first, note)
+
+
+def _part_arguments(info: VideoInfo, source: str, count: int | None, out: Path, scale: int,
+                    coder: list[str]) -> list[str]:
+    """ffmpeg arguments that code `count` frames of what the filters `source` give, and print checksums of all."""
+    cut = "" if count is None else f"trim=end_frame={count},"
+    # Numbered from 0 in frame periods: MP4 keeps such times exactly, whatever the rate. So it does with the length of
+    # the whole in this timescale; in milliseconds, as ffmpeg has it otherwise, every part would delay the next ones.
+    graph = f"[0:V:0]{source},split[coded][summed];[coded]{cut}setpts=N,{_lr_filters(info, scale)}[lr]"
+    return ["-filter_complex", graph, "-map", "[lr]", "-fps_mode", "passthrough", "-c:v", *coder,
+            "-map_metadata:s:v", "0:s:V:0", "-f", "mp4", "-movie_timescale", str(info.rate.numerator), file_url(out),
+            "-map", "[summed]", "-fps_mode", "passthrough", "-flush_packets", "1", "-f", "framecrc", "pipe:1"]
 
 
 def _sums(framecrc: BinaryIO, at: int | None) -> Iterator[int | None]:
@@ -137,8 +146,9 @@ def _coder(codec: str, crf: int | None, lossless: bool) -> list[str]:
 
 
 def _lr_filters(info: VideoInfo, scale: int) -> str:
+    """From what source_filters gives to the lr video."""
     width, height = lr_size(info.width, info.height, scale)
-    filters = [source_filters(info)]
+    filters = []
     if (width * scale, height * scale) != (info.width, info.height):
         filters.append(_pad_filters(info, width * scale, height * scale))
     filters.append(f"scale={width}:{height}:{RESIZE}:in_range={info.color_range}:out_range={info.color_range}")

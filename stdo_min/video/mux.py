@@ -1,11 +1,16 @@
 """What goes into a container beside the picture: sound, subtitles, chapters, and the sidecar as an attachment."""
 
 import os
+import secrets
 import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, file_url, input_arguments
-from stdo_min.video.probe import VideoInfo, probe
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.read import grid_start
 
 SIDECAR_TYPE = "application/x-stdo"
 SIDECAR_NAME = "video.stdo"
@@ -18,19 +23,36 @@ def ending(path: str | os.PathLike) -> str:
     return Path(path).suffix.lower()
 
 
-def mux_mkv(lr_path: str | os.PathLike, sidecar_path: str | os.PathLike, out_path: str | os.PathLike) -> None:
-    """Copy an lr video into a Matroska file that carries its sidecar; an older sidecar in it is left out.
+def join(parts: Sequence[Path], info: VideoInfo, out_path: str | os.PathLike,
+         sidecar: str | os.PathLike | None = None) -> None:
+    """Write a video file of the pictures of `parts`, one after the other, and of all else that the source `info` has.
 
-    Raises VideoError if a file cannot be read or written."""
-    info, out_path = probe(lr_path), Path(out_path)
-    if ending(out_path) not in MATROSKA:
-        raise VideoError(f"{out_path}: only Matroska holds a sidecar; give the output the ending .mkv")
-    place = sum(attachment.mimetype != SIDECAR_TYPE for attachment in info.attachments)
-    arguments = [*input_arguments(lr_path), "-map", "0:V:0", "-c:v", "copy", *carried_streams(info, 0, out_path),
-                 "-attach", file_url(sidecar_path), f"-metadata:s:t:{place}", f"mimetype={SIDECAR_TYPE}",
-                 f"-metadata:s:t:{place}", f"filename={SIDECAR_NAME}", file_url(out_path)]
-    with ffmpeg_process(arguments, out_path):
-        pass
+    Nothing is coded anew. parts: what encode_part writes, all in one folder that can be written. out_path: .mp4, .m4v,
+    .mov or .mkv. sidecar: a file to attach, in .mkv only; an older one of the source is left out. Raises VideoError if
+    a file cannot be read or written."""
+    out_path = Path(out_path)
+    attached = [] if sidecar is None else _attach(info, out_path, sidecar)
+    carried = carried_streams(info, 1, out_path)
+    source = [] if info.pictures else input_arguments(info.path)
+    with _concat_list(parts) as listed:
+        # The place of the first frame on the grid keeps picture and sound in step.
+        start = f"{float(grid_start(info) / info.rate):.6f}"
+        arguments = ["-xerror", "-itsoffset", start, "-f", "concat", "-safe", "0", *input_arguments(listed), *source,
+                     "-map", "0:v", "-c:v", "copy", "-disposition:v", "default", *carried, *attached,
+                     file_url(out_path)]
+        with ffmpeg_process(arguments, out_path):
+            pass
+
+
+def check_container(info: VideoInfo, out_path: str | os.PathLike) -> None:
+    """Raise the VideoError that `join` would raise because `out_path` cannot hold the source's sound or subtitles."""
+    carried = carried_streams(info, 0, Path(out_path))
+    if info.has_audio or info.subtitles:
+        # The muxer refuses when it writes the header, for which the first tenth of a second will do.
+        with tempfile.TemporaryDirectory(prefix="stdo-") as folder, ffmpeg_process(
+                ["-t", "0.1", *input_arguments(info.path), *carried, file_url(Path(folder, f"a{ending(out_path)}"))],
+                Path(out_path)):
+            pass
 
 
 def read_attachment(info: VideoInfo, limit: int = 1 << 30) -> bytes | None:
@@ -58,6 +80,9 @@ def carried_streams(info: VideoInfo, source: int, out_path: Path) -> list[str]:
         raise VideoError(f"{out_path}: cannot write {out_path.suffix or 'a file without ending'}; "
                          f"use one of {', '.join(CONTAINERS)}")
     matroska = ending(out_path) in MATROSKA
+    front = [] if matroska else ["-movflags", "+faststart"]
+    if info.pictures:
+        return front
     arguments = ["-map", f"{source}:a?", "-c:a", "copy", "-map", f"{source}:s?"]
     for number, codec in enumerate(info.subtitles):
         # MP4 holds no text but mov_text, and nothing else holds that: text is converted between the two.
@@ -68,6 +93,28 @@ def carried_streams(info: VideoInfo, source: int, out_path: Path) -> list[str]:
             if attachment.mimetype != SIDECAR_TYPE:
                 arguments += ["-map", f"{source}:{attachment.index}"]
         arguments += ["-c:t", "copy"]
-    else:
-        arguments += ["-movflags", "+faststart"]
-    return [*arguments, "-map_metadata", str(source), "-map_chapters", str(source)]
+    return [*arguments, *front, "-map_metadata", str(source), "-map_chapters", str(source)]
+
+
+def _attach(info: VideoInfo, out_path: Path, sidecar: str | os.PathLike) -> list[str]:
+    if ending(out_path) not in MATROSKA:
+        raise VideoError(f"{out_path}: only Matroska holds a sidecar; give the output the ending .mkv")
+    place = sum(attachment.mimetype != SIDECAR_TYPE for attachment in info.attachments)
+    return ["-attach", file_url(sidecar), f"-metadata:s:t:{place}", f"mimetype={SIDECAR_TYPE}",
+            f"-metadata:s:t:{place}", f"filename={SIDECAR_NAME}"]
+
+
+@contextmanager
+def _concat_list(parts: Sequence[Path]) -> Iterator[Path]:
+    """A list for ffmpeg's concat demuxer, beside the parts, while the block runs."""
+    folder = os.path.abspath(Path(parts[0]).parent)
+    # A line cannot hold the line break of a folder's name. Names without a folder are looked for beside the list, but
+    # not found where its own name has what ends a name in a web address.
+    before = "./" if "\n" in folder else f"file:{folder}/"
+    names = [(before + Path(part).name).replace("'", "'\\''") for part in parts]
+    listed = Path(folder, f".{secrets.token_hex(4)}.parts")
+    try:
+        listed.write_text("".join(f"file '{name}'\n" for name in names), encoding="utf-8")
+        yield listed
+    finally:
+        listed.unlink(missing_ok=True)
