@@ -235,7 +235,7 @@ def probed(path, monkeypatch, started, without):
 def test_both_ways_tell_the_same(tmp_path, clip, monkeypatch, either_ffmpeg, started, make):
     path = make(tmp_path, clip)
     asked, programs = probed(path, monkeypatch, started, without=False)
-    assert programs == ["ffmpeg", "ffprobe"]
+    assert sorted(programs) == ["ffmpeg", "ffprobe"]  # both at once
     reported, programs = probed(path, monkeypatch, started, without=True)
     assert programs == ["ffmpeg"]
     if _release(ffmpeg_executable()) != _release(ffprobe_executable_of(monkeypatch)) and asked.duration:
@@ -251,7 +251,7 @@ def test_both_ways_refuse_the_same(tmp_path, clip, monkeypatch, either_ffmpeg, s
     path, message = make(tmp_path, clip)
     expected = [] if make is empty else ["ffmpeg"]
     asked, programs = probed(path, monkeypatch, started, without=False)
-    assert programs == expected + ["ffprobe"] * len(expected)
+    assert sorted(programs) == expected + ["ffprobe"] * len(expected)  # both at once
     reported, programs = probed(path, monkeypatch, started, without=True)
     assert programs == expected
     assert asked == reported

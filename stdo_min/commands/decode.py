@@ -13,12 +13,14 @@ from stdo_min.player import Video, open_video
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.mux import CONTAINERS, ending
 from stdo_min.video.output import output_file
+from stdo_min.video.stretch import WHOLE, Stretch, clock, time_of
 from stdo_min.video.write import Writer, Y4MWriter
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     options.played(parser)
+    options.stretch(parser)
     options.quiet(parser)
     options.network(parser)
     parser.add_argument("out", type=Path, metavar="OUT",
@@ -32,15 +34,19 @@ def run(a: argparse.Namespace) -> None:
     """Decode, and print what was done with the patches."""
     with Bars(a.quiet) as bars:
         video = open_video(a.video, a.sidecar)
-        count = decode(video, a.out, crf=a.crf, threads=a.threads, force=a.force, progress=bars.frames("decode"))
+        stretch = options.stretch_of(video, a)
+        count = decode(video, a.out, crf=a.crf, threads=a.threads, stretch=stretch, force=a.force,
+                       progress=bars.frames("decode"))
     done = video.upscaler.statistics
-    print(f"{a.out}: {count} frames; patches: {done.net:,} by nets, {done.base:,} by the base alone, "
+    begin, end = (clock(time_of(video.info, stretch.first + frames)) for frames in (0, count))
+    of = "" if stretch == WHOLE else f" from {begin} to {end}"
+    print(f"{a.out}: {count} frames{of}; patches: {done.net:,} by nets, {done.base:,} by the base alone, "
           f"{done.reused:,} unchanged")
 
 
-def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: bool = False,
-           progress: Callable[[int, int], None] | None = None) -> int:
-    """Write the upscaled video to a file and return its frame count.
+def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, stretch: Stretch = WHOLE,
+           force: bool = False, progress: Callable[[int, int], None] | None = None) -> int:
+    """Write a stretch of the upscaled video to a file and return its frame count.
 
     .mp4 and .mkv are H.264 with the sound, subtitles and chapters of the lr video; .y4m is the plain frames. progress
     gets (frames done, frames). Nothing is left behind on failure. Raises VideoError.
@@ -52,6 +58,7 @@ def decode(video: Video, out: Path, *, crf: int = 16, threads: int = 1, force: b
     with output_file(out, force, [info.path]) as final:
         if ending(out) == ".y4m":
             with final.open("wb") as file:
-                return write_all(video, Y4MWriter(file, info, *size, chroma=siting(upscaler)), threads, progress)
-        with Writer(final, info, *size, crf=crf) as writer:
-            return write_all(video, writer, threads, progress)
+                writer = Y4MWriter(file, info, *size, chroma=siting(upscaler))
+                return write_all(video, writer, threads, stretch, progress)
+        with Writer(final, info, *size, crf=crf, stretch=stretch) as writer:
+            return write_all(video, writer, threads, stretch, progress)

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from stdo_min.format.cores import fast_cores
+from stdo_min.player import Video
+from stdo_min.video.stretch import Stretch, stretch_between
 
 MOST_THREADS = 256
 
@@ -29,6 +31,20 @@ def played(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("video", metavar="IN", help="an .mkv with its sidecar inside, or an lr video with it beside")
     parser.add_argument("--sidecar", type=Path, metavar="FILE", help="the sidecar, where it lies elsewhere")
     threads(parser)
+
+
+def stretch(parser: argparse.ArgumentParser) -> None:
+    """--start and --end."""
+    parser.add_argument("--start", type=moment, metavar="TIME",
+                        help="begin with the first frame at TIME or after it: 00:31:07.5, 31:07.5, 90s, 5m or 1h on a "
+                        "player's clock, which begins with the file, as ffmpeg's and mpv's do")
+    parser.add_argument("--end", type=moment, metavar="TIME",
+                        help="end before the first frame at TIME or after it; default: with the last frame")
+
+
+def stretch_of(video: Video, a: argparse.Namespace) -> Stretch:
+    """The frames that --start and --end ask for. Raises VideoError where there are none."""
+    return stretch_between(video.info, video.upscaler.frames, a.start, a.end)
 
 
 def quiet(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +84,17 @@ def seconds(text: str) -> float:
     if not found or float(found[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time above zero such as 90s, 5m or 1h")
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def moment(text: str) -> Fraction:
+    """A place in a video, such as 00:31:07.5, 31:07.5, 7.5, 90s, 5m or 1h, in seconds."""
+    clock = re.fullmatch(r"(?:(?:(\d+):)?([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d+(?:\.\d+)?)", text)
+    unit = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text)
+    if clock:
+        return 3600 * int(clock[1] or 0) + 60 * int(clock[2] or 0) + Fraction(clock[3])
+    if unit:
+        return Fraction(unit[1]) * {"s": 1, "m": 60, "h": 3600}[unit[2]]
+    raise argparse.ArgumentTypeError(f"{text!r} is not a time; write [[HH:]MM:]SS[.fraction], or 90s, 5m, 1h")
 
 
 def frames_per_second(text: str) -> Fraction:

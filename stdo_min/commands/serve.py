@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
+from fractions import Fraction
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -27,12 +28,14 @@ from stdo_min.commands.pipe import pipe
 from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import Address, VideoError, ffmpeg_encoders, ffmpeg_process, input_arguments
 from stdo_min.video.read import tag_filters
+from stdo_min.video.stretch import beside, stretch_between
 
 CODERS = ("h264_mediacodec", "libx264")
 STREAMS = 2  # at once: players open a second one before they close the first
 CONNECTIONS = 16
 REQUEST_SECONDS = 10  # to show the token; watching has no limit
 BLOCK = 1 << 16
+Times = tuple[Fraction | None, Fraction | None]
 
 _PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{name}</title><style>body{{margin:0;background:#000}}video{{width:100vw;height:100vh}}</style>
@@ -43,6 +46,7 @@ _PAGE = """<!doctype html><meta charset="utf-8"><meta name="viewport" content="w
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     options.played(parser)
+    options.stretch(parser)
     options.network(parser)
     parser.add_argument("--port", type=options.whole(0, 65535), default=8080, metavar="N",
                         help="port of 127.0.0.1, 0 for any that is free; default %(default)s")
@@ -55,7 +59,7 @@ def run(a: argparse.Namespace) -> None:
     def report(line):
         print(f"stdo: {line}", file=sys.stderr, flush=True)
 
-    server = Server(a.video, a.sidecar, a.port, a.threads, a.coder, report)
+    server = Server(a.video, a.sidecar, a.port, a.threads, a.coder, report, (a.start, a.end))
     try:
         print(f"{server.url}\nopen this on this device (in Termux: termux-open-url {server.url}); Ctrl-C ends it",
               flush=True)
@@ -72,15 +76,17 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, path: Path | Address, sidecar: Path | None = None, port: int = 0, threads: int = 1,
-                 coder: str | None = None, report: Callable[[str], None] = lambda line: None):
+                 coder: str | None = None, report: Callable[[str], None] = lambda line: None,
+                 times: Times = (None, None)):
         """Check that the video can be played, and listen; port 0 takes any that is free.
 
-        report gets a line where a stream fails. Raises VideoError for a video that cannot be played, or a port that
-        cannot be had.
+        report gets a line where a stream fails. times: as for stream. Raises VideoError for a video that cannot be
+        played, or a port that cannot be had.
         """
-        upscaler = open_video(path, sidecar).upscaler
-        _coder(coder, upscaler.hr_width, upscaler.hr_height)
-        self.video, self.report = (path, sidecar, threads, coder), report
+        video = open_video(path, sidecar)
+        stretch_between(video.info, video.upscaler.frames, *times)
+        _coder(coder, video.upscaler.hr_width, video.upscaler.hr_height)
+        self.video, self.report = (path, sidecar, threads, coder, times), report
         self.token = secrets.token_urlsafe(16)
         # Connections that have not shown the token yet, and those that watch the video; the oldest first.
         self._asking, self._watching, self._lock = deque(), deque(), threading.Lock()
@@ -198,25 +204,28 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.report(f"{error or type(error).__name__}")
 
 
-def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, coder: str | None = None):
+def stream(path: Path | Address, sidecar: Path | None = None, threads: int = 1, coder: str | None = None,
+           times: Times = (None, None)):
     """Yield the bytes of a live fragmented MP4 of the upscaled video, with its sound.
 
     Frames are only upscaled as fast as the bytes are taken. coder is one of CODERS, by default the first that ffmpeg
-    has. Closing the generator ends ffmpeg. Raises VideoError.
+    has. times: start and end, as for stretch_between. Closing the generator ends ffmpeg. Raises VideoError.
     """
     video = open_video(path, sidecar)
+    stretch = stretch_between(video.info, video.upscaler.frames, *times)
+    step = beside(video.info, stretch)
     info, size = video.info, (video.upscaler.hr_width, video.upscaler.hr_height)
     even = ":".join(str(side + side % 2) for side in size)  # phones decode 4:2:0 of even size only
-    arguments = ["-f", "yuv4mpegpipe", "-itsoffset", f"{info.start:.6f}", "-i", "pipe:0", *input_arguments(info.path),
+    arguments = ["-f", "yuv4mpegpipe", *step.frames, "-i", "pipe:0", *step.others, *input_arguments(info.path),
                  "-map", "0:v", "-map", "1:a?", "-vf", f"scale={even},{tag_filters(info)}", "-fps_mode", "passthrough",
                  "-c:v", *_coder(coder, *size), "-pix_fmt", "yuv420p", "-g", str(max(1, round(info.rate))),
                  "-c:a", "aac", "-ac", "2", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
-                 "-f", "mp4", "pipe:1"]
+                 *step.out, "-f", "mp4", "pipe:1"]
     failures = []
 
     def feed(process):
         try:
-            pipe(video, process.stdin, threads)
+            pipe(video, process.stdin, threads, stretch)
             process.stdin.close()
         except OSError:  # ffmpeg has ended, and says why itself
             pass

@@ -15,7 +15,6 @@ from stdo_min.video.output import work_folder
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import (
     RESIZE,
-    ROADS,
     grid_start,
     misplaced,
     on_any_road,
@@ -26,6 +25,7 @@ from stdo_min.video.read import (
     source_process,
     tag_filters,
 )
+from stdo_min.video.stretch import ROADS
 
 # Default crf and its limits, arguments of the lossy coder, arguments of the lossless one. SVT-AV1 before 3.0 has no
 # lossless mode, and takes crf 0 for no crf. Apple plays no HEVC in an MP4 but as hvc1.

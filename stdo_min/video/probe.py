@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -49,8 +50,10 @@ def probe(path: str | os.PathLike) -> VideoInfo:
         path = Path(path)
         _check_readable(path)
     ffprobe = ffprobe_executable()
-    shown, report = _decode_two(path)
-    facts = ask_ffprobe(ffprobe, path) if ffprobe else None
+    with ThreadPoolExecutor(1) as pool:  # both at once: players wait for this
+        asked = pool.submit(ask_ffprobe, ffprobe, path) if ffprobe else None
+        shown, report = _decode_two(path)
+    facts = asked.result() if asked else None
     if facts is None or facts.pix_fmt == "unknown":  # no ffprobe, or one that is older than the ffmpeg in use
         facts = read_report(report)
     if facts is None:

@@ -15,16 +15,11 @@ import numpy as np
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_process, input_arguments
 from stdo_min.video.frame_folder import feed, picture_arguments
 from stdo_min.video.probe import VideoInfo, is_rgb
+from stdo_min.video.stretch import EARLIER, ROADS, Stretch, lr_arguments
 
 # Every resize of this project: the same bytes from every ffmpeg release and CPU, chroma columns sited on the left luma
 # column of their pair, as MPEG video has it. Rows need no option: swscale's default is where MPEG has them.
 RESIZE = "flags=lanczos+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact:in_h_chr_pos=0:out_h_chr_pos=0"
-
-# How a source is opened to read from its middle, the fastest way first. "seek" is exact where the container has an
-# index, or times that can be searched. "early" begins EARLIER seconds before, for containers that are searched by
-# guessing and for a frame that has been standing for a while. "start" decodes all that comes before.
-ROADS = ("seek", "early", "start")
-EARLIER = 15
 
 Made = TypeVar("Made")
 
@@ -55,14 +50,16 @@ def read_source(info: VideoInfo, first: int = 0, count: int | None = None, road:
     return frames if sums is None and road == "start" else _checked(frames, info, first, road, sums)
 
 
-def read_lr(info: VideoInfo) -> Iterator[Frame]:
-    """Frames of an lr video exactly as they are coded: nothing is converted, dropped or repeated.
+def read_lr(info: VideoInfo, first: int = 0, count: int | None = None, road: str = "start") -> Iterator[Frame]:
+    """Frames first..first+count-1 of an lr video exactly as they are coded: nothing is converted, dropped or repeated.
 
-    Each frame has new arrays: y uint8 (info.height, info.width). Closing the generator ends ffmpeg. Raises VideoError
-    if the file is damaged or is not 8-bit 4:2:0."""
+    count: None for all that follow. road: one of ROADS; those that seek find a frame by its time, so it must be
+    seen whether what comes is what was meant. Each frame has new arrays: y uint8 (info.height, info.width). Closing the
+    generator ends ffmpeg. Raises VideoError if the file is damaged, is not 8-bit 4:2:0, or has no frame there."""
     if info.pix_fmt not in ("yuv420p", "yuvj420p"):
         raise VideoError(f"{info.path}: its pixels are {info.pix_fmt}, an lr video has yuv420p; give the one stdo made")
-    return _read_frames(info, [])
+    seek, filters = lr_arguments(info, Stretch(first, count), road)
+    return _read_frames(info, filters, seek)
 
 
 def checksum(frame: Frame) -> int:

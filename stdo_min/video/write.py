@@ -12,16 +12,19 @@ from stdo_min.video.ffmpeg import ffmpeg_process, file_url, input_arguments
 from stdo_min.video.mux import carried_streams
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import RESIZE, Frame, tag_filters
+from stdo_min.video.stretch import WHOLE, Stretch, beside
 
 
 class Writer:
     """Codes hr frames as H.264 into an .mp4 or .mkv that also carries the sound, subtitles and chapters of `info`.
 
-    `info` is the lr video: its rate, start, colour tags and pixel shape hold for the hr frames too. Used as a context
-    manager; an exception in the block ends ffmpeg and leaves the file incomplete. Raises VideoError if ffmpeg fails."""
+    `info` is the lr video: its rate, start, colour tags and pixel shape hold for the hr frames too. `stretch` says
+    which of its frames are coded; all else is cut to them. Used as a context manager; an exception in the block ends
+    ffmpeg and leaves the file incomplete. Raises VideoError if ffmpeg fails."""
 
-    def __init__(self, path: str | os.PathLike, info: VideoInfo, width: int, height: int, crf: int = 16):
-        path = Path(path)
+    def __init__(self, path: str | os.PathLike, info: VideoInfo, width: int, height: int, crf: int = 16,
+                 stretch: Stretch = WHOLE):
+        path, step = Path(path), beside(info, stretch)
         filters, pix_fmt = tag_filters(info), "yuv420p"
         if width % 2 or height % 2:
             # H.264 cannot code 4:2:0 of odd size, and cropping or padding would change the picture's size.
@@ -29,10 +32,10 @@ class Writer:
             levels = info.color_range
             filters = f"scale={RESIZE}:in_range={levels}:out_range={levels},format=yuv444p,{filters}"
         arguments = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{width}x{height}",
-                     "-framerate", str(info.rate), "-itsoffset", f"{info.start:.6f}", "-i", "pipe:0",
+                     "-framerate", str(info.rate), *step.frames, "-i", "pipe:0", *step.others,
                      *input_arguments(info.path), "-map", "0:v", "-vf", filters, "-fps_mode", "passthrough",
                      "-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", pix_fmt,
-                     *carried_streams(info, 1, path), file_url(path)]
+                     *carried_streams(info, 1, path), *step.out, file_url(path)]
         self._shape = (height, width)
         self._running = ffmpeg_process(arguments, path, stdin=subprocess.PIPE)
 
