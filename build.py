@@ -7,7 +7,8 @@ from cffi import FFI
 
 CSRC = Path(__file__).parent / "csrc"
 PARTS = [CSRC, *(CSRC / part for part in ("x86", "arm", "float", "train", "measure"))]  # csrc/ has programs too
-HEADERS = ("include/stdo/stdo.h", "float/float_net.h", "train/train.h", "measure/squared_errors.h")
+HEADERS = ("include/stdo/stdo.h", "float/float_net.h", "train/train.h", "measure/squared_errors.h",
+           "measure/cut_patches.h", "measure/judge.h")
 MSVC = sysconfig.get_platform().startswith("win")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench._float import float_upscaler
 from bench._jobs import Job
+from bench._patches import cut
 from bench.peers import WHOLE, Ready, Variant
 from stdo_min.algorithm import patches
 from stdo_min.engine.quantise import quantise_layers
@@ -64,7 +65,7 @@ def integer_net(job: Job) -> sidecar.Net:
     ys, xs = patches.grid(job.height, job.width, PATCH)
     spread = np.linspace(0, len(ys) - 1, min(len(ys), CALIBRATION)).astype(int)
     halo = sum(weight.shape[2] // 2 for weight in job.weights)
-    return quantise_layers(layers, np.stack([patches.cut(plane, ys[spread], xs[spread], PATCH, halo)
+    return quantise_layers(layers, np.stack([cut(plane, ys[spread], xs[spread], PATCH, halo)
                                              for plane in job.lr]))
 
 

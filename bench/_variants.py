@@ -9,14 +9,13 @@ import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from stdo_min.algorithm.frames import frame_pairs
-from stdo_min.algorithm.sample import cut_out
-from stdo_min.engine.pool import Pool
+from stdo_min.algorithm.sample import Sampled, sample
+from stdo_min.commands.training import sizes
 from stdo_min.format.psnr import psnr
 from stdo_min.video.lr_video import encode_lr
 from stdo_min.video.probe import probe
@@ -24,15 +23,15 @@ from stdo_min.video.probe import probe
 HALO = 4  # of the pool; nets that read less use its middle
 
 
-def whole_pool(clip: Path, scale: int) -> Pool:
+def whole_pool(clip: Path, scale: int) -> Sampled:
     """All patches of a clip with a lossless lr video."""
     info = probe(clip)
     with tempfile.TemporaryDirectory() as folder:
         frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
-        kept = np.ones((frames, -(-lr_info.height // 20), -(-lr_info.width // 20)), bool)
-        with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            return cut_out(((lr.y, hr.y) for lr, hr in pairs), kept, 20, HALO, scale)
+        header = sizes(scale, 1, 20, (lr_info.width, lr_info.height), info)
+        size = frames * header.rows * header.columns
+        return sample(frame_pairs(lr_info, info), header, HALO, size, np.random.default_rng(0), os.cpu_count())
 
 
 def compare(name: str, doc: str, variants: dict, trained_error: Callable, argv: list[str]) -> int:
@@ -55,8 +54,8 @@ def compare(name: str, doc: str, variants: dict, trained_error: Callable, argv: 
         parser.error(f"no variant {'; '.join(unknown)}; there are {'; '.join(variants)}")
     rows = []
     for clip in a.clips:
-        POOL = whole_pool(clip, a.scale)
-        BASE_ERRORS = POOL.base_errors()
+        whole = whole_pool(clip, a.scale)
+        POOL, BASE_ERRORS = whole.pool, whole.base_errors
         print(f"{clip.name}, x{a.scale}, {len(POOL)} patches, {a.steps} steps of 32: "
               f"base {psnr(BASE_ERRORS.mean(), 1):.3f} dB", flush=True)
         with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as executor:

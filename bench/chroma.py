@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench._patches import cut
 from stdo_min.algorithm import patches
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.sample import sampling
@@ -43,20 +44,20 @@ def chroma_pool(clip: Path, scale: int) -> Pool:
     with tempfile.TemporaryDirectory() as folder:
         encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
-        with closing(frame_pairs(lr_info, info, scale)) as pairs:
+        with closing(frame_pairs(lr_info, info)) as pairs:
             for lr, hr in pairs:
                 height, width = lr.u.shape
                 ys, xs = patches.grid(height, width, PATCH)
                 ys, xs = np.minimum(ys, height - PATCH), np.minimum(xs, width - PATCH)
                 luma = _padded(lr.y, 2 * height, 2 * width)
                 luma = [luma[dy::2, dx::2] for dy in (0, 1) for dx in (0, 1)]
-                lr_patches.append(np.stack([patches.cut(np.ascontiguousarray(plane), ys, xs, PATCH, HALO)
+                lr_patches.append(np.stack([cut(np.ascontiguousarray(plane), ys, xs, PATCH, HALO)
                                             for plane in (lr.u, lr.v, *luma)], -1))
                 planes = []
                 for low, high in ((lr.u, hr.u), (lr.v, hr.v)):
                     right = _padded(high, height * scale, width * scale).astype(np.int16) * 64 + 32
                     right -= base(low, scale, chroma_left=True).astype(np.int16)
-                    planes.append(unshuffle(patches.cut(right, ys * scale, xs * scale, PATCH * scale), scale))
+                    planes.append(unshuffle(cut(right, ys * scale, xs * scale, PATCH * scale), scale))
                 residuals.append(np.concatenate(planes, -1))
     return Pool(np.concatenate(lr_patches), np.concatenate(residuals), np.ones(sum(map(len, residuals))))
 
@@ -117,7 +118,8 @@ def main(argv: list[str]) -> int:
             cut = HALO - net.halo
             lr = np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]) if cut else pool.lr
             part = Pool(lr, pool.residual, pool.weight)
-            drawn, learner = np.cumsum(sampling(pool.base_errors())), Learner(net)
+            errors = np.mean((pool.residual / np.float32(64)) ** 2, axis=(1, 2, 3))
+            drawn, learner = np.cumsum(sampling(errors)), Learner(net)
             with Stepper(part, a.threads) as stepper:
                 for step in range(a.steps):
                     learner.step(stepper, stepper.draw(drawn, 32, rng), step / a.steps)

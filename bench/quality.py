@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stdo_min.algorithm.crew import local_crew
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.commands.train import train
@@ -56,10 +57,10 @@ def lanczos_psnr(lr_info, info, scale: int) -> float:
     """Luma PSNR in dB over all frames."""
     down, across = lanczos(lr_info.height, scale), lanczos(lr_info.width, scale)
     error = pixels = 0
-    with closing(frame_pairs(lr_info, info, scale)) as pairs:
+    with closing(frame_pairs(lr_info, info)) as pairs:
         for lr, hr in pairs:
             shown = np.clip(np.rint(down @ lr.y @ across.T), 0, 255)
-            error += np.sum(np.square(shown - hr.y)[:info.height, :info.width])
+            error += np.sum(np.square(shown[:info.height, :info.width] - hr.y))
             pixels += info.height * info.width
     return float(psnr(error, pixels))
 
@@ -78,7 +79,7 @@ def macs_per_frame(data: bytes) -> float:
     return total / frames
 
 
-def measure(clip: Path, scale: int, rows: list[str], recipe: Recipe, say=print) -> list[dict]:
+def measure(clip: Path, scale: int, rows: list[str], recipe: Recipe, threads: int, say=print) -> list[dict]:
     """One dict for each row of the table, told to `say` as a line as soon as it is known."""
     info, found = probe(clip), []
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +90,7 @@ def measure(clip: Path, scale: int, rows: list[str], recipe: Recipe, say=print) 
             mode, refine = MODES[name]
             began = time.monotonic()
             made = train(lr, clip, out, replace(recipe, mode=mode, refine=recipe.refine if refine is None else refine),
-                         scale=scale, force=True)
+                         scale=scale, force=True, crew=lambda segments: local_crew(1, threads))
             if not found:
                 for plain, value in (("bicubic", made.psnr_bicubic_y), ("lanczos", lanczos_psnr(lr_info, info, scale))):
                     found.append({"mode": plain, "psnr_y": value, "bytes": 0, "nets": 0, "seconds": 0, "gmacs": 0})
@@ -123,10 +124,10 @@ def main(argv: list[str]) -> int:
     if unknown := [name for name in a.modes if name not in MODES]:
         parser.error(f"no mode {', '.join(unknown)}; there are {', '.join(MODES)}")
     budget = Budget(steps=a.steps) if a.steps else Budget(seconds=a.seconds)
-    recipe = Recipe(chunks=a.nets, refine=a.refine, channels=a.net, budget=budget, seed=a.seed, threads=a.threads)
+    recipe = Recipe(chunks=a.nets, refine=a.refine, channels=a.net, budget=budget, seed=a.seed)
     print(f"{a.clip.name}, x{a.scale}, {budget}, {a.threads} threads, seed {a.seed}")
     print("mode             PSNR-Y    gain    bytes  nets  seconds  GMAC/frame", flush=True)
-    rows = measure(a.clip, a.scale, a.modes, recipe, lambda line: print(line, flush=True))
+    rows = measure(a.clip, a.scale, a.modes, recipe, a.threads, lambda line: print(line, flush=True))
     if a.json:
         a.json.write_text(json.dumps({"clip": a.clip.name, "scale": a.scale, **asdict(budget), "seed": a.seed,
                                       "threads": a.threads, "rows": rows}, indent=1) + "\n")

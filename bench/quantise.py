@@ -18,10 +18,11 @@ from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.chunk import kmeans
 from stdo_min.algorithm.frames import frame_pairs
-from stdo_min.algorithm.overfit import WARM_UP_REFINED
+from stdo_min.algorithm.general import WARM_UP_REFINED
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.refine import Chunks, least_errors, refine
-from stdo_min.algorithm.sample import Sampled, capacity, choose, cut_out, sampling
+from stdo_min.algorithm.sample import capacity, sample, sampling
+from stdo_min.commands.training import sizes
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import new_net
@@ -40,29 +41,29 @@ def measure(clip: Path, scale: int, budget: Budget, channels: tuple[int, ...], p
     """Luma PSNR in dB over all frames of the base, of `count` float nets (rounded to 8 bits) and of the same in C."""
     rng = np.random.default_rng(seed)
     info = probe(clip)
-    width, height = lr_size(info.width, info.height, scale)
     net = new_net(channels, scale, rng)
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(1, "blas"):
-        frames = encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
+        encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
         lr_info = probe(Path(folder) / "lr.mkv")
-        grid = (frames, -(-height // patch), -(-width // patch))
-        kept, probability = choose(np.ones(grid), capacity(512 << 20, patch, net.halo, scale), rng)
-        with closing(frame_pairs(lr_info, info, scale)) as pairs:
-            pool = cut_out(((lr.y, hr.y) for lr, hr in pairs), kept, patch, net.halo, scale)
-        trained, members = _trained(net, pool, probability[kept], budget, rng, count)
+        header = sizes(scale, 1, patch, lr_size(info.width, info.height, scale), info)
+        grid = header.rows, header.columns
+        size = capacity(512 << 20, patch, net.halo, scale)
+        sampled = sample(frame_pairs(lr_info, info), header, net.halo, size, rng, 2)
+        pool = sampled.pool
+        trained, members = _trained(net, sampled, budget, rng, count)
         whole = [quantise(one, pool.lr[mine[np.linspace(0, len(mine) - 1, min(len(mine), 512)).astype(int)]])
                  for one, mine in zip(trained, members, strict=True)]
         upscaler = _upscaler(whole, lr_info, info, scale, patch)
         errors, pixels = np.zeros(3), 0
-        with closing(frame_pairs(lr_info, info, scale)) as pairs:
+        with closing(frame_pairs(lr_info, info)) as pairs:
             for lr, hr in pairs:
                 plain_base, padded = base(lr.y, scale), np.pad(lr.y, net.halo, "edge")[None]
                 floats = [np.clip(np.rint((plain_base - 32) / 64 + residual(one, padded)[0]), 0, 255).astype(np.uint8)
                           for one in trained]
-                shown = [upscaler.upscale(0, np.full(grid[1:], number, np.uint8), lr)[0].copy()
+                shown = [upscaler.upscale(0, np.full(grid, number, np.uint8), lr)[0].copy()
                          for number in range(1, count + 1)]
                 truth = hr.y[:info.height, :info.width]
-                plain, *found = [squared_errors(truth, plane[:info.height, :info.width].copy(), patch * scale, grid[1:])
+                plain, *found = [squared_errors(truth, plane[:info.height, :info.width].copy(), patch * scale, grid)
                                  for plane in (to_pixels(plain_base), *floats, *shown)]
                 errors += [plain.sum(), np.min([plain, *found[:count]], axis=0).sum(),
                            np.min([plain, *found[count:]], axis=0).sum()]
@@ -72,18 +73,17 @@ def measure(clip: Path, scale: int, budget: Budget, channels: tuple[int, ...], p
             "lost": exact - integer}
 
 
-def _trained(net, pool, probability, budget, rng, count):
+def _trained(net, sampled, budget, rng, count):
     """Nets, and the patches of the pool that each is for."""
-    base_errors, everything = pool.base_errors(), np.arange(len(pool))
+    pool, everything = sampled.pool, np.arange(len(sampled.pool))
     warm_up = budget.part(1 if count == 1 else WARM_UP_REFINED)
-    general = train(net, pool.weighing(sampling(base_errors)), warm_up, rng, threads=2)
+    general = train(net, pool.weighing(sampling(sampled.base_errors) / sampled.probability), warm_up, rng, threads=2)
     if count == 1:
         return [general], [everything]
     error = least_errors((general,), pool, np.full(len(pool), np.inf), everything, 2)
     labels, _ = kmeans(psnr(np.maximum(error, 1e-4), 1), count)
     chunks = Chunks.of(general, labels, error)
-    chunks = refine(chunks, Sampled(pool, probability, base_errors), Recipe.refine,
-                               budget.part(1 - WARM_UP_REFINED), rng, threads=2)
+    chunks = refine(chunks, sampled, Recipe.refine, budget.part(1 - WARM_UP_REFINED), rng, threads=2)
     members = [np.flatnonzero(chunks.member == number) for number in range(1, count + 1)]
     return chunks.nets, [mine if len(mine) else everything for mine in members]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench._variants import compare
 from stdo_min.algorithm.chunk import kmeans
-from stdo_min.algorithm.overfit import WARM_UP_REFINED
+from stdo_min.algorithm.general import WARM_UP_REFINED
 from stdo_min.algorithm.refine import Chunks, least_errors, refine
 from stdo_min.algorithm.sample import Sampled, sampling
 from stdo_min.engine.budget import Budget

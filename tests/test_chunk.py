@@ -121,23 +121,47 @@ def test_quantiles_cut_at_equal_counts():
 def test_jstdo_draws_the_chunks_that_hold_the_error():
     labels = np.repeat(np.array([1, 2, 3], np.uint8), [10, 30, 60])
     errors = np.repeat([80.0, 6.0, 0.01], [10, 30, 60])
-    drawn = chunk.informative(labels, errors)
+    drawn = chunk.informative(labels, errors, np.ones(100))
     share = np.array([800, 180, 0.6]) / 980.6
     assert np.all(drawn[labels == 3] == 0)  # under 1 % of the error: nothing to learn
     # A chunk as a whole is drawn in proportion to (error share)^0.75 (patch share)^0.25.
     mass = [drawn[labels == number].sum() for number in (1, 2)]
     assert mass[0] / mass[1] == pytest.approx((share[0] / share[1])**0.75 * (0.1 / 0.3)**0.25)
-    assert np.all(chunk.informative(labels, np.zeros(100)) == 1)
+    assert np.all(chunk.informative(labels, np.zeros(100), np.ones(100)) == 1)
+    # One patch that stands for ten is as ten.
+    few = chunk.informative(labels[::10], errors[::10], np.full(10, 10.0))
+    np.testing.assert_allclose(few / few[0], drawn[::10] / drawn[0])
 
 
 def test_chunks_by_score_are_no_more_than_the_scores_differ():
-    scores = np.array([[[30.0, 30.0], [40.0, 50.0]]])
-    assert chunk.by_score(scores, 8).tolist() == [[[1, 1], [2, 3]]]
-    assert chunk.by_score(scores, 2, equal_counts=True).tolist() == [[[1, 1], [2, 2]]]
+    scores = np.array([30.0, 30.0, 40.0, 50.0])
+    cut = chunk.by_score(scores, 8)
+    assert cut.count == 3 and cut.starts.tolist() == [40, 50]
+    assert cut.labels(scores.reshape(2, 2)).tolist() == [[1, 1], [2, 3]]
+    assert chunk.by_score(scores, 2, equal_counts=True).labels(scores).tolist() == [1, 1, 2, 2]
+    # Equal scores cannot be told apart, so a chunk may be left without any.
+    assert chunk.by_score(np.full(6, 3.0), 1, equal_counts=True).count == 1
+    assert chunk.by_score(np.array([1.0, 1, 1, 2]), 2, equal_counts=True).labels(np.array([1.0, 2])).tolist() == [2, 2]
+
+
+@given(st.lists(st.integers(0, 12), min_size=2, max_size=30), st.integers(1, 5), st.data())
+def test_a_score_of_weight_three_is_as_three_scores(values, k, data):
+    values = np.array(values, float)
+    k = min(k, len(np.unique(values)))
+    times = np.array(data.draw(st.lists(st.integers(1, 4), min_size=len(values), max_size=len(values))))
+    repeated = np.repeat(values, times)
+    labels, means = chunk.kmeans(values, k, times.astype(float))
+    whole, whole_means = chunk.kmeans(repeated, k)
+    np.testing.assert_allclose(means, whole_means)
+    np.testing.assert_array_equal(np.repeat(labels, times), whole)
+    assert chunk.choose_k(values, 5, times.astype(float)) == chunk.choose_k(repeated, 5)
 
 
 def test_chunks_by_time_are_equal_parts():
-    labels = chunk.by_time((5, 2, 3), 2)
-    assert labels.dtype == np.uint8 and labels.shape == (5, 2, 3)
-    assert labels[:, 0, 0].tolist() == [1, 1, 1, 2, 2]
-    assert np.all(labels == labels[:, :1, :1])
+    cut = chunk.by_time(5, 2)
+    assert cut.labels(np.arange(5)).tolist() == [1, 1, 1, 2, 2]
+    for frames in range(1, 30):
+        for chunks in range(1, frames + 1):
+            labels = chunk.by_time(frames, chunks).labels(np.arange(frames))
+            assert labels.dtype == np.uint8
+            assert labels.tolist() == (np.arange(frames) * chunks // frames + 1).tolist()

@@ -219,14 +219,15 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_leaves_nothing_behind(clip, tmp_path, number, code):
+def test_ctrl_c_keeps_what_is_finished_and_says_so(clip, tmp_path, number, code):
     command = [sys.executable, "-m", "stdo_min", "encode", clip, tmp_path / "out.mkv", "--budget", "10m"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    work = tmp_path / "out.mkv.work"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             deadline = time.monotonic() + 60
-            while not list(tmp_path.glob(".stdo-*/part.mp4")) and time.monotonic() < deadline:
+            while not (work / "source-00000").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
-            assert list(tmp_path.glob(".stdo-*/part.mp4")), "there was nothing to leave behind"
+            assert (work / "source-00000").exists(), "there was nothing to keep"
             time.sleep(3)
             began = time.monotonic()
             process.send_signal(number)
@@ -235,8 +236,10 @@ def test_ctrl_c_leaves_nothing_behind(clip, tmp_path, number, code):
             process.kill()
     assert process.returncode == code
     assert time.monotonic() - began < 10
-    assert b"Traceback" not in said
-    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in said
+    assert said.startswith(f"stdo: {work}: takes what is finished, until all is\n")
+    assert f"{work}: keeps what is finished" in said
+    assert list(tmp_path.iterdir()) == [work]
 
 
 def test_an_unknown_tier_is_said_before_any_work(tmp_path, monkeypatch, capsys):

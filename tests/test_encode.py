@@ -2,19 +2,15 @@
 
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from fractions import Fraction
-from unittest import mock
 
 import numpy as np
 import pytest
 from clips import ffmpeg, full_clip, metadata, sound_length
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.quantise import measure
-from stdo_min.algorithm import overfit, segments, siting
+from stdo_min.algorithm import overfit, siting
+from stdo_min.algorithm.crew import Crew
 from stdo_min.algorithm.recipe import MODES, Recipe
 from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
@@ -101,11 +97,10 @@ def test_the_sidecar_knows_its_video(encoded):
 
 
 def test_equal_steps_and_seeds_give_equal_bytes(clip, tmp_path):
-    recipe = [Recipe(budget=Budget(steps=12), channels=(4,), patch=16, chunks=2, memory=16 << 20, seed=seed,
-                     threads=threads) for seed, threads in ((3, 1), (3, 2), (4, 1))]
     data = []
-    for index, one in enumerate(recipe):
-        encode(clip, tmp_path / f"{index}.mp4", 2, one)
+    for index, (seed, threads) in enumerate(((3, 1), (3, 2), (4, 1))):
+        recipe = Recipe(budget=Budget(steps=12), channels=(4,), patch=16, chunks=2, memory=16 << 20, seed=seed)
+        encode(clip, tmp_path / f"{index}.mp4", 2, recipe, crew=lambda _, threads=threads: Crew(1, threads))
         data.append((tmp_path / f"{index}.stdo").read_bytes())
     assert data[0] == data[1] != data[2]
 
@@ -161,10 +156,9 @@ def test_odd_sizes_come_back_exactly(clip, tmp_path, size):
     assert (found["width"], found["height"]) == (width, height)
 
 
-def test_segments(clip, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.7)
+def test_segments(clip, tmp_path):
     said = []
-    encode(clip, tmp_path / "out.mkv", 2, QUICK, progress=lambda stage, done, *_: said.append(done))
+    encode(clip, tmp_path / "out.mkv", 2, QUICK, segment=0.7, progress=lambda stage, done, *_: said.append(done))
     video = open_video(tmp_path / "out.mkv")
     assert [(s.first_frame, s.frames) for s in video.upscaler.segments] == [(0, 8), (8, 8), (16, 8)]
     found = evaluate(clip, video)
@@ -184,7 +178,7 @@ def test_a_budget_of_seconds_is_used_and_kept(clip, tmp_path):
     took = time.monotonic() - began
     assert 3 < took < 4 * 1.1 + 2 + 1  # a second to code the lr video
     stages = [stage for _, stage, _ in said]
-    assert list(dict.fromkeys(stages)) == ["sample", "warm-up", "score", "train", "assign"]
+    assert list(dict.fromkeys(stages)) == ["sample", "warm-up", "score", "train", "quantise", "assign"]
     training = sum(after - before for (before, *_), (after, stage, _) in zip(said, said[1:], strict=False)
                    if stage in ("warm-up", "train"))
     assert training > 2
@@ -192,21 +186,19 @@ def test_a_budget_of_seconds_is_used_and_kept(clip, tmp_path):
     assert result.psnr_y > result.psnr_bicubic_y + 0.5
 
 
-def test_a_budget_that_is_used_up_leaves_no_segment_untrained(clip, tmp_path, monkeypatch):
+def test_a_budget_that_is_used_up_leaves_no_segment_untrained(clip, tmp_path):
     """The passes over the first of three segments take longer than all of it."""
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 0.7)
-    trained = [0, 0, 0]
+    trained, waited = set(), []
 
     def progress(stage, done, _):
-        now = time.monotonic()
-        if stage == "sample" and not any(trained):
-            while time.monotonic() < now + 0.4:
-                pass
-        if stage in ("warm-up", "train"):
-            trained[min(2, int(done * 3 - 1e-9))] += 1
+        if stage == "sample" and not waited:
+            waited.append(1)
+            time.sleep(2)
+        if stage == "train":
+            trained.add(len(list(tmp_path.glob("out.mkv.work/segment-*"))))
     recipe = replace(QUICK, mode="single", budget=Budget(seconds=1.5))
-    encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True, progress=progress)
-    assert min(trained) > 0
+    encode(clip, tmp_path / "out.mkv", 2, recipe, segment=0.7, lossless=True, progress=progress)
+    assert trained == {0, 1, 2}
 
 
 def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
@@ -252,24 +244,6 @@ def test_every_mode_of_a_recipe_has_its_stages_and_its_number():
     assert set(MODES) - {"auto"} == set(sidecar.MODE_NAMES.values()) - {"other"}
 
 
-def test_chunks_of_published_modes_are_tasks_for_any_executor(clip, tmp_path):
-    with ThreadPoolExecutor(2) as executor, mock.patch.object(executor, "submit", wraps=executor.submit) as submit:
-        recipe = replace(QUICK, mode="stdo", refine=0)
-        result = encode(clip, tmp_path / "out.mkv", 2, recipe, lossless=True, executor=executor)
-    assert submit.call_count == QUICK.chunks
-    assert result.psnr_y > result.psnr_bicubic_y
-
-
-@given(st.integers(1, 10**6), st.sampled_from([Fraction(24000, 1001), Fraction(1, 5), Fraction(240)]),
-       st.integers(1, 10**6))
-def test_segments_cover_the_video_and_stay_small(frames, rate, patches):
-    lengths = segments.segment_lengths(frames, rate, patches)
-    assert sum(lengths) == frames
-    assert min(lengths) >= 1
-    assert max(lengths) - min(lengths) <= 1
-    assert max(lengths) <= max(1, min(60 * rate, 2**20 / patches, 65535)) + 0.5
-
-
 @pytest.mark.parametrize(("options", "found"), [("", siting.LEFT), (":in_h_chr_pos=0:out_h_chr_pos=0", siting.LEFT),
                                                 (":in_h_chr_pos=128:out_h_chr_pos=128", siting.CENTRE)])
 def test_the_place_of_chroma_is_measured(tmp_path, options, found):
@@ -285,7 +259,7 @@ def test_the_place_of_chroma_is_measured(tmp_path, options, found):
 
 
 @pytest.mark.parametrize(("wrong", "message"), [
-    ({"mode": "paper"}, "mode is 'paper'"), ({"threads": 0}, "threads is 0"), ({"channels": ()}, "channels are"),
+    ({"mode": "paper"}, "mode is 'paper'"), ({"channels": ()}, "channels are"),
     ({"chunks": 0}, "chunks is 0"), ({"memory": -5}, "memory is -5"), ({"patch": 7}, "patch is 7; it must be 8..128"),
 ])
 def test_recipes_are_checked(wrong, message):
@@ -302,10 +276,13 @@ def test_frame_counts_must_agree(clip, tmp_path):
     assert not (tmp_path / "out.stdo").exists()
 
 
-def test_nothing_is_left_behind_on_failure(clip, tmp_path):
+def test_nothing_is_left_behind_where_nothing_was_finished(clip, tmp_path):
     def stop(*_):
         raise KeyboardInterrupt
     for name in ("out.mkv", "out.mp4"):
         with pytest.raises(KeyboardInterrupt):
-            encode(clip, tmp_path / name, 2, QUICK, progress=stop)
+            encode(clip, tmp_path / name, 2, QUICK, lr_progress=stop)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, tmp_path / "out.mkv", 2, QUICK, progress=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mkv.work"]

@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, Thread
 
 import pytest
 
-from stdo_min.algorithm import segments
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.cli import main
 from stdo_min.commands.encode import encode
@@ -169,9 +168,8 @@ def test_a_server_that_is_gone_ends_the_reading(request, kind):
             assert time.monotonic() - begun < 15
 
 
-def test_segments_from_a_server_that_hangs_up(large, tmp_path, monkeypatch):
+def test_segments_from_a_server_that_hangs_up(large, tmp_path):
     """Every pass is idle while a segment trains, longer than the server waits; the result is that of the file."""
-    monkeypatch.setattr(segments, "SEGMENT_SECONDS", 10)
     recipe = Recipe(budget=Budget(steps=6), channels=(2,), patch=32, mode="stdo", chunks=2, refine=0)
 
     def rest(stage, done, psnr):
@@ -182,10 +180,10 @@ def test_segments_from_a_server_that_hangs_up(large, tmp_path, monkeypatch):
 
     with impatient(large, ranges=True) as server:
         segment = -1
-        encode(server.url, tmp_path / "far.mp4", 2, recipe, progress=rest)
+        encode(server.url, tmp_path / "far.mp4", 2, recipe, segment=10.0, progress=rest)
         assert segment >= 2
         assert sum(begin > 1 << 16 for begin in server.asked) > 2
-    encode(large, tmp_path / "near.mp4", 2, recipe)
+    encode(large, tmp_path / "near.mp4", 2, recipe, segment=10.0)
     assert (tmp_path / "far.stdo").read_bytes() == (tmp_path / "near.stdo").read_bytes()
 
 

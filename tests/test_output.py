@@ -107,19 +107,22 @@ def test_what_a_killed_run_left_goes_and_a_live_runs_stays(tmp_path):
 
 
 @locks
-def test_a_killed_encode_leaves_nothing_to_the_next(tmp_path, clip):
-    quick = ["--steps", "4", "--net", "2", "--patch", "16", "-q"]
+def test_what_a_killed_encode_leaves_is_named_to_the_next(tmp_path, clip):
+    """Its work folder stays for the same command; another run names it and does not touch it."""
+    quick = ["--steps", "4", "--net", "2", "--patch", "16"]
     command = [sys.executable, "-m", "stdo_min", "encode", clip]
     with another_run(tmp_path) as (alive, live):
+        work = tmp_path / "out.mkv.work"
         with subprocess.Popen([*command, tmp_path / "out.mkv", "--budget", "10m", "-q"]) as process:
             deadline = time.monotonic() + 60
-            while len(list(tmp_path.glob(".stdo-*/lr.mkv"))) < 2 and time.monotonic() < deadline:
+            while not (work / "source-00000").exists() and time.monotonic() < deadline:
                 time.sleep(0.05)
             process.send_signal(signal.SIGKILL)
-        left = set(tmp_path.glob(".stdo-*"))
-        assert len(left) == 2 and live in left
-        subprocess.run([*command, tmp_path / "other.mkv", *quick], check=True)
-        assert set(tmp_path.iterdir()) == {live, tmp_path / "other.mkv"}
+        before = set(work.iterdir())
+        done = subprocess.run([*command, tmp_path / "other.mkv", *quick], check=True, capture_output=True, text=True)
+        assert f"{work}: is left of a run that did not finish" in done.stderr
+        assert set(tmp_path.iterdir()) == {live, tmp_path / "other.mkv", work}
+        assert set(work.iterdir()) == before
         assert (live / "lr.mkv").read_bytes() == b"half"
 
 
@@ -127,11 +130,11 @@ def test_a_killed_encode_leaves_nothing_to_the_next(tmp_path, clip):
 def test_what_is_not_known_to_be_dead_is_left_alone(tmp_path, monkeypatch):
     """Another machine's, one of a disk without locks, a file, a link, other names; a folder killed at birth goes."""
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / output._LOCK).touch()
+    (tmp_path / "elsewhere" / output.LOCK).touch()
     (tmp_path / ".stdo-00000000").symlink_to(tmp_path / "elsewhere")
     (tmp_path / ".stdo-00000001").touch()
     for name, file in ((".stdo-00000002", "lock-of-another"), (".stdo-00000003", "no-lock"),
-                       (".stdo-mine", output._LOCK)):
+                       (".stdo-mine", output.LOCK)):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).touch()
     kept = set(tmp_path.rglob("*"))
@@ -176,7 +179,7 @@ def test_runs_that_begin_at_once_do_not_sweep_each_other(tmp_path):
 def test_a_system_without_locks(tmp_path, monkeypatch):
     """As Windows: outputs are written and cleaned up, and nothing is swept."""
     (tmp_path / ".stdo-00000000").mkdir()
-    (tmp_path / ".stdo-00000000" / output._LOCK).touch()
+    (tmp_path / ".stdo-00000000" / output.LOCK).touch()
     monkeypatch.setattr(output, "fcntl", None)
     with output_file(tmp_path / "out.mp4") as temporary:
         assert os.listdir(temporary.parent) == ["no-lock"]

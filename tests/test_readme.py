@@ -28,7 +28,7 @@ def folder(clip, tmp_path_factory):
 def test_the_commands_run(folder):
     use = README.partition("\n## Use\n")[2].partition("\n## ")[0]
     commands = re.findall(r"^stdo .*?(?=\s+#|$)", use, re.M)
-    assert len(commands) == 6
+    assert len(commands) == 5
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("STDO_FFPROBE", None)
     for command in commands:

@@ -57,7 +57,8 @@ def test_the_judge_takes_the_best_net_of_each_patch():
     residual = np.zeros((64, 4, 4, 4), np.int16)
     residual[::2], residual[1::2] = -8 * 64, 8 * 64
     pool = Pool(np.full((64, 10, 10), 90, np.uint8), residual, np.ones(64))
-    judge = Judge(Sampled(pool, np.ones(64), pool.base_errors()), np.random.default_rng(0), 1)
+    errors = np.mean((pool.residual / 64.0) ** 2, axis=(1, 2, 3))
+    judge = Judge(Sampled(pool, np.ones(64), errors), np.random.default_rng(0), 1)
     nets = []
     for grey in (-8, 8):
         net = new_net((4,), 2, np.random.default_rng(0))

@@ -1,70 +1,89 @@
-"""Assignment: integer nets, and for each patch of every frame the one that serves it best, or the base."""
+"""Assignment: for each patch of every frame the net that serves it best, or the base, by the pixels that are shown."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from stdo_min.algorithm.frames import Frames
-from stdo_min.algorithm.refine import Chunks
-from stdo_min.algorithm.show import calibrated, shown_errors
-from stdo_min.engine.budget import Clock
-from stdo_min.engine.net import Net
-from stdo_min.engine.pool import Pool
+from stdo_min.algorithm.fitted import Fitted
+from stdo_min.algorithm.frames import Pairs
+from stdo_min.algorithm.score import scores
+from stdo_min.algorithm.show import patch_errors
 from stdo_min.format import sidecar
+from stdo_min.format.library import Upscaler
+from stdo_min.format.psnr import patch_pixels
 
 
 @dataclass(frozen=True)
-class Overfitted:
-    """The result for one segment: its nets, and the label and squared errors of each patch.
+class Assigned:
+    """The nets that patches use, the label of each patch, uint8 (frames, rows, columns), and luma squared errors.
 
-    labels: uint8 (frames, rows, columns). errors, base_errors: int64 (frames, rows, columns), luma errors summed over
-    the hr pixels of each patch, as shown and under the base alone.
+    error, base_error: summed over all pixels of all frames, as shown and under the base alone.
     """
 
     nets: tuple[sidecar.Net, ...]
     labels: np.ndarray
-    errors: np.ndarray
-    base_errors: np.ndarray
+    error: int
+    base_error: int
 
 
-def assign_one(frames: Frames, net: Net, pool: Pool, threads: int, clock: Clock) -> Overfitted:
-    """One net for all patches, or none where the base alone is as good."""
-    integer = calibrated(net, pool, threads)
-    ones = np.ones((1, *frames.shape[1:]), np.uint8)
-    base_errors, errors = np.empty((2, *frames.shape), np.int64)
-    for index, (sums, _) in enumerate(shown_errors(frames, [integer], [0 * ones, ones], threads, clock, "assign")):
-        base_errors[index], errors[index] = sums
-    if errors.sum() < base_errors.sum():
-        return Overfitted((integer,), np.ones(frames.shape, np.uint8), errors, base_errors)
-    return Overfitted((), np.zeros(frames.shape, np.uint8), base_errors, base_errors)
+def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, threads: int = 1,
+           progress: Callable[[int], None] | None = None) -> Assigned:
+    """Give each patch of a segment's frames its net.
+
+    header: gives the sizes; its segments are not read. progress: gets the number of frames done.
+    """
+    shown, own = _upscaler(header, fitted.nets), _Own(header, fitted) if fitted.choice == "own" else None
+    labels, error, base_error = [], 0, 0
+    with ThreadPoolExecutor(threads) as executor:
+        for index, (lr, hr) in enumerate(pairs):
+            found = patch_errors(shown, 0, lr.y, hr.y, executor, threads)
+            if fitted.choice == "all":
+                chosen = np.ones(found.shape[1:], np.uint8)
+            elif own:
+                chosen = own.labels(index, lr, hr, executor, threads)
+                chosen = chosen * (_under(found, chosen) < found[0])
+            else:
+                chosen = np.argmin(found, axis=0).astype(np.uint8)
+            labels.append(chosen)
+            error, base_error = error + int(_under(found, chosen).sum()), base_error + int(found[0].sum())
+            if progress:
+                progress(index + 1)
+    if fitted.choice == "all" and error >= base_error:
+        labels, error = [0 * chosen for chosen in labels], base_error
+    return _with_used_nets(fitted.nets, np.array(labels), error, base_error)
 
 
-def assign_best(frames: Frames, chunks: Chunks, pool: Pool, threads: int, clock: Clock) -> Overfitted:
-    """Each patch of every frame to the best of all nets and the base."""
-    none = np.zeros((1, *frames.shape[1:]), np.uint8)
-    return _assign(frames, chunks, pool, [none + np.uint8(number) for number in range(len(chunks.nets) + 1)], None,
-                   threads, clock)
+class _Own:
+    """Says which chunk each patch is in."""
+
+    def __init__(self, header, fitted):
+        self._cut, self._grid = fitted.cut, (header.rows, header.columns)
+        self._scorer = fitted.scorer and _upscaler(header, [fitted.scorer])
+        self._pixels = patch_pixels(header.hr_height, header.hr_width, header.patch * header.scale, self._grid)
+
+    def labels(self, index, lr, hr, executor, threads):
+        values = np.full(self._grid, index)
+        if self._scorer:
+            errors = patch_errors(self._scorer, 0, lr.y, hr.y, executor, threads)[1]
+            values = scores(errors / np.maximum(self._pixels, 1), self._pixels)
+        return self._cut.labels(values)
 
 
-def assign_own(frames: Frames, chunks: Chunks, pool: Pool, labels: np.ndarray, threads: int,
-               clock: Clock) -> Overfitted:
-    """Each patch to the net of its chunk, or to the base where that is better; labels: uint8, of `frames.shape`."""
-    none = np.zeros((1, *frames.shape[1:]), np.uint8)
-    return _assign(frames, chunks, pool, [none, labels], labels, threads, clock)
+def _upscaler(header, nets) -> Upscaler:
+    return Upscaler(sidecar.write(sidecar.of_nets(header, list(nets))))
 
 
-def _assign(frames, chunks, pool, candidates, labels, threads, clock):
-    integer = [calibrated(net, pool.weighing((chunks.member == number).astype(float)), threads)
-               for number, net in enumerate(chunks.nets, 1)]
-    shown = np.empty(frames.shape, np.uint8)
-    errors, base_errors = np.empty((2, *frames.shape), np.int64)
-    for index, (sums, _) in enumerate(shown_errors(frames, integer, candidates, threads, clock, "assign")):
-        best = np.argmin(sums, axis=0)
-        shown[index] = best if labels is None else best * labels[index]
-        errors[index], base_errors[index] = sums.min(axis=0), sums[0]
-    used = [number for number in range(1, len(integer) + 1) if np.any(shown == number)]
-    renumbered = np.zeros(len(integer) + 1, np.uint8)
+def _under(found, labels):
+    """The errors under the net that each patch is given."""
+    return np.take_along_axis(found, labels[None].astype(np.intp), axis=0)[0]
+
+
+def _with_used_nets(nets, labels, error, base_error) -> Assigned:
+    used = [number for number in range(1, len(nets) + 1) if np.any(labels == number)]
+    renumbered = np.zeros(len(nets) + 1, np.uint8)
     renumbered[used] = np.arange(1, len(used) + 1)
-    return Overfitted(tuple(integer[number - 1] for number in used), renumbered[shown], errors, base_errors)
+    return Assigned(tuple(nets[number - 1] for number in used), renumbered[labels], error, base_error)

@@ -9,6 +9,8 @@ clusters are intervals of the sorted scores, so dynamic programming finds the op
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from stdo_min.algorithm.compiled import compiled
@@ -18,83 +20,106 @@ EXPLAINED = 0.9
 TAUGHT = 0.01  # share of the error below which JSTDO does not draw a chunk
 
 
-def kmeans(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Cut:
+    """Chunks as intervals of one number that every patch has: its score, or its frame.
+
+    starts: float64 (k - 1,), rising, the least number of chunks 2..k.
+    """
+
+    starts: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """How many chunks."""
+        return len(self.starts) + 1
+
+    def labels(self, values: np.ndarray) -> np.ndarray:
+        """The chunk of each value, uint8 of the shape of `values`, 1..count."""
+        return (np.searchsorted(self.starts, values, side="right") + 1).astype(np.uint8)
+
+
+def by_score(scores: np.ndarray, chunks: int | None, most: int = MOST_CHUNKS, equal_counts: bool = False,
+             weight: np.ndarray | None = None) -> Cut:
+    """Chunks of scores; no more of them than there are different scores.
+
+    scores: float (n,), finite. chunks: how many, or None for `choose_k` with `most`. equal_counts: cut as `quantiles`
+    does, in place of k-means. weight: as in `kmeans`.
+    """
+    count = choose_k(scores, most, weight) if chunks is None else min(chunks, len(np.unique(scores)))
+    labels = quantiles(scores, count, weight) if equal_counts else kmeans(scores, count, weight)[0]
+    starts = [scores[labels == number].min() for number in range(2, count + 1) if np.any(labels == number)]
+    return Cut(np.unique(np.array(starts, np.float64)))
+
+
+def by_time(frames: int, chunks: int) -> Cut:
+    """Equal parts of the time as chunks (NAS), of the numbers of frames 0..frames-1."""
+    return Cut(-(-np.arange(1, chunks) * frames // chunks).astype(np.float64))
+
+
+def kmeans(scores: np.ndarray, k: int, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The k clusters of the scores with the least sum of squared distances to their means.
 
-    scores: float (n,), finite. Returns labels, uint8 (n,), 1 for the lowest scores (the hardest patches) up to k, and
-    the means, float64 (k,), rising. Equal scores get equal labels. Raises ValueError unless there are k different
-    scores.
+    scores: float (n,), finite. weight: float (n,), how often each counts; None for once each. Returns labels, uint8
+    (n,), 1 for the lowest scores (the hardest patches) up to k, and the means, float64 (k,), rising. Equal scores get
+    equal labels. Raises ValueError unless there are k different scores.
     """
     scores = _checked(scores)
     different = len(np.unique(scores))
     if not 1 <= k <= min(different, 255):
         raise ValueError(f"{k} chunks of {different} different scores: choose 1..{min(different, 255)}")
-    values, counts, cuts = _optimal_cuts(scores, k)
+    values, counts, cuts = _optimal_cuts(scores, k, weight)
     starts = cuts[k - 1][:k]
     labels = (np.searchsorted(values[starts[1:]], scores, side="right") + 1).astype(np.uint8)
     means = np.add.reduceat(values * counts, starts) / np.add.reduceat(counts, starts)
     return labels, means
 
 
-def quantiles(scores: np.ndarray, k: int) -> np.ndarray:
+def quantiles(scores: np.ndarray, k: int, weight: np.ndarray | None = None) -> np.ndarray:
     """The sorted scores cut at equal counts, as the authors' released code does: uint8 (n,), 1 for the lowest.
 
-    scores: float (n,), finite. Equal scores may get different labels. Raises ValueError unless 1 <= k <= n.
+    scores: float (n,), finite. weight: as in `kmeans`. Equal scores may get different labels. Raises ValueError unless
+    1 <= k <= n.
     """
     scores = _checked(scores)
     if not 1 <= k <= min(len(scores), 255):
         raise ValueError(f"{k} chunks of {len(scores)} scores: choose 1..{min(len(scores), 255)}")
+    order = np.argsort(scores, kind="stable")
+    weight = np.ones(len(scores)) if weight is None else weight[order]
+    before = np.cumsum(weight) - weight
     labels = np.empty(len(scores), np.uint8)
-    labels[np.argsort(scores, kind="stable")] = np.arange(len(scores)) * k // len(scores) + 1
+    labels[order] = np.minimum(before * k / weight.sum(), k - 1).astype(int) + 1
     return labels
 
 
-def by_score(scores: np.ndarray, chunks: int | None, most: int = MOST_CHUNKS, equal_counts: bool = False) -> np.ndarray:
-    """The chunk of every patch, uint8 of the shape of `scores`, 1..k; no more chunks than there are different scores.
+def informative(labels: np.ndarray, errors: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """How often JSTDO draws each patch, float64 (n,): by the error share of its chunk.
 
-    scores: float, finite, any shape. chunks: how many, or None for `choose_k` with `most`. equal_counts: cut as
-    `quantiles` does, in place of k-means.
+    labels: chunks 1..k; errors: mean squared error of each patch; weight: how many patches each stands for. A chunk
+    with a share E of all error and a share N of all patches is drawn in proportion to E^0.75 N^0.25, its patches
+    alike: between drawing it by its patches (N) and by its error (E). A chunk with less than 1 % of the error has
+    nothing to teach and is not drawn. The paper (section 3.3) keeps all of the hardest chunk and ever less of the
+    easier ones, in ratios set by hand.
     """
-    flat = scores.ravel()
-    count = choose_k(flat, most) if chunks is None else min(chunks, len(np.unique(flat)))
-    labels = quantiles(flat, count) if equal_counts else kmeans(flat, count)[0]
-    return labels.reshape(scores.shape)
-
-
-def by_time(shape: tuple[int, int, int], chunks: int) -> np.ndarray:
-    """Equal parts of the time as chunks (NAS): uint8 (frames, rows, columns), 1 for the first part."""
-    frames = shape[0]
-    of_frame = (np.arange(frames) * chunks // frames + 1).astype(np.uint8)
-    return np.zeros(shape, np.uint8) + of_frame[:, None, None]
-
-
-def informative(labels: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """How often JSTDO draws each patch, float64, of the shape of `labels`: by the error share of its chunk.
-
-    labels: chunks 1..k; errors: mean squared error of each patch. A chunk with a share E of all error and a share N of
-    all patches is drawn in proportion to E^0.75 N^0.25, its patches alike: between drawing it by its patches (N) and
-    by its error (E). A chunk with less than 1 % of the error has nothing to teach and is not drawn.
-    The paper (section 3.3) keeps all of the hardest chunk and ever less of the easier ones, in ratios set by hand.
-    """
-    error = np.bincount(labels.ravel(), errors.ravel())[1:]
-    number = np.bincount(labels.ravel())[1:]
+    error = np.bincount(labels, errors * weight)[1:]
+    number = np.bincount(labels, weight)[1:]
     share = error / max(error.sum(), 1e-300)
-    drawn = (share / np.maximum(number, 1)) ** 0.75 * (share >= TAUGHT)
-    return drawn[labels - 1] if drawn.any() else np.ones(labels.shape)
+    drawn = (share / np.maximum(number, 1e-300)) ** 0.75 * (share >= TAUGHT)
+    return drawn[labels - 1] if drawn.any() else np.ones(len(labels))
 
 
-def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS) -> int:
+def choose_k(scores: np.ndarray, most: int = MOST_CHUNKS, weight: np.ndarray | None = None) -> int:
     """The number of chunks that `--chunks auto` takes: the least k that explains 90 % of the variance of the scores.
 
-    scores: float (n,). For k = 1, 2, ... up to `most`, exact k-means is asked how much of the variance is left inside
-    the chunks; the first k that leaves a tenth or less is taken. Scores that spread evenly give 4 (k equal parts
-    leave 1/k^2), two separate heaps give 2, scores that are all alike give 1. More chunks than that sort patches by
-    differences in difficulty too small to need another net, and each net costs its bytes and its share of the
-    training time.
+    scores: float (n,). weight: as in `kmeans`. For k = 1, 2, ... up to `most`, exact k-means is asked how much of the
+    variance is left inside the chunks; the first k that leaves a tenth or less is taken. Scores that spread evenly
+    give 4 (k equal parts leave 1/k^2), two separate heaps give 2, scores that are all alike give 1. More chunks than
+    that sort patches by differences in difficulty too small to need another net, and each net costs its bytes and its
+    share of the training time.
     """
     scores = _checked(scores)
     most = min(most, len(np.unique(scores)))
-    values, counts, cuts = _optimal_cuts(scores, most)
+    values, counts, cuts = _optimal_cuts(scores, most, weight)
     total = _spread(values, counts, cuts[0][:1])
     for k in range(1, most):
         if _spread(values, counts, cuts[k - 1][:k]) <= (1 - EXPLAINED) * total:
@@ -116,16 +141,17 @@ def _spread(values, counts, starts):
     return float(np.sum(np.square(values - np.repeat(s / n, np.diff(np.append(starts, len(values))))) * counts))
 
 
-def _optimal_cuts(scores, most):
-    """Sorted different values, how often each occurs, and for k = 1..most the indices where the k clusters start."""
-    values, counts = np.unique(scores, return_counts=True)
+def _optimal_cuts(scores, most, weight=None):
+    """Sorted different values, how often each counts, and for k = 1..most the indices where the k clusters start."""
+    values, place = np.unique(scores, return_inverse=True)
+    counts = np.bincount(place, weight).astype(np.float64)
     centred = values - np.average(values, weights=counts)  # otherwise sums of squares would lose digits
-    rows = _cuts_numba(centred, counts.astype(np.float64), most)
+    rows = _cuts_numba(centred, counts, most)
     cuts, ends = np.zeros((most, most), np.int64), np.full(most, len(values))
     for cluster in range(most - 1, -1, -1):  # from the last cluster back, for all k > cluster at once
         ends[cluster:] = _starts(rows[cluster], len(values))[ends[cluster:] - 1]
         cuts[cluster:, cluster] = ends[cluster:]
-    return values, counts.astype(np.float64), cuts
+    return values, counts, cuts
 
 
 def _starts(row, n):

@@ -1,130 +1,109 @@
-"""One segment of a video, from its frames to its nets and map (sections 3.1 to 3.3 of the paper, arXiv 2303.08331).
+"""Training the nets of one segment on its pool (sections 3.1 to 3.3 of the paper, arXiv 2303.08331).
 
-    sample -> warm up -> score -> chunk -> train each net on its chunk -> assign        as published
-                                        -> part -> refine -> assign                     with refinement
+    general model -> score -> chunk -> train each net on its chunk        as published
+                                    -> part -> refine                     with refinement
 
-Each mode is one function below: a short list of stages, where each takes what the ones before it made.
+Each mode is one function below: a short list of stages, where each takes what the ones before it made. No stage reads
+a video: `sample.py` has cut out the patches before, and `assign.py` gives each patch of every frame its net after.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from stdo_min.algorithm import chunk
-from stdo_min.algorithm.assign import Overfitted, assign_best, assign_one, assign_own
-from stdo_min.algorithm.frames import Frames
+from stdo_min.algorithm.fitted import Fitted, calibrated
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.refine import Chunks, refine
-from stdo_min.algorithm.sample import Sampled, sample, sampling
+from stdo_min.algorithm.sample import Sampled
 from stdo_min.algorithm.score import Scored, score
 from stdo_min.algorithm.separate import train_separately
 from stdo_min.algorithm.trial import COUNTS, Judge, best_count
-from stdo_min.engine.budget import Budget, Clock
-from stdo_min.engine.net import Net, new_net
-from stdo_min.engine.pool import Pool
+from stdo_min.engine.budget import Clock
+from stdo_min.engine.net import Net
 from stdo_min.engine.train import PEAK_RATE, train
 
-# Shares of the budget. Chunk nets start from the general model, so what it learns is learned for all of them.
-WARM_UP, WARM_UP_REFINED, WARM_UP_JSTDO = 0.45, 0.2, 0.1  # as published, refined, and of jstdo
 TIME_CHUNKS = 4
 # Before refinement a short run at a low learning rate parts the nets, that is, makes equal nets differ. At the usual
 # rate they would stay alike for long. Its share of the budget, its rounds, and its peak rate:
 PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
-LABEL_SECONDS = 2e-6  # to code one label of the map (one core of a Zen 4)
 
 
 class Task(NamedTuple):
-    """What every mode starts from: the frames, the recipe, the net to start from, and the segment's own clock.
+    """What every mode starts from: a segment's patches and frames, the general model, the recipe, the segment's clock.
 
-    warm: whether the net was trained elsewhere, so that it needs no warm-up. executor: see `train_separately`.
+    keep(nets): the seconds to keep back for giving each patch one of so many nets.
     """
 
-    frames: Frames
+    sampled: Sampled
+    frames: int
+    general: Net
     recipe: Recipe
-    start: Net
-    warm: bool
     clock: Clock
     rng: np.random.Generator
-    executor: Executor | None
+    threads: int
+    keep: Callable[[int], float]
 
 
-def overfit(frames: Frames, recipe: Recipe, clock: Clock, rng: np.random.Generator, general: Net | None = None,
-            executor: Executor | None = None) -> Overfitted:
-    """Train the nets of one segment and give each patch its net.
+def overfit(sampled: Sampled, frames: int, general: Net, recipe: Recipe, clock: Clock, rng: np.random.Generator,
+            threads: int = 1, keep: Callable[[int], float] = lambda nets: 0.0) -> Fitted:
+    """Train the nets of one segment.
 
-    The frames are passed over at most four times. clock: with the budget of the segment, passes included; training
-    takes at least a tenth of it. general: a net trained elsewhere that scores the patches and starts the nets.
-    executor: trains the nets of a mode as published side by side, on recipe.threads workers; by default they train
-    here in turn. Refinement does not use it: its nets share recipe.threads threads. Raises ValueError for a general
-    net of another scale.
+    frames: of the segment. clock: with the budget of the segment. keep(nets): the seconds of it to keep back for
+    `assign`.
     """
-    scale = frames.header.scale
-    if general and general.scale != scale:
-        raise ValueError(f"the general net is for scale {general.scale}, the video has scale {scale}")
-    start = general or new_net(recipe.channels, scale, rng)
-    return STAGES[recipe.mode](Task(frames, recipe, start, general is not None, clock, rng, executor))
+    return STAGES[recipe.mode](Task(sampled, frames, general, recipe, clock, rng, threads, keep))
 
 
-def single(task: Task) -> Overfitted:
+def single(task: Task) -> Fitted:
     """One net, all patches drawn alike (awDNN)."""
-    sampled = _sample(task)
-    keep = _until_assigned(task, sampled.seconds, sampled.seconds / 2, 1, mapped=False)
-    return _one_net(task, task.start, sampled.pool, keep)
+    return _one_net(task, 1 / task.sampled.probability)
 
 
-def time(task: Task) -> Overfitted:
+def time(task: Task) -> Fitted:
     """One net for each part of the time (NAS)."""
-    sampled = _sample(task)
-    count = min(task.recipe.chunks or TIME_CHUNKS, task.frames.count)
-    keep = _until_assigned(task, sampled.seconds, sampled.seconds / 2, count)
-    general = _warm_up(task, sampled, keep, *_usual(task))
-    labels = chunk.by_time(task.frames.shape, count)
-    return _nets_of_chunks(task, general, labels, sampled.base_errors, sampled, keep)
+    cut = chunk.by_time(task.frames, min(task.recipe.chunks or TIME_CHUNKS, task.frames))
+    labels = cut.labels(task.sampled.frame)
+    return _nets_of_chunks(task, labels, cut, task.sampled.base_errors, scored_by=None)
 
 
-def stdo(task: Task, equal_counts: bool = False) -> Overfitted:
+def stdo(task: Task, equal_counts: bool = False) -> Fitted:
     """One net a chunk of scores, cut by k-means, as the paper says."""
-    general, scored, sampled = _score(task, task.recipe.chunks or chunk.MOST_CHUNKS, *_usual(task))
-    most = _affordable(task, scored, chunk.MOST_CHUNKS)
-    labels = chunk.by_score(scored.scores, task.recipe.chunks, most, equal_counts)
-    keep = _until_assigned(task, scored.seconds, scored.net_seconds, int(labels.max()))
-    return _nets_of_chunks(task, general, labels, scored.errors[sampled.kept], sampled, keep)
+    scored = _score(task)
+    most = _affordable(task, chunk.MOST_CHUNKS)
+    cut = chunk.by_score(scored.scores, task.recipe.chunks, most, equal_counts, scored.weight)
+    return _nets_of_chunks(task, cut.labels(scored.scores), cut, scored.errors, scored_by=task.general)
 
 
-def stdo_quantile(task: Task) -> Overfitted:
+def stdo_quantile(task: Task) -> Fitted:
     """As `stdo`, but with scores cut at equal counts, as in the paper's released code."""
     return stdo(task, equal_counts=True)
 
 
-def jstdo(task: Task) -> Overfitted:
+def jstdo(task: Task) -> Fitted:
     """One net, patches drawn by what their chunk has to teach."""
-    general, scored, sampled = _score(task, 1, WARM_UP_JSTDO, by_error=True)
-    labels = chunk.by_score(scored.scores, task.recipe.chunks)
-    drawn = chunk.informative(labels, scored.errors)[sampled.kept] / sampled.probability
-    keep = _until_assigned(task, scored.seconds, scored.net_seconds, 1, mapped=False)
-    return _one_net(task, general, sampled.pool.weighing(drawn), keep)
+    scored = _score(task)
+    labels = chunk.by_score(scored.scores, task.recipe.chunks, weight=scored.weight).labels(scored.scores)
+    return _one_net(task, chunk.informative(labels, scored.errors, scored.weight) * scored.weight)
 
 
-def auto(task: Task) -> Overfitted:
+def auto(task: Task) -> Fitted:
     """As many nets as short trials find best, refined."""
-    most = min(task.recipe.chunks or COUNTS[-1], COUNTS[-1])
-    general, scored, sampled = _score(task, most, *_usual(task))
-    most = _affordable(task, scored, most)
-    keep = _until_assigned(task, scored.seconds, scored.net_seconds, most)
-    judge, error = Judge(sampled, task.rng, task.recipe.threads), scored.errors[sampled.kept]
+    scored = _score(task)
+    most = min(task.recipe.chunks or COUNTS[-1], COUNTS[-1], len(np.unique(scored.scores)))
+    most = _affordable(task, most)
 
     def trained(count):
-        labels = chunk.by_score(scored.scores, count)[sampled.kept]
-        return _part(task, Chunks.of(general, labels, error), sampled, keep)
+        labels = chunk.by_score(scored.scores, count, weight=scored.weight).labels(scored.scores)
+        return _part(task, Chunks.of(task.general, labels, scored.errors), task.keep(count))
 
-    most = min(most, len(np.unique(scored.scores)))
-    chunks = best_count(most, trained, judge, task.clock, task.clock.left(keep).seconds)
-    keep = _until_assigned(task, scored.seconds, scored.net_seconds, len(chunks.nets))
-    chunks = _refine(task, chunks, sampled, task.recipe.refine, task.clock.left(keep))
-    return assign_best(task.frames, chunks, sampled.pool, task.recipe.threads, task.clock)
+    judge = Judge(task.sampled, task.rng, task.threads)
+    chunks = best_count(most, trained, judge, task.clock, task.clock.left(task.keep(most)).seconds)
+    chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(task.keep(len(chunks.nets))))
+    return _fitted(task, chunks, "best")
 
 
 STAGES = {"auto": auto, "single": single, "time": time, "stdo": stdo, "stdo-quantile": stdo_quantile, "jstdo": jstdo}
@@ -133,79 +112,53 @@ STAGES = {"auto": auto, "single": single, "time": time, "stdo": stdo, "stdo-quan
 # ---- Stages that modes share ----
 
 
-def _sample(task, errors=None) -> Sampled:
-    return sample(task.frames, errors, task.start.halo, task.recipe.memory, task.rng, task.clock)
+def _score(task) -> Scored:
+    scored = score(task.sampled, task.general, task.threads)
+    task.clock.say("score")
+    return scored
 
 
-def _usual(task) -> tuple[float, bool]:
-    """The share of the warm-up, and whether its patches are drawn by their error, of modes with several nets."""
-    return (WARM_UP_REFINED, True) if task.recipe.refine else (WARM_UP, False)
+def _one_net(task, weight) -> Fitted:
+    pool, budget = task.sampled.pool.weighing(weight), task.clock.left(task.keep(1))
+    net = train(task.general, pool, budget, task.rng, threads=task.threads,
+                progress=task.clock.counting("train", budget))
+    task.clock.say("quantise")
+    return Fitted((calibrated(net, pool, task.threads),), "all")
 
 
-def _warm_up(task, sampled, keep, share, by_error) -> Net:
-    """The general model: the start, trained on patches from everywhere for a share of what is left."""
-    if task.warm:
-        return task.start
-    pool = sampled.pool.weighing(sampling(sampled.base_errors)) if by_error else sampled.pool
-    return _train(task, "warm-up", task.start, pool, task.clock.left(keep).part(share))
-
-
-def _score(task, most, share, by_error) -> tuple[Net, Scored, Sampled]:
-    """The general model, the score of every patch under it, and a pool in which the hard patches are many.
-
-    most: how many nets may be trained later; the time to show them is kept back. share, by_error: of the warm-up.
-    """
-    sampled = _sample(task)
-    # An estimate, until the score pass measures it: showing a net takes less than half as long as decoding.
-    keep = sampled.seconds + _until_assigned(task, sampled.seconds, sampled.seconds / 2, most)
-    general = _warm_up(task, sampled, keep, share, by_error)
-    scored = score(task.frames, general, sampled.pool, task.recipe.threads, task.clock)
-    if not sampled.whole:
-        del sampled  # or two pools would be in memory at once
-        sampled = _sample(task, scored.errors)
-    return general, scored, sampled
-
-
-def _nets_of_chunks(task, general, labels, error, sampled, keep) -> Overfitted:
-    """One net a chunk, refined or as published. labels: of all patches; error: of the patches in the pool."""
-    chunks = Chunks.of(general, labels[sampled.kept], error)
+def _nets_of_chunks(task, labels, cut, error, scored_by) -> Fitted:
+    """One net a chunk, refined or as published; labels, error: of the patches in the pool."""
+    chunks, keep = Chunks.of(task.general, labels, error, cut.count), task.keep(cut.count)
     if task.recipe.refine:
-        chunks = _part(task, chunks, sampled, keep)
-        chunks = _refine(task, chunks, sampled, task.recipe.refine, task.clock.left(keep))
-        return assign_best(task.frames, chunks, sampled.pool, task.recipe.threads, task.clock)
-    chunks = train_separately(chunks, sampled, task.clock.left(keep), task.rng, threads=task.recipe.threads,
-                              executor=task.executor, counting=lambda budget: task.clock.counting("train", budget))
-    return assign_own(task.frames, chunks, sampled.pool, labels, task.recipe.threads, task.clock)
+        chunks = _part(task, chunks, keep)
+        chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(keep))
+        return _fitted(task, chunks, "best")
+    chunks = train_separately(chunks, task.sampled, task.clock.left(keep), task.rng, threads=task.threads,
+                              counting=lambda budget: task.clock.counting("train", budget))
+    scorer = None if scored_by is None else calibrated(scored_by, task.sampled.pool, task.threads)
+    return _fitted(task, chunks, "own", cut, scorer)
 
 
-def _part(task, chunks, sampled, keep) -> Chunks:
+def _part(task, chunks, keep) -> Chunks:
     budget = task.clock.budget.part(PARTING).at_most(task.clock.left(keep))
-    return _refine(task, chunks, sampled, PARTING_ROUNDS, budget, PARTING_RATE)
+    return _refine(task, chunks, PARTING_ROUNDS, budget, PARTING_RATE)
 
 
-def _refine(task, chunks, sampled, rounds, budget, peak=PEAK_RATE) -> Chunks:
-    return refine(chunks, sampled, rounds, budget, task.rng, peak=peak, threads=task.recipe.threads,
+def _refine(task, chunks, rounds, budget, peak=PEAK_RATE) -> Chunks:
+    return refine(chunks, task.sampled, rounds, budget, task.rng, peak=peak, threads=task.threads,
                   progress=task.clock.counting("train", budget))
 
 
-def _train(task, stage, net, pool: Pool, budget: Budget) -> Net:
-    return train(net, pool, budget, task.rng, threads=task.recipe.threads, progress=task.clock.counting(stage, budget))
+def _fitted(task, chunks, choice, cut=None, scorer=None) -> Fitted:
+    task.clock.say("quantise")
+    pool = task.sampled.pool
+    return Fitted(tuple(calibrated(net, pool.weighing((chunks.member == number).astype(float)), task.threads)
+                        for number, net in enumerate(chunks.nets, 1)), choice, cut, scorer)
 
 
-def _one_net(task, net, pool, keep) -> Overfitted:
-    net = _train(task, "train", net, pool, task.clock.left(keep))
-    return assign_one(task.frames, net, pool, task.recipe.threads, task.clock)
-
-
-def _affordable(task, scored, most) -> int:
-    """How many nets, 1 to `most`, can be shown in half of the seconds that are left."""
+def _affordable(task, most) -> int:
+    """The most nets whose last pass over the frames takes no more than half of the seconds that are left."""
     if task.clock.budget.seconds is None:
         return most
-    left = task.clock.left().seconds / 2 - scored.seconds  # the other half is for training
-    return max(1, min(most, int(left / scored.net_seconds)))
-
-
-def _until_assigned(task, pass_seconds, net_seconds, nets_shown, mapped=True) -> float:
-    """The seconds that the last pass and, where one is sent, the map will take, a tenth more than it seems."""
-    labels = np.prod(task.frames.shape) if mapped else 0
-    return 1.1 * (pass_seconds + nets_shown * net_seconds + LABEL_SECONDS * labels)
+    left = task.clock.left().seconds
+    return max([1, *(count for count in range(1, most + 1) if task.keep(count) <= left / 2)])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stdo_min.engine.budget import Budget
 from stdo_min.format.sidecar import MAX_NETS, check_channels
+
+# A clip needs minutes whatever its length; a film as many as it can get, for which 4 times its length is bearable.
+DEFAULT_START, DEFAULT_TIMES = 120.0, 4.0
 
 MODES = {
     "auto": "as many nets as short trials on the video find best",
@@ -19,15 +22,22 @@ MODES = {
 
 
 @dataclass(frozen=True)
+class Times:
+    """A budget that is so many times the length of the film."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train one video; every field has the default of the command line.
 
     mode: a name of MODES. chunks: how many, in mode auto at most; None lets the mode choose. refine: how often patches
     move to the net that serves them best while the nets train; 0 leaves the mode as published. channels: of the hidden
-    layers. patch: side in lr pixels, 8..128. budget: for the whole video, from when its lr video is coded. memory:
-    bytes of patches kept for training. seed: of all randomness. threads: 1..256. general: path of a sidecar
-    whose first net scores the patches and starts the training, or None. Raises ValueError for a value beyond its
-    limits.
+    layers. patch: side in lr pixels, 8..128. budget: for the whole film, from when its lr video is coded; `resolved`
+    makes one of seconds or steps of it. memory:
+    bytes of patches kept for training, of one segment. seed: of all randomness. general: path of a sidecar whose first
+    net scores the patches and starts the training, or None. Raises ValueError for a value beyond its limits.
     """
 
     mode: str = "auto"
@@ -35,18 +45,28 @@ class Recipe:
     refine: int = 64
     channels: tuple[int, ...] = (16, 16)
     patch: int = 20
-    budget: Budget = Budget(seconds=300)
-    memory: int = 512 << 20
+    budget: Budget | Times | None = None
+    memory: int = 64 << 20
     seed: int = 0
-    threads: int = 1
     general: Path | None = None
+
+    def resolved(self, seconds: float) -> Recipe:
+        """The same with a budget in seconds or steps, for a film of so many seconds.
+
+        Without a budget it gets DEFAULT_START seconds and DEFAULT_TIMES its length.
+        """
+        budget = self.budget
+        if budget is None:
+            budget = Budget(seconds=DEFAULT_START + DEFAULT_TIMES * seconds)
+        elif isinstance(budget, Times):
+            budget = Budget(seconds=budget.factor * seconds)
+        return replace(self, budget=budget)
 
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")
         check_channels(self.channels)
         for name, value, least, most in (("chunks", self.chunks, 1, MAX_NETS), ("patch", self.patch, 8, 128),
-                                         ("refine", self.refine, 0, 1000), ("threads", self.threads, 1, 256),
-                                         ("memory", self.memory, 1, 1 << 40)):
+                                         ("refine", self.refine, 0, 1000), ("memory", self.memory, 1, 1 << 40)):
             if value is not None and not least <= value <= most:
                 raise ValueError(f"{name} is {value}; it must be {least}..{most}")

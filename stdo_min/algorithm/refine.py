@@ -34,9 +34,12 @@ class Chunks:
     error: np.ndarray
 
     @classmethod
-    def of(cls, general: Net, labels: np.ndarray, error: np.ndarray) -> Chunks:
-        """Chunks as they begin: labels uint8 (N,), 1..k, and the general model as the net of each."""
-        return cls((general,) * int(labels.max()), labels.astype(int), error)
+    def of(cls, general: Net, labels: np.ndarray, error: np.ndarray, count: int | None = None) -> Chunks:
+        """Chunks as they begin: labels uint8 (N,), 1..count, and the general model as the net of each.
+
+        count: by default the highest label.
+        """
+        return cls((general,) * (count or int(labels.max())), labels.astype(int), error)
 
 
 def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: np.random.Generator, *,

@@ -1,67 +1,98 @@
-"""Sampling: which patches of a segment go into its pool, and cutting them out of the frames.
+"""Sampling: one pass over a segment that keeps the patches to train on.
 
-A video has more patches than memory. Each is kept with a probability that grows with its error, and drawn from the pool
-with a weight that makes up for that, so the harder patches train more often whatever the pool's size.
+A segment has more patches than memory, and its frames are seen once. Each patch gets a priority when it passes: how
+much it has to teach, divided by a random number. Those of the highest priority are kept (priority sampling, Duffield,
+Lund and Thorup, J. ACM 54/6, 2007). How likely each was to be kept is known in the end, so training can weigh it: the
+harder patches train more often, whatever the size of the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 
 from stdo_min.algorithm import patches
-from stdo_min.algorithm.frames import Frames
-from stdo_min.engine.budget import Clock
+from stdo_min.algorithm.frames import Pairs
+from stdo_min.algorithm.show import patch_errors
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.shuffle import unshuffle
-from stdo_min.format.base import base
+from stdo_min.format import sidecar
+from stdo_min.format.library import Upscaler
+from stdo_min.format.psnr import patch_pixels
 
 LEAST_PATCHES = 64  # with fewer nothing is learned
 EXPONENT = 0.75
+SLACK = 16  # a pool holds 1/SLACK more than it keeps, so that it is seldom sorted
 
 
 @dataclass(frozen=True)
 class Sampled:
     """A pool, and how it came about.
 
-    probability: float64 (N,), with which each patch was kept. base_errors: float64 (N,), as `Pool.base_errors` gives
-    them. kept: bool (frames, rows, columns), the patches of the segment that are in the pool; None where the pool came
-    from elsewhere. seconds: what the pass over the frames took.
+    probability: float64 (N,), with which each patch was kept. base_errors: float64 (N,), the mean squared error of
+    each under the base, in grey levels squared. frame: int32 (N,), of the segment, that each was cut from; None where
+    the pool came from elsewhere.
     """
 
     pool: Pool
     probability: np.ndarray
     base_errors: np.ndarray
-    kept: np.ndarray | None = None
-    seconds: float = 0.0
+    frame: np.ndarray | None = None
 
-    @property
-    def whole(self) -> bool:
-        """Whether every patch of the segment is in the pool."""
-        return bool(self.kept.all())
+    def save(self, file: BinaryIO) -> None:
+        """Write to a file what `load` reads."""
+        for array in (self.pool.lr, self.pool.residual, self.pool.weight, self.probability, self.base_errors,
+                      self.frame):
+            np.save(file, array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, file: BinaryIO) -> Sampled:
+        """Read what `save` wrote."""
+        lr, residual, weight, *others = (np.load(file, allow_pickle=False) for _ in range(6))
+        return cls(Pool(lr, residual, weight), *others)
 
 
-def sample(frames: Frames, errors: np.ndarray | None, halo: int, memory: int, rng: np.random.Generator,
-           clock: Clock) -> Sampled:
-    """A pool of patches from one pass over the frames, in at most about `memory` bytes; all patches where they fit.
+def sample(pairs: Pairs, header: sidecar.Sidecar, halo: int, size: int, rng: np.random.Generator, threads: int = 1,
+           progress: Callable[[int], None] | None = None) -> Sampled:
+    """A pool of at most `size` patches of a segment, from one pass over its frames; all patches where they fit.
 
-    errors: float (frames, rows, columns), the mean squared error of each patch, by which the harder are kept more
-    often; None keeps all alike. halo: in lr pixels.
+    header: gives the sizes; its segments are not read. halo: in lr pixels. progress: gets the number of frames done.
     """
-    began = clock.elapsed()
-    header = frames.header
-    size = capacity(memory, header.patch, halo, header.scale)
-    kept, probability = choose(np.ones(frames.shape) if errors is None else errors, size, rng)
-    luma = ((lr.y, hr.y) for lr, hr in frames.over("sample" if errors is None else "gather", clock))
-    pool = cut_out(luma, kept, header.patch, halo, header.scale)
-    return Sampled(pool, probability[kept], pool.base_errors(), kept, clock.elapsed() - began)
+    rows, columns = header.rows, header.columns
+    side = header.patch * header.scale
+    pixels = np.maximum(patch_pixels(header.hr_height, header.hr_width, side, (rows, columns)), 1)
+    base = Upscaler(sidecar.write(sidecar.of_nets(header, [])))
+    keeper, cut = Keeper(size, rows * columns, header.patch, halo, header.scale), corners(header)
+    with ThreadPoolExecutor(threads) as executor:
+        for index, (lr, hr) in enumerate(pairs):
+            errors = (patch_errors(base, 0, lr.y, hr.y, executor, threads)[0] / pixels).ravel()
+            chosen, places = keeper.choose(sampling(errors), rng)
+            keeper.put(places, lr.y, hr.y, cut[:, chosen], index)
+            if progress:
+                progress(index + 1)
+    return keeper.sampled()
+
+
+def corners(header: sidecar.Sidecar) -> np.ndarray:
+    """The top left corners of all patches, int64 (2, rows * columns), y and x in lr pixels.
+
+    Patches of the last row and column are moved inwards until they are whole.
+    """
+    ys, xs = patches.grid(header.lr_height, header.lr_width, header.patch)
+    return np.stack((np.minimum(ys, header.lr_height - header.patch), np.minimum(xs, header.lr_width - header.patch)))
+
+
+def patch_bytes(patch: int, halo: int, scale: int) -> int:
+    """The memory that one patch of a pool takes."""
+    return (patch + 2 * halo) ** 2 + 2 * (patch * scale) ** 2
 
 
 def capacity(memory: int, patch: int, halo: int, scale: int) -> int:
-    """How many patches fit into `memory` bytes, LEAST_PATCHES at the least."""
-    return max(LEAST_PATCHES, memory // ((patch + 2 * halo) ** 2 + 2 * (patch * scale) ** 2))
+    """How many patches are kept in `memory` bytes, LEAST_PATCHES at the least."""
+    return max(LEAST_PATCHES, memory // patch_bytes(patch, halo, scale) * SLACK // (SLACK + 1))
 
 
 def sampling(errors: np.ndarray) -> np.ndarray:
@@ -69,52 +100,56 @@ def sampling(errors: np.ndarray) -> np.ndarray:
     return (errors + 0.05) ** EXPONENT  # 0.05: patches that are perfect already are still seen now and then
 
 
-def inclusion(weights: np.ndarray, size: float) -> np.ndarray:
-    """The probability min(1, c * weight) with which to keep each patch, so that `size` are kept on average.
+class Keeper:
+    """The patches of highest priority so far, each in a slot of arrays whose size is fixed at the start."""
 
-    weights: float (n,), >= 0. Returns float64 (n,); all ones where n <= size.
-    """
-    if len(weights) <= size:
-        return np.ones(len(weights))
-    order = np.argsort(weights)[::-1]
-    descending = np.maximum(weights[order].astype(np.float64), 1e-12)
-    # With the `certain` largest kept for sure, the others share what is left in proportion to their weights.
-    rest = np.cumsum(descending[::-1])[::-1]
-    factor = (size - np.arange(len(descending))) / rest
-    certain = int(np.argmax(factor * descending <= 1))
-    probability = np.empty(len(weights))
-    probability[order] = np.minimum(1.0, descending * factor[certain])
-    return probability
+    def __init__(self, size: int, of_frame: int, patch: int, halo: int, scale: int):
+        """size: patches to keep; of_frame: how many may come at a time."""
+        self._size = max(size, LEAST_PATCHES)
+        room = self._size + max(1, self._size // SLACK)
+        self._lr = np.empty((room, patch + 2 * halo, patch + 2 * halo), np.uint8)
+        self._residual = np.empty((room, patch, patch, scale * scale), np.int16)
+        self._errors, self._frame = np.empty(room), np.empty(room, np.int32)
+        self._weight, self._priority = np.empty(room), np.empty(room)
+        self._free = np.arange(room)[::-1]  # slots, the next to use last
+        self._threshold = 0.0  # the highest priority that was ever turned away
+        self._geometry = patch, halo, scale
 
+    def choose(self, weight: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Which patches to keep of those that come with a weight each, float64 (n,), and the slot of each."""
+        priority = weight / (1 - rng.random(len(weight)))
+        chosen = np.flatnonzero(priority > self._threshold)
+        if len(chosen) > len(self._free):
+            self._turn_away(priority[chosen])
+            chosen = chosen[priority[chosen] > self._threshold]
+        left = len(self._free) - len(chosen)
+        self._free, places = self._free[:left], self._free[left:][::-1]
+        self._weight[places], self._priority[places] = weight[chosen], priority[chosen]
+        return chosen, places
 
-def choose(errors: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Which patches of a segment go into its pool, on average at most `size`, and with which probability each does.
+    def put(self, places: np.ndarray, lr: np.ndarray, hr: np.ndarray, corner: np.ndarray, frame: int) -> None:
+        """Cut the chosen patches of a frame out into their slots; corner: int64 (2, n)."""
+        self._errors[places] = patches.cut_residuals(lr, hr, *corner, places, *self._geometry, self._lr,
+                                                     self._residual)
+        self._frame[places] = frame
 
-    errors: float (frames, rows, columns), mean squared error of each patch; a patch is kept in proportion to
-    `sampling`. Returns kept, bool, and probability, float64, of the same shape.
-    """
-    probability = inclusion(sampling(errors).ravel(), max(size, LEAST_PATCHES)).reshape(errors.shape)
-    return rng.random(errors.shape) < probability, probability
+    def sampled(self) -> Sampled:
+        """The pool, all patches of weight 1."""
+        if len(self._priority) - len(self._free) > self._size:
+            self._turn_away(np.empty(0))
+        count = len(self._priority) - len(self._free)
+        # The last patches move into the slots that are free, so that the pool needs no second copy.
+        holes = np.sort(self._free[self._free < count])
+        last = np.setdiff1d(np.arange(count, len(self._priority)), self._free)
+        for array in (self._lr, self._residual, self._errors, self._frame, self._weight):
+            array[holes] = array[last]
+        pool = Pool(self._lr[:count], self._residual[:count], np.ones(count))
+        probability = np.minimum(1.0, self._weight[:count] / self._threshold) if self._threshold else np.ones(count)
+        return Sampled(pool, probability, self._errors[:count], self._frame[:count])
 
-
-def cut_out(luma: Iterable, kept: np.ndarray, patch: int, halo: int, scale: int) -> Pool:
-    """The chosen patches of a segment as a pool, in the order of `kept`, all of weight 1.
-
-    luma: pairs of lr luma uint8 (h, w) and hr luma uint8 (h*scale, w*scale), as many as kept has. kept: bool (frames,
-    rows, columns). Patches of the last row and column are moved inwards until they are whole.
-    """
-    count, whole = np.count_nonzero(kept), patch + 2 * halo
-    lr_patches = np.empty((count, whole, whole), np.uint8)
-    residuals = np.empty((count, patch, patch, scale * scale), np.int16)
-    place = 0
-    for index, (lr, hr) in enumerate(luma):
-        ys, xs = patches.grid(*lr.shape, patch)
-        ys, xs = np.minimum(ys, lr.shape[0] - patch), np.minimum(xs, lr.shape[1] - patch)
-        # 64 * hr + 32 - base is the residual that the arithmetic of FORMAT.md turns into hr exactly.
-        residual = hr.astype(np.int16) * 64 + 32 - base(lr, scale).astype(np.int16)
-        chosen = np.flatnonzero(kept[index])
-        at = slice(place, place + len(chosen))
-        lr_patches[at] = patches.cut(lr, ys[chosen], xs[chosen], patch, halo)
-        residuals[at] = unshuffle(patches.cut(residual, ys[chosen] * scale, xs[chosen] * scale, patch * scale), scale)
-        place += len(chosen)
-    return Pool(lr_patches, residuals, np.ones(count))
+    def _turn_away(self, coming: np.ndarray) -> None:
+        """Raise the threshold so that `size` patches stay, of those kept and those coming, and free the others."""
+        kept = np.setdiff1d(np.arange(len(self._priority)), self._free)
+        both = np.concatenate((self._priority[kept], coming))
+        self._threshold = max(self._threshold, np.partition(both, -self._size - 1)[-self._size - 1])
+        self._free = np.concatenate((self._free, kept[self._priority[kept] <= self._threshold][::-1]))

@@ -1,50 +1,44 @@
-"""What the player will show: integer nets calibrated on their own video, and the error of each patch under them."""
+"""How well nets serve patches, by the very pixels that the player will show."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, wait
 
 import numpy as np
 
-from stdo_min.algorithm.frames import Frames
-from stdo_min.engine.budget import Clock
-from stdo_min.engine.net import Net
-from stdo_min.engine.pool import Pool
-from stdo_min.engine.quantise import quantise
-from stdo_min.format import sidecar
-from stdo_min.format.library import Upscaler, plane_shapes
-from stdo_min.format.psnr import squared_errors
-
-CALIBRATION_PIXELS = 400_000  # lr, halo included: 512 patches of 20x20 with a halo of 4
+from stdo_min._stdo import ffi, lib
+from stdo_min.format.library import StdoError, Upscaler, require_array
 
 
-def calibrated(net: Net, pool: Pool, threads: int) -> sidecar.Net:
-    """The integer net of a float net, calibrated on patches picked evenly from those of its pool with a weight.
+def patch_errors(upscaler: Upscaler, segment: int, lr_y: np.ndarray, truth_y: np.ndarray,
+                 executor: Executor | None = None, threads: int = 1) -> np.ndarray:
+    """The luma squared error of every patch of a frame under the base and under each net of a segment.
 
-    Where no patch has a weight, they are picked from the whole pool.
+    lr_y: uint8 (lr_height, lr_width). truth_y: uint8 (hr_height, hr_width), the source. With a thread executor,
+    `threads` threads share the patch rows. Returns int64 (1 + nets, rows, columns), the base first. Raises ValueError
+    for arrays that do not fit, IndexError for a segment beyond the last, StdoError for nets that serve RGB.
     """
-    drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
-    count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]], threads)
+    if not 0 <= segment < len(upscaler.segments):
+        raise IndexError(f"segment is {segment}; it must be 0..{len(upscaler.segments) - 1}")
+    require_array("lr_y", lr_y, (upscaler.lr_height, upscaler.lr_width))
+    require_array("truth_y", truth_y, (upscaler.hr_height, upscaler.hr_width))
+    shown = np.empty_like(truth_y)
+    sums = np.empty((1 + upscaler.segments[segment].nets, upscaler.rows, upscaler.columns), np.int64)
+    keep = [ffi.from_buffer("uint8_t[]", plane) for plane in (lr_y, truth_y, shown)]
+    frame = ffi.new("stdo_judged *", (segment, *keep, *(plane.strides[0] for plane in (lr_y, truth_y, shown))))
+    out, rows = ffi.from_buffer("uint64_t[]", sums), upscaler.row_shares(threads if executor else 1)
 
+    def judge(_alive=keep):
+        for begin, end in rows:
+            status = lib.stdo_judge_rows(upscaler.handle, frame, begin, end, upscaler.thread_scratch(), out)
+            if status != lib.STDO_OK:
+                raise StdoError(status)
 
-def shown_errors(frames: Frames, integer: list[sidecar.Net], candidates: list[np.ndarray], threads: int, clock: Clock,
-                 stage: str) -> Iterator[tuple[np.ndarray, float]]:
-    """The squared errors of each frame's patches under each candidate, int64 (candidates, rows, columns), and seconds.
-
-    integer: the nets. candidates: each the labels of all frames, uint8 (1 or frames, rows, columns). seconds: what one
-    candidate took, on average. The pixels come from the C library itself.
-    """
-    header, (_, *grid) = frames.header, frames.shape
-    upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, integer)))
-    out = tuple(np.empty(shape, np.uint8) for shape in plane_shapes(header.hr_width, header.hr_height))
-    with ThreadPoolExecutor(threads) as executor:
-        for index, (lr, hr) in enumerate(frames.over(stage, clock)):
-            truth, began = hr.y[:header.hr_height, :header.hr_width], time.monotonic()
-            found = np.empty((len(candidates), *grid), np.int64)
-            for sums, labels in zip(found, candidates, strict=True):
-                upscaler.upscale(0, labels[index % len(labels)], lr, out, executor, threads)
-                sums[:] = squared_errors(truth, out[0], frames.side, tuple(grid))
-            yield found, (time.monotonic() - began) / len(candidates)
+    running = [executor.submit(judge) for _ in range(min(threads, upscaler.rows) - 1)] if executor else []
+    try:
+        judge()
+    finally:
+        wait(running)  # before an error releases the planes, which the others still use
+    for others in running:
+        others.result()
+    return sums

@@ -52,6 +52,10 @@ class Budget:
             return Budget(steps=min(self.steps, other.steps))
         return Budget(seconds=min(self.seconds, other.seconds))
 
+    def less(self, seconds: float) -> Budget:
+        """What is left of this budget once `seconds` are over; steps do not pass by themselves."""
+        return self if self.seconds is None else Budget(seconds=max(0.0, self.seconds - seconds))
+
     def done(self, steps: int, started: float) -> float:
         """How much of this budget is used, 0..1, by `steps` steps that began when time.monotonic() was `started`."""
         whole, used = (self.steps, steps) if self.steps is not None else (self.seconds, time.monotonic() - started)

@@ -18,6 +18,7 @@ from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.format import sidecar
 
 HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16 bits must hold
+TOGETHER = 2_000_000  # numbers of a convolution's windows at a time: 16 MB for each thread
 HIDDEN_MULTIPLIER = 256  # the least with which a sum clamped at 32767 still gives q >= 255
 
 
@@ -125,7 +126,7 @@ def _multipliers(ratio, least):
 
 def _convolve(executor, x, weight):
     """Valid convolution; a few patches at a time bound the memory, and the executor's threads share them."""
-    parts = np.array_split(x, min(x.shape[1], -(-x.size * weight[0, 0].size // 10_000_000)), axis=1)
+    parts = np.array_split(x, min(x.shape[1], -(-x.size * weight[0, 0].size // TOGETHER)), axis=1)
     return np.concatenate(list(executor.map(lambda part: conv2d(Tensor(part), Tensor(weight)).data, parts)), axis=1)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -124,11 +124,11 @@ class Upscaler:
     def _open(self, opener, tiers) -> None:
         handle, words = ffi.new("stdo_sidecar **"), _tiers(tiers)
         _check(opener(words, handle), words)
-        self._sidecar = ffi.gc(handle[0], lib.stdo_close)
-        self.tier = ffi.string(lib.stdo_tier(self._sidecar)).decode()
+        self.handle = ffi.gc(handle[0], lib.stdo_close)
+        self.tier = ffi.string(lib.stdo_tier(self.handle)).decode()
         self.statistics, self._statistics_lock = Statistics(), threading.Lock()
         info = ffi.new("stdo_info *")
-        _check(lib.stdo_get_info(self._sidecar, info))
+        _check(lib.stdo_get_info(self.handle, info))
         self.scale, self.mode, self.patch = info.scale, info.mode, info.patch
         self.chroma, self.colour = info.chroma, info.colour
         self.lr_width, self.lr_height = info.lr_width, info.lr_height
@@ -138,14 +138,14 @@ class Upscaler:
         self._first_frames = [segment.first_frame for segment in self.segments]
 
         handle = ffi.new("stdo_map **")
-        _check(lib.stdo_map_new(self._sidecar, handle))
+        _check(lib.stdo_map_new(self.handle, handle))
         self._map = ffi.gc(handle[0], lib.stdo_map_free)
         self._map_lock = threading.Lock()
         self._scratch = threading.local()
 
     def _segment(self, index: int) -> SegmentInfo:
         info = ffi.new("stdo_segment_info *")
-        _check(lib.stdo_get_segment(self._sidecar, index, info))
+        _check(lib.stdo_get_segment(self.handle, index, info))
         return SegmentInfo(*(getattr(info, name) for name in SegmentInfo.__dataclass_fields__))
 
     def segment_of(self, frame: int) -> int:
@@ -195,12 +195,12 @@ class Upscaler:
             out = tuple(np.empty(shape, np.uint8)
                         for shape in plane_shapes(self.hr_width, self.hr_height, self.colour))
         frame, keep = self._frame(segment, labels, lr, out, previous)
-        rows = _Rows(self.rows, threads if executor else 1)
+        rows = self.row_shares(threads if executor else 1)
 
         def upscale_rows(_alive=keep):
             done = ffi.new("stdo_statistics *")
             for begin, end in rows:
-                _check(lib.stdo_upscale_rows(self._sidecar, frame, begin, end, self._thread_scratch(), done))
+                _check(lib.stdo_upscale_rows(self.handle, frame, begin, end, self.thread_scratch(), done))
             return done
 
         running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
@@ -210,6 +210,10 @@ class Upscaler:
             wait(running)  # before an error releases the planes, which the others still use
         self._count([*done, *(others.result() for others in running)])
         return out
+
+    def row_shares(self, threads: int) -> Iterator[tuple[int, int]]:
+        """Patch rows (begin, end), one after the other, for threads that iterate over this at the same time."""
+        return _Rows(self.rows, threads)
 
     def _frame(self, segment, labels, lr, out, previous) -> tuple:
         """The C struct of one frame, and the buffers that must outlive it: structs do not own what they point into."""
@@ -229,7 +233,7 @@ class Upscaler:
                                         "previous": before}), keep
 
     def _label_view(self, name, labels):
-        _require_array(name, labels, (self.rows, self.columns))
+        require_array(name, labels, (self.rows, self.columns))
         return ffi.from_buffer("uint8_t[]", labels)
 
     def _count(self, parts) -> None:
@@ -239,10 +243,10 @@ class Upscaler:
                 self.statistics.base += part.base
                 self.statistics.reused += part.reused
 
-    def _thread_scratch(self):
+    def thread_scratch(self):
         """The scratch of the running thread, kept from frame to frame."""
         if not hasattr(self._scratch, "block"):
-            self._scratch.block = ffi.new("uint8_t[]", lib.stdo_scratch_size(self._sidecar))
+            self._scratch.block = ffi.new("uint8_t[]", lib.stdo_scratch_size(self.handle))
         return self._scratch.block
 
 
@@ -258,7 +262,8 @@ def check_tiers() -> None:
         _check(status, words)
 
 
-def _require_array(name: str, array: np.ndarray, shape: tuple[int, int]) -> None:
+def require_array(name: str, array: np.ndarray, shape: tuple[int, int]) -> None:
+    """Raise ValueError for an array that is not uint8, of this shape, and C-contiguous."""
     if array.dtype != np.uint8 or array.shape != shape:
         raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be uint8 {shape}")
     if not array.flags.c_contiguous:
@@ -270,7 +275,7 @@ def _image(struct: str, name: str, planes: Planes, shapes: tuple[tuple[int, int]
     if len(planes) != 3:
         raise ValueError(f"{name} has {len(planes)} planes; it must have 3")
     for letter, plane, shape in zip("yuv", planes, shapes, strict=True):
-        _require_array(f"{name} {letter}", plane, shape)
+        require_array(f"{name} {letter}", plane, shape)
     writable = struct == "stdo_image *"
     buffers = [ffi.from_buffer("uint8_t[]", plane, require_writable=writable) for plane in planes]
     image = ffi.new(struct, {"plane": buffers, "stride": [plane.strides[0] for plane in planes]})

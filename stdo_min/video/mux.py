@@ -39,6 +39,7 @@ def join(parts: Sequence[Path], info: VideoInfo, out_path: str | os.PathLike,
         start = f"{float(grid_start(info) / info.rate):.6f}"
         arguments = ["-xerror", "-itsoffset", start, "-f", "concat", "-safe", "0", *input_arguments(listed), *source,
                      "-map", "0:v", "-c:v", "copy", "-disposition:v", "default", *carried, *attached,
+                     "-fflags", "+bitexact",  # Matroska would get numbers drawn by chance, so equal runs would differ
                      file_url(out_path)]
         with ffmpeg_process(arguments, out_path):
             pass

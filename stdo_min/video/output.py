@@ -8,9 +8,10 @@ import shutil
 import socket
 import stat
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from stdo_min.video.ffmpeg import VideoError
 
@@ -23,7 +24,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES
 # A folder's run is alive as long as it holds the lock on the file in it. The file's name stands for the machine, since
 # on a disk shared over a network another machine's locks may not be seen. A folder without a lock is left alone.
 _FOLDER = re.compile(r"\.stdo-[0-9a-f]{8}")
-_LOCK, _UNLOCKED = f"lock-{zlib.crc32(os.fsencode(socket.gethostname())):08x}", "no-lock"
+LOCK, _UNLOCKED = f"lock-{zlib.crc32(os.fsencode(socket.gethostname())):08x}", "no-lock"
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def output_file(path: str | os.PathLike, force: bool = False,
 
     It lies in a work_folder beside `path`, where the block may put other files. Raises VideoError if `path` is one of
     the `inputs`, exists and `force` is not set, is not a regular file, or cannot be written."""
+    check_output(path, force, inputs)
     shown, path = path, Path(os.path.realpath(path))
-    _check_output(shown, path, force, inputs)
     with ExitStack() as stack:
         try:
             # Made now, so that a directory that refuses it is known before hours of work.
@@ -68,7 +69,54 @@ def work_folder(directory: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _check_output(shown, path: Path, force: bool, inputs: Sequence[str | os.PathLike]) -> None:
+def write_whole(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file that is there whole or not at all, whenever this process or the machine stops.
+
+    write: gets the file. Raises OSError.
+    """
+    half = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        # To be read too, because NumPy writes past Python to a file that is not, and then does not say why it failed.
+        with half.open("w+b") as file:
+            write(file)
+        make_whole(half, path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
+        raise
+
+
+def make_whole(half: Path, path: Path) -> None:
+    """Give a file that is written its name, once its bytes are on the disk."""
+    with half.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(half, path)
+    if os.name == "posix":  # so that the name is on the disk too
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def hold_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock on a file, made where it is missing; gives whether it was free. It ends with this process."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            _lock(file)
+            held = True
+        except BlockingIOError:
+            held = False
+        yield held
+    finally:
+        os.close(file)
+
+
+def check_output(path: str | os.PathLike, force: bool, inputs: Sequence[str | os.PathLike]) -> None:
+    """Raise VideoError where `output_file` would refuse a path."""
+    shown, path = path, Path(os.path.realpath(path))
     if any(path == Path(os.path.realpath(read)) or (path.exists() and os.path.exists(read) and path.samefile(read))
            for read in inputs):
         raise VideoError(f"{shown}: is itself an input; choose another name for the output")
@@ -81,20 +129,25 @@ def _check_output(shown, path: Path, force: bool, inputs: Sequence[str | os.Path
         raise VideoError(f"{shown}: there is no directory {path.parent}; make it first")
 
 
+def new_name() -> str:
+    """A name that no folder has, for one that is swept when its run is dead."""
+    return f".stdo-{secrets.token_hex(4)}"
+
+
 def _make_folder(directory: Path) -> tuple[Path, int | None]:
     """A folder and the file descriptor that holds its lock; None where there are no locks."""
     while True:
-        folder = directory / f".stdo-{secrets.token_hex(4)}"
+        folder = directory / new_name()
         folder.mkdir(0o700)
         # Another run may sweep the folder before it is locked; then this loop makes another.
         with suppress(FileNotFoundError, BlockingIOError), ExitStack() as files:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             files.callback(os.close, lock)
             if not _lock(lock):
                 files.close()  # Windows renames no file that is open
-                os.rename(folder / _LOCK, folder / _UNLOCKED)
+                os.rename(folder / LOCK, folder / _UNLOCKED)
                 return folder, None
-            if os.stat(folder / _LOCK).st_ino == os.fstat(lock).st_ino:
+            if os.stat(folder / LOCK).st_ino == os.fstat(lock).st_ino:
                 files.pop_all()
                 return folder, lock
 
@@ -116,7 +169,7 @@ def _remove_dead(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()  # empty: its run was killed, or is about to lock it and notices
         return
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         if _lock(lock):
             _empty(folder)
@@ -130,7 +183,7 @@ def _empty(folder: Path) -> None:
     for inside in folder.iterdir():
         if inside.is_dir() and not inside.is_symlink():
             shutil.rmtree(inside)
-        elif inside.name != _LOCK:
+        elif inside.name != LOCK:
             inside.unlink()
 
 

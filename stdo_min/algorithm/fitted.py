@@ -1,0 +1,41 @@
+"""What training a segment gives: its integer nets, and how patches choose among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stdo_min.algorithm.chunk import Cut
+from stdo_min.engine.net import Net
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.quantise import quantise
+from stdo_min.format import sidecar
+
+CALIBRATION_PIXELS = 100_000  # lr, halo included: 128 patches of 20x20 with a halo of 4; more change nothing
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The integer nets of a segment, numbered from 1 as labels are, and which of them a patch may have.
+
+    choice: 'all': every patch has net 1, or all have the base. 'best': each has the net that serves it best, or the
+    base. 'own': each has the net of its chunk, or the base where that is better. For 'own', `cut` says which chunk a
+    patch is in, by its score under the net `scorer`, or by the number of its frame where there is no scorer.
+    """
+
+    nets: tuple[sidecar.Net, ...]
+    choice: Literal["all", "best", "own"]
+    cut: Cut | None = None
+    scorer: sidecar.Net | None = None
+
+
+def calibrated(net: Net, pool: Pool, threads: int) -> sidecar.Net:
+    """The integer net of a float net, calibrated on patches picked evenly from those of its pool with a weight.
+
+    Where no patch has a weight, they are picked from the whole pool.
+    """
+    drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
+    count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
+    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]], threads)

@@ -1,0 +1,91 @@
+"""Which net each patch gets, against errors of frames upscaled whole."""
+
+import numpy as np
+import pytest
+
+from stdo_min.algorithm.assign import assign
+from stdo_min.algorithm.chunk import Cut
+from stdo_min.algorithm.fitted import Fitted
+from stdo_min.algorithm.score import scores
+from stdo_min.format.library import Upscaler, plane_shapes
+from stdo_min.format.psnr import patch_pixels, squared_errors
+from stdo_min.format.random_nets import random_net
+from stdo_min.format.sidecar import Sidecar, of_nets, write
+from stdo_min.video.read import Frame
+
+HEADER = Sidecar(2, 0, 8, 1, 30, 20, 59, 39, ())
+GRID = 3, 4
+
+
+@pytest.fixture(scope="module")
+def nets():
+    """A net that adds nothing, and one that adds noise; a third that adds nothing either."""
+    rng = np.random.default_rng(1)
+    noise = random_net(rng, 2, [(3, 4)], 3)
+    silent = random_net(rng, 2, [(3, 4)], 3)
+    for layer in silent.layers:
+        layer.weight[:], layer.bias[:] = 0, 0
+    return silent, noise, silent
+
+
+def frames(nets, count=5):
+    """Frames some of whose patches are just what the second net makes of them."""
+    rng, pairs = np.random.default_rng(2), []
+    upscaler = Upscaler(write(of_nets(HEADER, nets)))
+    for index in range(count):
+        lr = Frame(*(rng.integers(0, 256, shape).astype(np.uint8) for shape in plane_shapes(30, 20)))
+        labels = np.zeros(GRID, np.uint8)
+        labels[index % 3, 1:] = 2
+        pairs.append((lr, Frame(*upscaler.upscale(0, labels, lr))))
+    return pairs, upscaler
+
+
+def errors_of(pairs, upscaler, label):
+    return np.array([squared_errors(hr.y, upscaler.upscale(0, np.full(GRID, label, np.uint8), lr)[0], 16, GRID)
+                     for lr, hr in pairs])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_each_patch_gets_the_best(nets, threads):
+    pairs, _ = frames(nets)
+    done = []
+    found = assign(iter(pairs), HEADER, Fitted(nets, "best"), threads, done.append)
+    expected = np.zeros((5, *GRID), np.uint8)
+    for index in range(5):
+        expected[index, index % 3, 1:] = 1  # renumbered: of the nets only the second is used
+    np.testing.assert_array_equal(found.labels, expected)
+    assert found.nets == (nets[1],) and found.error == 0
+    assert found.base_error == errors_of(*frames(nets), 0).sum()
+    assert done == [1, 2, 3, 4, 5]
+
+
+def test_one_net_serves_all_or_none(nets):
+    pairs, upscaler = frames(nets)
+    found = assign(iter(pairs), HEADER, Fitted((nets[1],), "all"))
+    base, noise = errors_of(pairs, upscaler, 0).sum(), errors_of(pairs, upscaler, 2).sum()
+    assert noise > base  # most patches are the base's own
+    assert found.nets == () and not found.labels.any() and found.error == found.base_error == base
+    noisy = [(lr, Frame(*upscaler.upscale(0, np.full(GRID, 2, np.uint8), lr))) for lr, _ in pairs]
+    found = assign(iter(noisy), HEADER, Fitted((nets[1],), "all"))
+    assert found.nets == (nets[1],) and np.all(found.labels == 1) and found.error == 0 < found.base_error
+
+
+def test_patches_of_chunks_by_time_have_their_own_net_or_the_base(nets):
+    pairs, upscaler = frames(nets)
+    found = assign(iter(pairs), HEADER, Fitted((nets[1], nets[0]), "own", Cut(np.array([3.0]))))
+    better = errors_of(pairs, upscaler, 2) < errors_of(pairs, upscaler, 0)
+    better[3:] = False  # the second chunk's net is as good as the base, which is cheaper
+    np.testing.assert_array_equal(found.labels, better.astype(np.uint8))
+    assert found.nets == (nets[1],)
+
+
+def test_patches_of_chunks_by_score_are_told_apart_by_the_scorer(nets):
+    pairs, upscaler = frames(nets)
+    pixels = patch_pixels(39, 59, 16, GRID)
+    under = errors_of(pairs, upscaler, 2)
+    values = scores(under / pixels, pixels)
+    middle = float(np.median(values))
+    found = assign(iter(pairs), HEADER, Fitted((nets[0], nets[1]), "own", Cut(np.array([middle])), nets[1]))
+    better = (values >= middle) & (under < errors_of(pairs, upscaler, 0))
+    np.testing.assert_array_equal(found.labels, better.astype(np.uint8))
+    assert better.any() and not better.all()
