@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        print("stdo: stopped; nothing was left behind", file=sys.stderr)
+        print("stdo: stopped", file=sys.stderr)  # what stays, if anything, was said before
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough. Python would complain once more when it closes stdout.

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
 from stdo_min.algorithm import crew
 from stdo_min.algorithm.crew import Crew, choose_jobs, local_crew
+from stdo_min.video.ffmpeg import VideoError
 
 
 def process_of(number):
@@ -62,7 +62,7 @@ def test_a_task_whose_worker_died_is_done_again(tmp_path):
 
 
 def test_a_task_that_kills_every_worker_ends_the_run():
-    with local_crew(2, 1) as workers, pytest.raises(BrokenProcessPool):
+    with local_crew(2, 1) as workers, pytest.raises(VideoError, match="3 workers died of the same task"):
         workers.call(dies, 0)
 
 

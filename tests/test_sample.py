@@ -100,7 +100,7 @@ def test_equal_seeds_keep_equal_patches_whatever_the_threads():
 
 
 def test_more_patches_at_a_time_than_are_kept():
-    keeper = sample.Keeper(64, 1000, 8, 2, 2)
+    keeper = sample.Keeper(64, 8, 2, 2)
     rng = np.random.default_rng(0)
     for _ in range(3):
         chosen, places = keeper.choose(rng.exponential(1, 1000), rng)

@@ -16,7 +16,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
-from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,13 +58,18 @@ class Crew:
         """End the tasks that still run; none is waited for."""
         self._closed = True
         if self._executor is not None:
+            # Before Python 3.14 a pool has no public way to end what its processes are doing.
+            workers = list((getattr(self._executor, "_processes", None) or {}).values())
             self._executor.shutdown(wait=False)
-            for worker in active_children():
+            for worker in workers:
                 worker.terminate()
         self._close()
 
     def call(self, function: Callable[..., Result], *arguments) -> Result:
-        """The function's result, from whoever is free; a task whose worker died is done again."""
+        """The function's result, from whoever is free; a task whose worker died is done again.
+
+        Raises what the function does, and VideoError where worker after worker dies of it.
+        """
         if self._make is None:
             return function(*arguments)
         for left in reversed(range(TRIES)):
@@ -72,9 +77,15 @@ class Crew:
             try:
                 return executor.submit(function, *arguments).result()
             except BrokenExecutor:
-                if self._closed or not left:
+                if self._closed:
                     raise
+                if not left:
+                    raise _died() from None
                 self._renew(executor)
+            except Exception as error:
+                if type(error).__name__ == "KilledWorker":  # Dask's, which has tried again by itself
+                    raise _died() from None
+                raise
 
     def each(self, items: Sequence[Item], work: Callable[[Item], Result], tick: Callable[[], None]) -> list[Result]:
         """work(item) for each item, `jobs` at a time and begun in order; the results in order.
@@ -111,6 +122,11 @@ class Crew:
             if self._executor is broken:
                 broken.shutdown(wait=False)
                 self._executor = None
+
+
+def _died() -> VideoError:
+    return VideoError(f"{TRIES} workers died of the same task, perhaps because memory is short; give the same command "
+                      "with fewer --jobs, to go on from what is finished")
 
 
 def local_crew(jobs: int, threads: int) -> Crew:

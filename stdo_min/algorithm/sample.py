@@ -65,7 +65,7 @@ def sample(pairs: Pairs, header: sidecar.Sidecar, halo: int, size: int, rng: np.
     side = header.patch * header.scale
     pixels = np.maximum(patch_pixels(header.hr_height, header.hr_width, side, (rows, columns)), 1)
     base = Upscaler(sidecar.write(sidecar.of_nets(header, [])))
-    keeper, cut = Keeper(size, rows * columns, header.patch, halo, header.scale), corners(header)
+    keeper, cut = Keeper(size, header.patch, halo, header.scale), corners(header)
     with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(pairs):
             errors = (patch_errors(base, 0, lr.y, hr.y, executor, threads)[0] / pixels).ravel()
@@ -103,8 +103,8 @@ def sampling(errors: np.ndarray) -> np.ndarray:
 class Keeper:
     """The patches of highest priority so far, each in a slot of arrays whose size is fixed at the start."""
 
-    def __init__(self, size: int, of_frame: int, patch: int, halo: int, scale: int):
-        """size: patches to keep; of_frame: how many may come at a time."""
+    def __init__(self, size: int, patch: int, halo: int, scale: int):
+        """size: patches to keep, LEAST_PATCHES at the least; patch, halo: in lr pixels."""
         self._size = max(size, LEAST_PATCHES)
         room = self._size + max(1, self._size // SLACK)
         self._lr = np.empty((room, patch + 2 * halo, patch + 2 * halo), np.uint8)
