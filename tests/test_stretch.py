@@ -208,8 +208,8 @@ def test_the_sound_is_in_step(late, tmp_path, suffix, stretch):
         stretch.first, stretch.first + (stretch.count or 10**6)))
     last = min(end, max(at.values()) - shift)
     assert float(sound[0][0] - begin) == pytest.approx(0, abs=0.022) and abs(sound[-1][0] - last) < 0.045
-    words = packet_times(part, "s")
-    assert [crc for _, crc in words if crc in {c for _, c in packet_times(whole, "s")}] or suffix == ".mp4"
+    words = {crc for _, crc in packet_times(whole, "s")}
+    assert any(crc in words for _, crc in packet_times(part, "s"))
 
 
 def test_chapters_are_cut(late, tmp_path):
