@@ -22,6 +22,11 @@ const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
     },
 };
 
+const stdo_phase stdo_phases_3_2[2][3] = {
+    {{-1, {-2, 21, 120, -11}}, {0, {-12, 76, 76, -12}}, {1, {-11, 120, 21, -2}}}, /* centre */
+    {{-1, {-1, 9, 127, -7}}, {0, {-10, 62, 90, -14}}, {1, {-14, 112, 34, -4}}}, /* left */
+};
+
 const uint8_t *stdo_lr_row(const stdo_plane *plane, int64_t y)
 {
     const int64_t inside = y < 0 ? 0 : y >= plane->lr_height ? (int64_t)plane->lr_height - 1 : y;
@@ -33,12 +38,12 @@ size_t stdo_base_room(uint32_t width)
     return width + 2 * MARGIN + STDO_SLACK + STDO_SLACK_VALUES;
 }
 
-/* V of one hr row of lr row y, for the columns of the rectangle and the margin. */
-static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
+/* V of one hr row of lr row y, for the lr columns x0..x1-1 and the margin. */
+static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, uint32_t x0, uint32_t x1, uint32_t y,
                      const stdo_phase *phase, int16_t *v)
 {
-    const uint32_t left = min_u32(rect->x0, MARGIN), right = min_u32(plane->lr_width - rect->x1, MARGIN);
-    const uint32_t begin = rect->x0 - left, width = rect->x1 + right - begin;
+    const uint32_t left = min_u32(x0, MARGIN), right = min_u32(plane->lr_width - x1, MARGIN);
+    const uint32_t begin = x0 - left, width = x1 + right - begin;
     const uint8_t *row[4];
     for (int j = 0; j < 4; j++) row[j] = stdo_lr_row(plane, (int64_t)y + phase->offset - 1 + j) + begin;
 
@@ -49,6 +54,14 @@ static void vertical(const stdo_kernels *kernels, const stdo_plane *plane, const
     for (uint32_t i = 0; i < MARGIN - right; i++) inside[width + i] = inside[width - 1];
 }
 
+void stdo_row_3_2(const stdo_kernels *kernels, const stdo_plane *plane, uint32_t x, uint32_t y, uint32_t width,
+                  int16_t *v, uint8_t *out)
+{
+    const uint32_t lr_x = x / 3 * 2, lr_width = (width + 2) / 3 * 2;
+    vertical(kernels, plane, lr_x, min_u32(lr_x + lr_width, plane->lr_width), y / 3 * 2, &stdo_phases_3_2[0][y % 3], v);
+    kernels->hr_row_3_2(v, stdo_phases_3_2[plane->left != 0], width, out);
+}
+
 void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const stdo_rect *rect, uint32_t y,
                    const int16_t *residual, size_t stride, int16_t *v)
 {
@@ -56,9 +69,14 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
     const uint32_t hr_x = rect->x0 * scale;
     if (hr_x >= plane->hr_width) return;
     const uint32_t visible = min_u32((rect->x1 - rect->x0) * scale, plane->hr_width - hr_x);
+    if (plane->full_size) {
+        if (y < plane->hr_height)
+            stdo_row_3_2(kernels, plane, hr_x, y, visible, v, plane->hr + (ptrdiff_t)y * plane->hr_stride + hr_x);
+        return;
+    }
     for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {
         uint8_t *hr = plane->hr + (ptrdiff_t)(y * scale + r) * plane->hr_stride + hr_x;
-        vertical(kernels, plane, rect, y, &stdo_phases[0][scale - 1][r], v);
+        vertical(kernels, plane, rect->x0, rect->x1, y, &stdo_phases[0][scale - 1][r], v);
         const int16_t *more = residual == NULL ? NULL : residual + r * stride;
         kernels->hr_row(v, stdo_phases[plane->left != 0][scale - 1], scale, more, visible, hr);
     }

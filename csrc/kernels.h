@@ -64,6 +64,9 @@ typedef struct stdo_kernels {
        pixels to the left; `phase` has `scale` entries, one row of stdo_phases: tiers rely on its offsets. */
     void (*hr_row)(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
                    uint8_t *hr);
+    /* The same at scale 3/2, without residual: two lr pixels give the three pixels of `phase`, an entry of
+       stdo_phases_3_2. */
+    void (*hr_row_3_2)(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr);
 } stdo_kernels;
 
 /* The tiers of this build's architecture: each overwrites the entries that it does faster. */

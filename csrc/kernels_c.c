@@ -116,6 +116,18 @@ static void hr_row_c(const int16_t *v, const stdo_phase *phase, uint32_t scale, 
     }
 }
 
+static void hr_row_3_2_c(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr)
+{
+    for (size_t r = 0; r < 3; r++) {
+        const int16_t *first = v + 1 + phase[r].offset;
+        const int32_t *tap = phase[r].tap;
+        for (size_t x = r; x < width; x += 3, first += 2) {
+            const int32_t sum = tap[0] * first[0] + tap[1] * first[1] + tap[2] * first[2] + tap[3] * first[3];
+            hr[x] = (uint8_t)clamp((sum + (128 << 14) + 128 + (32 << 8)) >> 14, 0, 255);
+        }
+    }
+}
+
 void stdo_kernels_c(stdo_kernels *kernels)
 {
     const stdo_conv int8 = {int8_pixel_bytes, int8_packed_bytes, int8_pack, int8_load, int8_hidden, int8_last};
@@ -123,4 +135,5 @@ void stdo_kernels_c(stdo_kernels *kernels)
     kernels->int8 = int8;
     kernels->base_vertical = base_vertical_c;
     kernels->hr_row = hr_row_c;
+    kernels->hr_row_3_2 = hr_row_3_2_c;
 }

@@ -3,22 +3,26 @@
 
 #include "sizes.h"
 
-void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
-{
-    const stdo_info *info = &sidecar->info;
-    stdo_net_measure(net, sidecar->conv, info->patch);
-    const uint32_t width = min_u32(net->strip * info->patch, info->lr_width);
-    const size_t room = stdo_net_room(net, net_planes(info->colour), info->scale, width);
-    if (room > sidecar->net_room) sidecar->net_room = room;
-}
-
 static stdo_plane plane_of(const stdo_info *info, int halved)
 {
     const uint32_t half = halved ? 2 : 1, up = half - 1;
-    const stdo_plane plane = {.lr_width = (info->lr_width + up) / half, .lr_height = (info->lr_height + up) / half,
-                              .hr_width = (info->hr_width + up) / half, .hr_height = (info->hr_height + up) / half,
-                              .scale = info->scale, .left = halved && info->chroma != 0};
+    stdo_plane plane = {.lr_width = (info->lr_width + up) / half, .lr_height = (info->lr_height + up) / half,
+                        .hr_width = (info->hr_width + up) / half, .hr_height = (info->hr_height + up) / half,
+                        .scale = net_scale(info), .full_size = info->divisor == 2,
+                        .left = halved && info->chroma != 0};
+    plane.width = plane.full_size ? (3 * plane.lr_width + 1) / 2 : plane.lr_width;
+    plane.height = plane.full_size ? (3 * plane.lr_height + 1) / 2 : plane.lr_height;
     return plane;
+}
+
+void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
+{
+    const stdo_info *info = &sidecar->info;
+    stdo_net_measure(net, sidecar->conv, net_side(info));
+    const stdo_plane plane = plane_of(info, 0);
+    const uint32_t width = min_u32(net->strip * net_side(info), plane.width);
+    const size_t room = stdo_net_room(net, &plane, net_planes(info->colour), width);
+    if (room > sidecar->net_room) sidecar->net_room = room;
 }
 
 /* Adds a part to scratch and gives its place. */
@@ -37,6 +41,6 @@ void stdo_sidecar_lay_out(stdo_sidecar *sidecar)
     for (uint32_t i = 0; i < 3; i++) sidecar->plane[i] = plane_of(info, i >= sidecar->net_planes);
     scratch->bytes = 0;
     append(&scratch->bytes, (size_t)info->columns * info->rows);
-    scratch->v = append(&scratch->bytes, stdo_base_room(info->lr_width) * sizeof(int16_t));
+    scratch->v = append(&scratch->bytes, stdo_base_room(sidecar->plane[0].width) * sizeof(int16_t));
     scratch->net = append(&scratch->bytes, sidecar->net_room);
 }

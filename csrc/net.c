@@ -1,6 +1,7 @@
-/* Runs a net over a rectangle, all layers at once: each row of lr pixels that goes in moves one row through every layer
+/* Runs a net over a rectangle, all layers at once: each row of net pixels that goes in moves one row through every layer
    and out as hr pixels. A layer keeps only the rows that the next one still reads, so nothing leaves the cache between
-   the layers, and no row is computed twice. */
+   the layers, and no row is computed twice. At scale 3/2 the rows that go in are those of the base, made on the way and
+   kept until the residual comes that is added to them. */
 #include "net.h"
 
 #include "sizes.h"
@@ -53,10 +54,68 @@ static size_t lay_out(const stdo_net *net, uint32_t width, uint8_t *memory, ring
     return used;
 }
 
-size_t stdo_net_room(const stdo_net *net, uint32_t planes, uint32_t scale, uint32_t width)
+/* ---- The rows of net pixels ---- */
+
+/* The latest rows of the base of each plane at scale 3/2, from column `begin` of the plane on. */
+typedef struct window {
+    uint8_t *memory;
+    size_t row_bytes;
+    uint32_t slots;             /* for each plane */
+    uint32_t begin, width;
+    int64_t next;               /* the row that is made next */
+    uint32_t next_slot;         /* where it goes */
+} window;
+
+/* Columns that a row needs beside the rectangle: the halo, and what the base reads. */
+static uint32_t side_columns(const stdo_net *net) { return max_u32(net->halo, STDO_BASE_MARGIN); }
+
+static window window_of(const stdo_net *net, const stdo_plane *plane, const stdo_rect *rect, uint8_t *memory)
 {
-    return lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
+    const uint32_t more = side_columns(net), begin = (rect->x0 - min_u32(rect->x0, more)) / 3 * 3;
+    const uint32_t end = rect->x1 + min_u32(plane->width - rect->x1, more);
+    return (window){.memory = memory, .row_bytes = (size_t)align_up(end - begin, STDO_ALIGNMENT),
+                    .slots = net->halo + 1, .begin = begin, .width = end - begin,
+                    .next = rect->y0 - min_u32(rect->y0, net->halo)};
 }
+
+static uint8_t *window_row(const window *w, uint32_t plane, int64_t y)
+{
+    const uint32_t back = (uint32_t)(w->next - y), slot = w->next_slot + (w->next_slot < back ? w->slots : 0) - back;
+    return w->memory + (plane * w->slots + (size_t)slot) * w->row_bytes;
+}
+
+/* Makes the rows up to y; those from y - halo on are there then. */
+static void make_rows(window *w, const stdo_kernels *kernels, const stdo_plane *plane, uint32_t planes, int64_t y,
+                      int16_t *v)
+{
+    while (w->next <= y) {
+        for (uint32_t p = 0; p < planes; p++)
+            stdo_row_3_2(kernels, &plane[p], w->begin, (uint32_t)w->next, w->width, v, window_row(w, p, w->next));
+        w->next++;
+        w->next_slot = w->next_slot + 1 < w->slots ? w->next_slot + 1 : 0;
+    }
+}
+
+/* The plane of the base as a plane of scale 1, of which only row y is there. */
+static stdo_plane base_plane(const window *w, const stdo_plane *plane, uint32_t p, int64_t y)
+{
+    stdo_plane base = plane[p];
+    base.lr = window_row(w, p, y) - w->begin;
+    base.lr_stride = 0;
+    base.lr_width = base.width;
+    base.lr_height = base.height;
+    base.full_size = 0;
+    return base;
+}
+
+size_t stdo_net_room(const stdo_net *net, const stdo_plane *plane, uint32_t planes, uint32_t width)
+{
+    const uint32_t scale = plane->scale, widest = width + 2 * side_columns(net) + 3;
+    const size_t rows = plane->full_size ? planes * (net->halo + 1) * (size_t)align_up(widest, STDO_ALIGNMENT) : 0;
+    return rows + lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
+}
+
+/* ---- The layers ---- */
 
 /* Gives the slot for the next row, and counts it as filled. */
 static uint8_t *put_row(ring *r)
@@ -74,12 +133,12 @@ static void list_rows(const ring *r, const void *rows[STDO_MAX_KERNEL])
         rows[i] = r->memory + slot * r->row_bytes;
 }
 
-/* Row y of the lr planes with the halo on both sides, as activations. */
+/* Row y of the planes with the halo on both sides, as activations. */
 static void load_row(const stdo_net *net, const stdo_conv *conv, const stdo_plane *plane, uint32_t planes,
                      const stdo_rect *rect, int64_t y, uint8_t *row)
 {
     const size_t pixel = net->pixel[0];
-    const uint32_t halo = net->halo, width = plane[0].lr_width;
+    const uint32_t halo = net->halo, width = plane[0].width;
     const uint32_t begin = rect->x0 > halo ? rect->x0 - halo : 0;
     const uint32_t end = width - rect->x1 > halo ? rect->x1 + halo : width;
     const uint8_t *lr[STDO_MAX_PLANES];
@@ -96,13 +155,25 @@ void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_c
                   uint32_t planes, const stdo_rect *rect, int16_t *v, uint8_t *memory)
 {
     ring rings[STDO_MAX_LAYERS];
-    const uint32_t width = rect->x1 - rect->x0, scale = plane[0].scale;
+    const uint32_t width = rect->x1 - rect->x0, scale = plane[0].scale, last_row = plane[0].height - 1;
+    const int full_size = plane[0].full_size;
+    window base = {.memory = memory};
+    if (full_size) {
+        base = window_of(net, &plane[0], rect, memory);
+        memory += planes * base.slots * base.row_bytes;
+    }
     int16_t *residual = (int16_t *)(void *)(memory + lay_out(net, width, memory, rings));
     const size_t stride = residual_stride(scale, width);
 
-    int64_t lr_y = (int64_t)rect->y0 - net->halo;
-    for (uint32_t y = rect->y0; y < rect->y1; lr_y++) {
-        load_row(net, conv, plane, planes, rect, lr_y, put_row(&rings[0]));
+    int64_t net_y = (int64_t)rect->y0 - net->halo;
+    for (uint32_t y = rect->y0; y < rect->y1; net_y++) {
+        stdo_plane read[STDO_MAX_PLANES];
+        if (full_size) {
+            const int64_t there = net_y < 0 ? 0 : net_y > last_row ? last_row : net_y;
+            make_rows(&base, kernels, plane, planes, there, v);
+            for (uint32_t p = 0; p < planes; p++) read[p] = base_plane(&base, plane, p, there);
+        }
+        load_row(net, conv, full_size ? read : plane, planes, rect, net_y, put_row(&rings[0]));
         uint32_t out_width = width + 2 * net->halo;
         for (uint32_t l = 0; l < net->layers && rings[l].missing == 0; l++) {
             const stdo_layer *layer = &net->layer[l];
@@ -114,8 +185,10 @@ void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_c
                 continue;
             }
             conv->last(layer, rows, width, scale, residual, stride);
-            for (uint32_t p = 0; p < planes; p++)
-                stdo_base_row(kernels, &plane[p], rect, y, residual + p * scale * stride, stride, v);
+            for (uint32_t p = 0; p < planes; p++) {
+                const stdo_plane under = full_size ? base_plane(&base, plane, p, y) : plane[p];
+                stdo_base_row(kernels, &under, rect, y, residual + p * scale * stride, stride, v);
+            }
             y++;
         }
     }

@@ -8,17 +8,17 @@ enum { STDO_MAX_LAYERS = 8 };
 
 typedef struct stdo_net {
     uint32_t layers;
-    uint32_t halo;              /* lr pixels read around a patch */
+    uint32_t halo;              /* net pixels read around a patch */
     uint32_t strip;             /* most patches side by side in a rectangle, so that its rows stay in the cache */
     const stdo_layer *layer;    /* [layers] */
     size_t pixel[STDO_MAX_LAYERS]; /* bytes of a pixel that goes into each layer */
 } stdo_net;
 
-/* Sets halo, strip and pixel from the layers. */
+/* Sets halo, strip and pixel from the layers; patch: its side in net pixels. */
 void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch);
 
-/* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide. */
-size_t stdo_net_room(const stdo_net *net, uint32_t planes, uint32_t scale, uint32_t width);
+/* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide of planes like this one. */
+size_t stdo_net_room(const stdo_net *net, const stdo_plane *plane, uint32_t planes, uint32_t width);
 
 /* Writes the hr pixels of a rectangle of `planes` planes of equal size. `memory` is aligned to STDO_ALIGNMENT; `v` has
    stdo_base_room values. */

@@ -30,9 +30,18 @@ static uint64_t layer_room(const stdo_conv *conv, uint32_t kernel, uint32_t in, 
 
 /* ---- First pass: check ---- */
 
-static int extent_ok(uint32_t lr, uint32_t hr, uint32_t scale)
+static int extent_ok(uint32_t lr, uint32_t hr, const stdo_info *info)
 {
-    return lr >= 8 && lr <= 8192 && hr <= lr * scale && hr + 2 * scale > lr * scale;
+    const uint32_t scale = info->scale, divisor = info->divisor;
+    return lr >= 8 && lr <= 8192 && lr % divisor == 0 && hr <= lr / divisor * scale &&
+           hr + 2 * scale > lr / divisor * scale;
+}
+
+/* What version 3 alone has: the scale 3/2. */
+static int divisor_ok(const stdo_info *info, uint32_t version)
+{
+    return info->divisor == 1 ||
+           (version >= 3 && info->divisor == 2 && info->scale == 3 && info->patch % 4 == 0);
 }
 
 static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *info)
@@ -40,9 +49,11 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     static const uint8_t magic[8] = {0x89, 'S', 'T', 'D', 'O', '\r', '\n', 0x1a};
     if (size < sizeof magic || memcmp(data, magic, sizeof magic) != 0) return STDO_ERROR_MAGIC;
     if (size < HEADER_SIZE) return STDO_ERROR_TRUNCATED;
-    if (u16_at(data + 8) > 2) return STDO_ERROR_VERSION;
+    const uint32_t version = u16_at(data + 8);
+    if (version > 3) return STDO_ERROR_VERSION;
 
     info->scale = data[10];
+    info->divisor = version < 3 ? 1 : data[32];
     info->mode = data[11];
     info->patch = u16_at(data + 12);
     info->chroma = data[14];
@@ -53,12 +64,14 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     info->hr_height = u16_at(data + 22);
     info->frames = u32_at(data + 24);
     info->segments = u32_at(data + 28);
-    const int ok = u16_at(data + 8) >= 1 && info->scale >= 1 && info->scale <= STDO_MAX_SCALE &&
-                   info->patch >= 8 && info->patch <= 128 && info->chroma <= 1 && info->colour < u16_at(data + 8) &&
-                   extent_ok(info->lr_width, info->hr_width, info->scale) &&
-                   extent_ok(info->lr_height, info->hr_height, info->scale) &&
+    const uint32_t reserved = version < 3 ? u32_at(data + 32) : u32_at(data + 32) >> 8;
+    const int ok = version >= 1 && info->scale >= 1 && info->scale <= STDO_MAX_SCALE &&
+                   info->patch >= 8 && info->patch <= 128 && info->chroma <= 1 &&
+                   info->colour < min_u32(version, 2) && divisor_ok(info, version) &&
+                   extent_ok(info->lr_width, info->hr_width, info) &&
+                   extent_ok(info->lr_height, info->hr_height, info) &&
                    info->frames >= 1 && info->frames <= 1u << 24 &&
-                   info->segments >= 1 && info->segments <= info->frames && u32_at(data + 32) == 0;
+                   info->segments >= 1 && info->segments <= info->frames && reserved == 0;
     if (!ok) return STDO_ERROR_HEADER;
     if (stdo_crc32(0, data, 36) != u32_at(data + 36)) return STDO_ERROR_HEADER_CRC;
 
@@ -85,7 +98,8 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_
         if (kernel % 2 == 0 || kernel > STDO_MAX_KERNEL || out < 1 || out > STDO_MAX_CHANNELS || shift > 24 ||
             reserved != 0)
             return STDO_ERROR_NET;
-        if (l == layers - 1 && out != net_planes(info->colour) * info->scale * info->scale) return STDO_ERROR_NET;
+        if (l == layers - 1 && out != net_planes(info->colour) * net_scale(info) * net_scale(info))
+            return STDO_ERROR_NET;
 
         if ((size_t)(end - p) < (size_t)out * OUTPUT_FIELDS + weight_count(kernel, in, out)) return STDO_ERROR_SEGMENT;
         for (uint32_t o = 0; o < out; o++, p += 2)
@@ -100,8 +114,20 @@ static stdo_status check_net(const uint8_t **at, const uint8_t *end, const stdo_
     return STDO_OK;
 }
 
+/* The classes of computed labels: their number less one, thresholds that rise, and the label of each. */
+static int classes_ok(const uint8_t *p, size_t size, uint32_t nets)
+{
+    if (size < 2 || p[0] > STDO_MAX_NETS || size != 2 + 3 * (size_t)p[0]) return 0;
+    for (uint32_t i = 1; i < p[0]; i++)
+        if (u16_at(p + 1 + 2 * i) <= u16_at(p - 1 + 2 * i)) return 0;
+    for (const uint8_t *label = p + 1 + 2 * p[0]; label < p + size; label++)
+        if (*label > nets) return 0;
+    return 1;
+}
+
+/* A segment may compute its labels from version 3 on: `most_computed` is 1 there, 0 before. */
 static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_info *header, uint32_t first_frame,
-                                 int is_last, const stdo_conv *conv, uint64_t *room)
+                                 int is_last, uint32_t most_computed, const stdo_conv *conv, uint64_t *room)
 {
     if (remain < SEGMENT_MIN) return STDO_ERROR_TRUNCATED;
     const uint32_t size = u32_at(data), frames = u32_at(data + 8), nets = data[20], map_size = u32_at(data + 24);
@@ -110,7 +136,7 @@ static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_
     const int ok = size >= SEGMENT_MIN && u32_at(data + 4) == first_frame &&
                    frames >= 1 && frames <= UINT16_MAX && frames <= frames_left &&
                    (!is_last || frames == frames_left) && nets <= STDO_MAX_NETS &&
-                   data[21] == 0 && data[22] == 0 && data[23] == 0 && (nets > 0 || map_size == 0);
+                   data[21] <= most_computed && (data[21] == 0 || nets > 0) && data[22] == 0 && data[23] == 0 && (nets > 0 || map_size == 0);
     if (!ok) return STDO_ERROR_SEGMENT;
 
     const uint8_t *p = data + SEGMENT_FIELDS, *end = data + size - 4;
@@ -120,18 +146,19 @@ static stdo_status check_segment(const uint8_t *data, size_t remain, const stdo_
         if (status != STDO_OK) return status;
     }
     if ((size_t)(end - p) != map_size) return STDO_ERROR_SEGMENT;
+    if (data[21] != 0 && !classes_ok(p, map_size, nets)) return STDO_ERROR_SEGMENT;
     *room += array_room(map_size, 1);
     return stdo_crc32(0, data, size - 4) == u32_at(end) ? STDO_OK : STDO_ERROR_SEGMENT_CRC;
 }
 
-static stdo_status check_segments(const uint8_t *data, size_t remain, const stdo_info *info, const stdo_conv *conv,
-                                  uint64_t *room)
+static stdo_status check_segments(const uint8_t *data, size_t remain, const stdo_info *info, uint32_t most_computed,
+                                  const stdo_conv *conv, uint64_t *room)
 {
     uint32_t first_frame = 0;
     *room += array_room(info->segments, sizeof(stdo_segment));
     for (uint32_t s = 0; s < info->segments; s++) {
         const stdo_status status =
-            check_segment(data, remain, info, first_frame, s == info->segments - 1, conv, room);
+            check_segment(data, remain, info, first_frame, s == info->segments - 1, most_computed, conv, room);
         if (status != STDO_OK) return status;
         first_frame += u32_at(data + 8);
         remain -= u32_at(data);
@@ -198,6 +225,7 @@ static void build_segment(builder *b, stdo_sidecar *sidecar, stdo_segment *segme
     info->lr_first_crc = u32_at(b->in + 12);
     info->lr_crc = u32_at(b->in + 16);
     info->nets = b->in[20];
+    info->computed = b->in[21];
     info->map_bytes = u32_at(b->in + 24);
     info->net_bytes = u32_at(b->in) - SEGMENT_MIN - info->map_bytes;
     b->in += SEGMENT_FIELDS;
@@ -227,7 +255,8 @@ stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers
     uint64_t room = array_room(1, sizeof(stdo_sidecar)) + STDO_ALIGNMENT - 1;
     stdo_status status = check_header(data, size, &info);
     if (status == STDO_OK)
-        status = check_segments(data + HEADER_SIZE, size - HEADER_SIZE, &info, &kernels.int8, &room);
+        status = check_segments(data + HEADER_SIZE, size - HEADER_SIZE, &info, u16_at(data + 8) >= 3, &kernels.int8,
+                                &room);
     if (status != STDO_OK) return status;
 
     uint8_t *memory = room > SIZE_MAX ? NULL : calloc(1, (size_t)room);

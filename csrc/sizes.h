@@ -16,6 +16,15 @@ static inline void *align_pointer(void *memory, uint32_t to)
     return (uint8_t *)memory + ((0 - (uintptr_t)memory) & (to - 1));
 }
 
+/* hr pixels per pixel that nets read, each way: at 3/2 they read the base, which has full size. */
+static inline uint32_t net_scale(const stdo_info *info) { return info->divisor == 1 ? info->scale : 1; }
+
+/* Side of a patch in pixels that nets read. */
+static inline uint32_t net_side(const stdo_info *info)
+{
+    return info->divisor == 1 ? info->patch : info->patch / 2 * 3;
+}
+
 /* How many planes of a frame nets serve. */
 static inline uint32_t net_planes(uint32_t colour) { return colour == STDO_COLOUR_RGB ? 3 : 1; }
 

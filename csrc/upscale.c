@@ -26,19 +26,34 @@ static stdo_rect patch_rect(const stdo_info *info, const stdo_plane *plane, int 
                             uint32_t columns, uint32_t row)
 {
     const uint32_t halved = is_chroma ? 1 : 0, end = column + columns;
-    const stdo_rect r = {column * info->patch >> halved, row * info->patch >> halved,
-                         end == info->columns ? plane->lr_width : end * info->patch >> halved,
-                         row + 1 == info->rows ? plane->lr_height : (row + 1) * info->patch >> halved};
+    const uint32_t side = net_side(info);
+    const stdo_rect r = {column * side >> halved, row * side >> halved,
+                         end == info->columns ? plane->width : end * side >> halved,
+                         row + 1 == info->rows ? plane->height : (row + 1) * side >> halved};
     return r;
 }
 
 /* ---- Reuse: what did not change since the previous frame is copied ---- */
 
-static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
-                        uint32_t margin)
+/* The lr pixels that the net pixels begin..end-1 of a row or column come from, `halo` of them read beside. */
+static void lr_extent(const stdo_plane *plane, uint32_t lr_size, uint32_t halo, uint32_t *begin, uint32_t *end)
 {
-    const uint32_t x0 = r->x0 - min_u32(r->x0, margin), x1 = min_u32(r->x1 + margin, plane->lr_width);
-    const uint32_t y0 = r->y0 - min_u32(r->y0, margin), y1 = min_u32(r->y1 + margin, plane->lr_height);
+    if (plane->full_size) {
+        *begin = (*begin - min_u32(*begin, halo)) / 3 * 2;
+        *end = (*end + halo + 2) / 3 * 2;
+        halo = 0;
+    }
+    const uint32_t margin = max_u32(halo, STDO_BASE_MARGIN);
+    *begin -= min_u32(*begin, margin);
+    *end = min_u32(*end + margin, lr_size);
+}
+
+static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
+                        uint32_t halo)
+{
+    uint32_t x0 = r->x0, x1 = r->x1, y0 = r->y0, y1 = r->y1;
+    lr_extent(plane, plane->lr_width, halo, &x0, &x1);
+    lr_extent(plane, plane->lr_height, halo, &y0, &y1);
     for (uint32_t y = y0; y < y1; y++)
         if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + x0,
                    previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + x0, x1 - x0) != 0)
@@ -63,10 +78,10 @@ static int reuse(const job *j, const uint8_t *labels, uint32_t column, uint32_t 
     const size_t index = (size_t)row * info->columns + column;
     if (j->previous == NULL || j->previous->labels[index] != labels[index]) return 0;
     const uint32_t halo = labels[index] == 0 ? 0 : j->segment->net[labels[index] - 1].halo;
-    const uint32_t planes = j->sidecar->net_planes, margin = max_u32(halo, STDO_BASE_MARGIN);
+    const uint32_t planes = j->sidecar->net_planes;
     for (uint32_t p = 0; p < planes; p++) {
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
-        if (!lr_unchanged(&j->plane[p], j->previous, (int)p, &r, margin)) return 0;
+        if (!lr_unchanged(&j->plane[p], j->previous, (int)p, &r, halo)) return 0;
     }
     for (uint32_t p = 0; p < planes; p++) {
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
@@ -156,7 +171,7 @@ static int reuse_chroma(const job *j, int index, uint32_t column, uint32_t row)
 {
     if (j->previous == NULL) return 0;
     const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[index], 1, column, 1, row);
-    if (!lr_unchanged(&j->plane[index], j->previous, index, &r, STDO_BASE_MARGIN)) return 0;
+    if (!lr_unchanged(&j->plane[index], j->previous, index, &r, 0)) return 0;
     copy_hr(&j->plane[index], j->previous, index, &r);
     return 1;
 }

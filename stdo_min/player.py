@@ -106,7 +106,7 @@ def frames(video: Video, threads: int = 1, first: int = 0, count: int | None = N
             if at == end:
                 raise VideoError(f"{info.path}: has more frames than the {upscaler.frames} of its sidecar; {_OTHER}")
             number = checks.segment(at, lr)
-            labels = upscaler.labels(at)
+            labels = upscaler.labels(at, lr.y)
             out = upscaler.upscale(number, labels, lr, out, executor, threads, previous)
             previous = Previous(number, labels, lr)
             yield Shown(lr, labels, number, Frame(*out))

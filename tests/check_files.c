@@ -91,12 +91,13 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
         const int now = (int)(number % 2);
         stdo_segment_info at;
         while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= number) segment++;
-        if (stdo_map_read(map, number, labels[now]) != STDO_OK) abort();
         for (int i = 0; frames != NULL && i < 3; i++) {
             memcpy(lr[now].plane[i], frames, lr[now].size[i]);
             frames += lr[now].size[i];
         }
-        const stdo_frame f = {segment, labels[now], readable(&lr[now]), target,
+        const stdo_const_image source = readable(&lr[now]);
+        if (stdo_map_read(map, number, &source, labels[now]) != STDO_OK) abort();
+        const stdo_frame f = {segment, labels[now], source, target,
                               frames != NULL && number > 0 ? &previous : NULL};
         const uint32_t step = frames != NULL ? info.rows : 1;
         for (uint32_t row = 0; row < info.rows; row += step)

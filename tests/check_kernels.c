@@ -29,6 +29,7 @@ FUNCTION(float32_hidden, conv_of(kernels, FLOAT32)->hidden)
 FUNCTION(float32_last, conv_of(kernels, FLOAT32)->last)
 FUNCTION(base_vertical, kernels->base_vertical)
 FUNCTION(hr_row, kernels->hr_row)
+FUNCTION(hr_row_3_2, kernels->hr_row_3_2)
 #undef FUNCTION
 
 static const kernel list[] = {
@@ -40,6 +41,7 @@ static const kernel list[] = {
     {"float32_last", check_float32_last, float32_last},
     {"base_vertical", check_base_vertical, base_vertical},
     {"hr_row", check_hr_row, hr_row},
+    {"hr_row_3_2", check_hr_row_3_2, hr_row_3_2},
     {"int8_frame", check_int8_frame, NULL},
     {"float32_frame", check_float32_frame, NULL},
     {"train_row", check_train_row, NULL},

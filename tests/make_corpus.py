@@ -5,11 +5,14 @@ A file's name is the status that both readers must give for it, a dot, and the o
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from samples import fix_header, fix_segment, put, random_labels
 
+from stdo_min.format.classes import Classes
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.sidecar import Sidecar, write
 
@@ -28,6 +31,13 @@ def small_sidecar(seed: int = 1) -> Sidecar:
     return make_sidecar(2, size, patch, segments, crop=(1, 3))
 
 
+def with_classes(sidecar: Sidecar, thresholds: list[int], labels: list[int]) -> bytes:
+    """The file with the labels of the first segment computed by these classes."""
+    classes = Classes(np.array(thresholds, np.uint16), np.array(labels, np.uint8))
+    first, *others = sidecar.segments
+    return write(replace(sidecar, segments=(replace(first, map_data=classes.encode(), computed=True), *others)))
+
+
 def good_files() -> dict[str, bytes]:
     rng = np.random.default_rng(2)
 
@@ -44,6 +54,10 @@ def good_files() -> dict[str, bytes]:
         "greatest-crop": one(4, (17, 9), 8, 1, [(3, 5)], 1, crop=(7, 7), chroma=1),
         "most-nets": one(1, (64, 64), 8, 63, [], 1),
         "most-layers": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
+        "three-halves": one(Fraction(3, 2), (20, 12), 8, 2, [(5, 2)], 3, crop=(1, 5), chroma=1),
+        "version-three-scale-2": fix_header(put(put(write(small_sidecar()), 8, 3, 2), 32, 1, 1)),
+        "computed-labels": with_classes(small_sidecar(), [7, 900], [2, 0, 1]),
+        "computed-labels-all-alike": with_classes(small_sidecar(), [], [2]),
         "unknown-mode": one(2, (8, 8), 9, 0, [], 1, mode=255),
     }
 
@@ -65,7 +79,8 @@ def bad_files() -> dict[str, bytes]:
         "trailing.byte": good + b"\0",
     }
     header = {
-        "version.three": (8, 3, 2), "header.version-0": (8, 0, 2), "header.scale-0": (10, 0, 1),
+        "version.four": (8, 4, 2), "header.version-3-without-divisor": (8, 3, 2),
+        "header.version-0": (8, 0, 2), "header.scale-0": (10, 0, 1),
         "header.scale-5": (10, 5, 1), "header.patch-7": (12, 7, 2), "header.patch-129": (12, 129, 2),
         "header.chroma-2": (14, 2, 1), "header.colour-1-in-version-1": (15, 1, 1), "header.lr-width-7": (16, 7, 2),
         "header.lr-height-8193": (18, 8193, 2), "header.hr-width-small": (20, 36, 2),
@@ -75,6 +90,16 @@ def bad_files() -> dict[str, bytes]:
         "header.reserved-word": (32, 1, 4), "segment.frames-fewer-than-header": (24, 6, 4),
         "segment.frames-more-than-header": (24, 4, 4), "trailing.segment": (28, 1, 4),
     }  # fmt: skip
+    thirds = write(make_sidecar(Fraction(3, 2), (20, 12), 8, [((), np.zeros((3, 2, 3), np.uint8))]))
+    three_halves = {
+        "header.divisor-3": (32, 3, 1), "header.divisor-1-with-hr-size-of-2": (32, 1, 1),
+        "header.scale-2-by-2": (10, 2, 1), "header.scale-1-by-2": (10, 1, 1), "header.scale-4-by-2": (10, 4, 1),
+        "header.three-halves-in-version-2": (8, 2, 2), "header.three-halves-of-odd-width": (16, 21, 2),
+        "header.three-halves-patch-10": (12, 10, 2), "header.three-halves-hr-great": (20, 31, 2),
+        "header.three-halves-hr-small": (22, 12, 2), "header.reserved-byte": (33, 1, 1),
+    }  # fmt: skip
+    for name, (at, value, size) in three_halves.items():
+        files[name] = fix_header(put(thirds, at, value, size))
     for name, (at, value, size) in header.items():
         files[name] = fix_header(put(good, at, value, size))
     # One segment less needs the frames of the other, or they would be the first thing wrong.
@@ -103,6 +128,19 @@ def bad_files() -> dict[str, bytes]:
     files["segment.net-missing"] = fix_segment(put(write(no_map), SEGMENT + 20, 3, 1))
     files["segment.size-31"] = put(good, SEGMENT, 31, 4)
     files["truncated.size-huge"] = put(good, SEGMENT, 2**32 - 1, 4)
+    computed = with_classes(small_sidecar(), [7, 900], [2, 0, 1])
+    classes = SEGMENT + int.from_bytes(computed[SEGMENT : SEGMENT + 4], "little") - 4 - 8
+    in_version_2 = fix_header(put(put(computed, 8, 2, 2), 32, 0, 1))
+    files["segment.computed-in-version-2"] = in_version_2
+    for name, (at, value, size) in {
+        "segment.computed-2": (SEGMENT + 21, 2, 1), "segment.computed-classes-many": (classes, 3, 1),
+        "segment.computed-classes-few": (classes, 1, 1), "segment.computed-thresholds-fall": (classes + 1, 901, 2),
+        "segment.computed-thresholds-equal": (classes + 1, 900, 2), "segment.computed-label-3": (classes + 6, 3, 1),
+        "segment.reserved-beside-computed": (SEGMENT + 22, 1, 1),
+    }.items():
+        files[name] = fix_segment(put(computed, at, value, size))
+    none = write(make_sidecar(Fraction(3, 2), (20, 12), 8, [((), np.zeros((3, 2, 3), np.uint8))]))
+    files["segment.computed-without-nets"] = fix_segment(put(none, SEGMENT + 21, 1, 1))
     return files
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from samples import random_labels
 
 from stdo_min.format import patchmap
+from stdo_min.format.classes import Classes, activity, read_classes
 from stdo_min.format.library import plane_shapes
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
@@ -28,6 +30,10 @@ CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames o
     "segments-x4": (4, (40, 24), 8, [(3, 12)], 3, [2, 1, 2], 3, {"chroma": 1}),
     "rgb-x2": (2, (24, 19), 8, [(3, 32)], 3, [2], 2, {"colour": 1}),
     "restore-x1": (1, (45, 32), 16, [(5, 16), (3, 4)], 7, [2], 2, {}),
+    "d16-x1.5": (Fraction(3, 2), (54, 38), 20, [(5, 16), (3, 16)], 3, [2], 2, {"crop": (2, 5), "chroma": 1}),
+    "8-x1.5": (Fraction(3, 2), (70, 46), 12, [(5, 8)], 3, [2, 1], 1, {}),
+    "rgb-x1.5": (Fraction(3, 2), (30, 22), 8, [(1, 5)], 1, [2], 2, {"colour": 1, "crop": (1, 1)}),
+    "computed-x2": (2, (53, 38), 9, [(5, 4)], 3, [3, 2], 2, {"crop": (1, 0)}),
 }
 
 
@@ -51,8 +57,12 @@ def hashes(sidecar: Sidecar, frames: list[tuple[np.ndarray, ...]], upscale) -> l
     found, number = [], 0
     for index, segment in enumerate(sidecar.segments):
         grid = (segment.frames, sidecar.rows, sidecar.columns)
-        for labels in patchmap.decode(segment.map_data, *grid, len(segment.nets)):
-            hr = upscale(index, labels, frames[number])
+        coded = None if segment.computed else patchmap.decode(segment.map_data, *grid, len(segment.nets))
+        for frame in range(segment.frames):
+            lr = frames[number]
+            labels = (read_classes(segment.map_data, len(segment.nets)).labels(activity(lr[0], sidecar.patch))
+                      if coded is None else coded[frame])
+            hr = upscale(index, labels, lr)
             found += [(number, plane, zlib.crc32(np.ascontiguousarray(pixels))) for plane, pixels in enumerate(hr)]
             number += 1
     return found
@@ -98,6 +108,11 @@ if __name__ == "__main__":
             for frames in lengths
         ]  # fmt: skip
         sidecar = make_sidecar(scale, size, patch, segments, **more)
+        if name.startswith("computed"):
+            first, *others = sidecar.segments  # of the others the labels stay in the map
+            classes = Classes(np.array([2200, 3000], np.uint16), np.array([1, 0, 2], np.uint8))
+            first = replace(first, map_data=classes.encode(), computed=True)
+            sidecar = replace(sidecar, segments=(first, *others))
         frames = lr_frames(rng, sidecar)
         data = write(with_crcs(sidecar, frames))
         sidecar = read(data)

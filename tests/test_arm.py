@@ -102,7 +102,7 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         sidecar = read((VECTORS / f"{name}.stdo").read_bytes())
         upscaler, planes = Upscaler((VECTORS / f"{name}.stdo").read_bytes()), hashlib.md5()
         for number, lr in enumerate(read_frames(sidecar, (VECTORS / f"{name}.lr").read_bytes())):
-            for plane in upscaler.upscale(upscaler.segment_of(number), upscaler.labels(number), lr):
+            for plane in upscaler.upscale(upscaler.segment_of(number), upscaler.labels(number, lr[0]), lr):
                 planes.update(plane)
         return planes.hexdigest()
 

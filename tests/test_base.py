@@ -1,22 +1,25 @@
 """stdo_min/format/base.py: the taps of FORMAT.md, and what a bicubic upscale must do to simple planes."""
 
 import re
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stdo_min.format.base import TAPS, base, upscale
+from stdo_min.format.base import SCALES, TAPS, base, upscale
 
 FORMAT = Path(__file__).parent.parent / "FORMAT.md"
 
 
 def test_taps_are_those_of_the_format():
     table = {}
-    rows = re.findall(r"^\| (centre|left) \| (\d) \| (\d) \| (-?\d) \| ([-\d, ]+) \|$", FORMAT.read_text(), re.M)
+    rows = re.findall(r"^\| (centre|left) \| ([\d/]+) \| (\d) \| (-?\d) \| ([-\d, ]+) \|$", FORMAT.read_text(), re.M)
     for place, scale, r, offset, taps in rows:
-        table.setdefault((place, int(scale)), []).append((int(offset), tuple(map(int, taps.split(", ")))))
-        assert len(table[place, int(scale)]) == int(r) + 1
+        known = table.setdefault((place, Fraction(scale)), [])
+        known.append((int(offset), tuple(map(int, taps.split(", ")))))
+        assert len(known) == int(r) + 1
     assert {key: tuple(phases) for key, phases in table.items()} == TAPS
 
 
@@ -24,12 +27,12 @@ def test_taps_keep_flat_areas():
     assert all(sum(taps) == 128 for phases in TAPS.values() for _, taps in phases)
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("left", [False, True])
 def test_flat_planes_stay_flat(scale, left):
     for level in (0, 1, 127, 128, 254, 255):
         result = upscale(np.full((5, 7), level, np.uint8), scale, left)
-        assert result.shape == (5 * scale, 7 * scale) and result.dtype == np.uint8
+        assert result.shape == (ceil(5 * scale), ceil(7 * scale)) and result.dtype == np.uint8
         assert (result == level).all()
 
 

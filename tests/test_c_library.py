@@ -55,7 +55,7 @@ def upscaled_crc(upscaler):
         lr.append((i * i >> np.uint64(3)).astype(np.uint8).reshape(height, width))
     crc = 0
     for frame in range(upscaler.frames):
-        crc = crc_of_planes(upscaler.upscale(upscaler.segment_of(frame), upscaler.labels(frame), tuple(lr)), crc)
+        crc = crc_of_planes(upscaler.upscale(upscaler.segment_of(frame), upscaler.labels(frame, lr[0]), tuple(lr)), crc)
     return crc
 
 

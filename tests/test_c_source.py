@@ -64,8 +64,8 @@ def test_the_parameters_are_counted():
 # ---- Rows divide nothing: sizes are computed when a sidecar is opened ----
 
 # What is done once, when a sidecar is opened.
-WHEN_OPENED = {"check_header", "stdo_open_float", "plane_of", "stdo_net_measure", "shape_of", "pack_block", "weight_at",
-               "stdo_arm_weight"}  # fmt: skip
+WHEN_OPENED = {"check_header", "extent_ok", "stdo_open_float", "plane_of", "stdo_net_measure", "shape_of",
+               "pack_block", "weight_at", "stdo_arm_weight"}  # fmt: skip
 
 
 def dividing_functions(folder, flags):

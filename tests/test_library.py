@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,8 @@ from make_corpus import CORPUS
 from samples import random_frame, random_labels
 from tiers import HERE
 
+from stdo_min.format.base import SCALES
+from stdo_min.format.classes import activity, read_classes
 from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
@@ -24,6 +27,8 @@ SHAPES = [  # scale, hidden layers (kernel, channels), kernel of the last layer
     (2, [(9, 3), (1, 64)], 5),
     (3, [(3, 64), (1, 33)], 3),
     (4, [(5, 7), (1, 17), (3, 5)], 1),
+    (Fraction(3, 2), [(5, 8)], 3),
+    (Fraction(3, 2), [(9, 16), (3, 16), (1, 3)], 5),
 ]
 SIZES = [(8, 8), (9, 31), (33, 16), (40, 24), (47, 29)]  # lr width, height
 
@@ -31,6 +36,8 @@ SIZES = [(8, 8), (9, 31), (33, 16), (40, 24), (47, 29)]  # lr width, height
 def case(shape, size=(33, 21), patch=16, nets=2, *, seed=0, crop=(0, 0), chroma=0, colour=0):
     """Return a sidecar of one frame with random nets, its labels (all used where they fit), and an lr frame."""
     scale, hidden, last_kernel = shape
+    if Fraction(scale).denominator > 1:  # which asks for even sizes and patches that are multiples of 4
+        size, patch = tuple(side // 2 * 2 for side in size), -(-patch // 4) * 4
     rng = np.random.default_rng(seed)
     found = tuple(random_net(rng, scale, hidden, last_kernel, 3 if colour else 1) for _ in range(nets))
     labels = random_labels(rng, 1, size, patch, nets)
@@ -73,9 +80,9 @@ def test_widths(channels):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("patch", [8, 11, 32, 128])
 def test_sizes(size, patch):
-    for scale in (1, 2, 3, 4):
-        crop = (2 * scale - 1, scale // 2)
-        assert_c_is_reference(*case((scale, [(5, 4)], 3), size, patch, seed=scale, crop=crop, chroma=scale % 2))
+    for seed, scale in enumerate(SCALES):
+        crop = (2 * scale.numerator - 1, scale.numerator // 2)
+        assert_c_is_reference(*case((scale, [(5, 4)], 3), size, patch, seed=seed, crop=crop, chroma=seed % 2))
 
 
 @pytest.mark.parametrize("weight", [-128, 127])
@@ -126,7 +133,12 @@ def test_corpus(name):
     sidecar, upscaler = read(data), Upscaler(data)
     lr = random_frame(np.random.default_rng(0), sidecar.lr_width, sidecar.lr_height)
     for frame in range(sidecar.frames):
-        segment, labels = upscaler.segment_of(frame), upscaler.labels(frame)
+        segment, labels = upscaler.segment_of(frame), upscaler.labels(frame, lr[0])
+        if sidecar.segments[segment].computed:
+            data = sidecar.segments[segment].map_data, len(sidecar.segments[segment].nets)
+            np.testing.assert_array_equal(labels, read_classes(*data).labels(activity(lr[0], sidecar.patch)))
+            with pytest.raises(StdoError, match="NULL"):
+                upscaler.labels(frame)
         assert_same(upscaler.upscale(segment, labels, lr), upscale_frame(sidecar, segment, labels, lr))
 
 
@@ -150,9 +162,10 @@ def next_frame(rng, lr, labels, nets):
 
 
 @pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize("scale", [Fraction(3, 2), Fraction(2)])
 @pytest.mark.parametrize(("patch", "size"), [(8, (71, 40)), (9, (64, 45)), (13, (40, 66))])
-def test_reuse_changes_no_byte_and_is_counted(patch, size, colour):
-    sidecar, labels, lr = case((2, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
+def test_reuse_changes_no_byte_and_is_counted(patch, size, scale, colour):
+    sidecar, labels, lr = case((scale, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
     data, rng = write(sidecar), np.random.default_rng(patch)
     upscaler, plain = Upscaler(data), Upscaler(data)
     out, previous = upscaler.upscale(0, labels, lr), Previous(0, labels, lr)
@@ -293,7 +306,7 @@ def test_null_is_refused():
     assert lib.stdo_open_memory(b"", 0, b"", ffi.NULL) == argument
     assert lib.stdo_get_info(ffi.NULL, ffi.new("stdo_info *")) == argument
     assert lib.stdo_map_new(ffi.NULL, ffi.new("stdo_map **")) == argument
-    assert lib.stdo_map_read(ffi.NULL, 0, ffi.new("uint8_t *")) == argument
+    assert lib.stdo_map_read(ffi.NULL, 0, ffi.NULL, ffi.new("uint8_t *")) == argument
     assert lib.stdo_scratch_size(ffi.NULL) == 0
     lib.stdo_close(ffi.NULL)
     lib.stdo_map_free(ffi.NULL)

@@ -92,8 +92,8 @@ def changed(data, offset, value):
 
 @pytest.mark.parametrize(("spoil", "message"), [
     (lambda d: d[:-7], "ends early"),
-    (lambda d: d[:500] + bytes([d[500] ^ 1]) + d[501:], "crc"),
-    (lambda d: changed(d, 8, b"\x03\x00"), "newer.*update stdo"),
+    (lambda d: d[:-8] + bytes([d[-8] ^ 1]) + d[-7:], "crc"),
+    (lambda d: changed(d, 8, b"\x04\x00"), "newer.*update stdo"),
     (lambda d: b"", "ends early|not a"),
     (lambda d: b"RIFF" * 40, "not a"),
     (lambda d: changed(d, 16, struct.pack("<HHHH", 82, 46, 164, 92)), "made for an lr video of 82x46"),

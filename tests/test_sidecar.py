@@ -3,6 +3,7 @@
 import zlib
 from contextlib import nullcontext
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -165,7 +166,8 @@ def test_write_refuses_layers(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scale": 5}, "scale is 5; it must be 1..4"),
+        ({"scale": 5}, "scale is 5; it must be one of 1, 3/2, 2, 3, 4"),
+            ({"scale": Fraction(3, 2), "patch": 10}, "patch is 10; at scale 3/2 it must be a multiple of 4"),
         ({"patch": 7}, "patch is 7; it must be 8..128"),
         ({"hr_width": 41}, "hr_width is 41; it must be 37..40"),
         ({"segments": ()}, "frames is 0"),

@@ -20,7 +20,7 @@ CHECK = [Path(__file__).with_name("check_kernels.c"), *sorted((Path(__file__).pa
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
 FLAGS = ["-std=c11", "-ffp-contract=off", *INCLUDE]
 KERNELS = ["int8_load", "int8_hidden", "int8_last", "float32_load", "float32_hidden", "float32_last", "base_vertical",
-           "hr_row", "int8_frame", "float32_frame", "train_row", "train_weights",
+           "hr_row", "hr_row_3_2", "int8_frame", "float32_frame", "train_row", "train_weights",
            "train_input_tiles", "train_gradient_tiles", "train_output_tiles", "train_errors", "train_net"]  # fmt: skip
 
 

@@ -119,6 +119,36 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
     }
 }
 
+/* 24 hr pixels from 16 lr pixels, even and odd apart. */
+STDO_INLINE uint8x8_t phase_3_2(const int16_t *first, const int32_t *tap)
+{
+    const int16x8x2_t x = vld2q_s16(first), next = vld2q_s16(first + 2);
+    const int16x8_t from[4] = {x.val[0], x.val[1], next.val[0], next.val[1]};
+    int32x4_t low = vdupq_n_s32((128 << 14) + 128 + (32 << 8)), high = low;
+    STDO_UNROLL
+    for (int i = 0; i < 4; i++) {
+        low = vmlal_n_s16(low, vget_low_s16(from[i]), (int16_t)tap[i]);
+        high = vmlal_n_s16(high, vget_high_s16(from[i]), (int16_t)tap[i]);
+    }
+    return vqmovun_s16(vcombine_s16(vshrn_n_s32(low, 14), vshrn_n_s32(high, 14)));
+}
+
+static void hr_row_3_2(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr)
+{
+    for (size_t x = 0; x < width; x += 24, v += 16) {
+        uint8x8x3_t pixels;
+        STDO_UNROLL
+        for (int r = 0; r < 3; r++) pixels.val[r] = phase_3_2(v + 1 + phase[r].offset, phase[r].tap);
+        if (width - x >= 24) {
+            vst3_u8(hr + x, pixels);
+            continue;
+        }
+        uint8_t block[24];
+        vst3_u8(block, pixels);
+        memcpy(hr + x, block, width - x);
+    }
+}
+
 static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
                    uint8_t *hr)
 {
@@ -136,6 +166,7 @@ void stdo_kernels_neon(stdo_kernels *kernels)
     kernels->int8 = stdo_int8_neon;
     kernels->base_vertical = base_vertical;
     kernels->hr_row = hr_row;
+    kernels->hr_row_3_2 = hr_row_3_2;
 }
 
 void stdo_kernels_neon_dot(stdo_kernels *kernels)

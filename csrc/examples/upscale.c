@@ -113,10 +113,10 @@ int main(int count, char **words)
         if (frame == at.first_frame + at.frames) check(stdo_get_segment(sidecar, ++segment, &at), "segment");
         if (frame == at.first_frame && stdo_crc32(0, lr[now].plane[0], lr_size) != at.lr_first_crc)
             fail(words[2], "not the video that the sidecar was made for");
-        check(stdo_map_read(map, frame, labels[now]), "map");
+        const stdo_const_image source = for_reading(&lr[now]);
+        check(stdo_map_read(map, frame, &source, labels[now]), "map");
 
         /* 7. Upscale. Threads would share the rows 0..info.rows, each with scratch of its own. */
-        const stdo_const_image source = for_reading(&lr[now]);
         const stdo_frame what = {segment, labels[now], source, hr, frame > 0 ? &previous : NULL};
         check(stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL), "upscale");
 

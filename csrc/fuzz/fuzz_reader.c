@@ -23,16 +23,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
     const size_t patches = (size_t)info.columns * info.rows;
     uint8_t *labels = patches <= MOST_PATCHES ? malloc(patches) : NULL;
+    static uint8_t pixels[8192]; /* every row of the lr frame: sizes are at most that */
+    for (size_t x = 0; x < sizeof pixels; x++) pixels[x] = (uint8_t)(x * x);
+    const stdo_const_image lr = {{pixels, pixels, pixels}, {0, 0, 0}};
     if (labels != NULL && stdo_map_new(sidecar, &map) == STDO_OK) {
         uint32_t segment = 0;
         for (uint32_t frame = 0; frame < info.frames && frame < MOST_FRAMES; frame++) {
             stdo_segment_info at;
-            if (stdo_map_read(map, frame, labels) != STDO_OK) abort();
             while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
+            if (at.computed && stdo_map_read(map, frame, NULL, labels) != STDO_ERROR_ARGUMENT) abort();
+            if (stdo_map_read(map, frame, &lr, labels) != STDO_OK) abort();
             for (size_t i = 0; i < patches; i++)
                 if (labels[i] > at.nets) abort();
         }
-        if (stdo_map_read(map, info.frames, labels) != STDO_ERROR_FRAME_RANGE) abort();
+        if (stdo_map_read(map, info.frames, &lr, labels) != STDO_ERROR_FRAME_RANGE) abort();
     }
     stdo_map_free(map);
     free(labels);

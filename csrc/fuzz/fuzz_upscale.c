@@ -64,7 +64,7 @@ static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
         if (frame < info->frames) {
             stdo_segment_info at;
             while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
-            if (stdo_map_read(map, frame, labels[frame]) != STDO_OK) abort();
+            if (stdo_map_read(map, frame, &source, labels[frame]) != STDO_OK) abort();
             for (uint32_t row = 0, end; row < info->rows; row = end) {
                 end = row + 2 < info->rows ? row + 2 : info->rows;
                 const stdo_frame f = {segment, labels[frame], source, target, frame > 0 ? &previous : NULL};

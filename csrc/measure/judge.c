@@ -19,7 +19,7 @@ static void show(const stdo_sidecar *s, const stdo_segment *segment, uint32_t la
         return;
     }
     const stdo_net *net = &segment->net[label - 1];
-    const uint32_t strip = net->strip * s->info.patch;
+    const uint32_t strip = net->strip * net_side(&s->info);
     stdo_rect rect = *band;
     for (rect.x0 = 0; rect.x0 < band->x1; rect.x0 = rect.x1) {
         rect.x1 = min_u32(rect.x0 + strip, band->x1);
@@ -44,11 +44,11 @@ stdo_status stdo_judge_rows(const stdo_sidecar *sidecar, const stdo_judged *fram
     plane.hr = frame->shown;
     plane.hr_stride = frame->shown_stride;
 
-    const uint32_t side = info->patch * info->scale;
+    const uint32_t net_rows = net_side(info), side = net_rows * plane.scale;
     const uint32_t rows = max_u32(BAND_PIXELS / (side * info->hr_width), 1);
     for (uint32_t row = row_begin; row < row_end; row += rows) {
         const uint32_t end = min_u32(row + rows, row_end);
-        const stdo_rect band = {0, row * info->patch, info->lr_width, min_u32(end * info->patch, info->lr_height)};
+        const stdo_rect band = {0, row * net_rows, plane.width, min_u32(end * net_rows, plane.height)};
         const uint32_t y0 = min_u32(row * side, info->hr_height), y1 = min_u32(end * side, info->hr_height);
         const stdo_compared planes = {frame->truth + (ptrdiff_t)y0 * frame->truth_stride,
                                       frame->shown + (ptrdiff_t)y0 * frame->shown_stride,

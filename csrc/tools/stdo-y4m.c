@@ -256,9 +256,10 @@ static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *b
     const stdo_image lr = image_of(p->lr[now], p->info.lr_width, p->info.lr_height);
     const stdo_image old = image_of(p->lr[!now], p->info.lr_width, p->info.lr_height);
     const stdo_image hr = image_of(p->hr, p->info.hr_width, p->info.hr_height);
-    if (stdo_map_read(p->map, number, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
+    const stdo_const_image source = readable(&lr);
+    if (stdo_map_read(p->map, number, &source, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
     const stdo_previous previous = {before != NULL ? *before : 0, p->labels[!now], readable(&old), readable(&hr)};
-    task t = {p, {p->segment, p->labels[now], readable(&lr), hr, before != NULL ? &previous : NULL}};
+    task t = {p, {p->segment, p->labels[now], source, hr, before != NULL ? &previous : NULL}};
     workers_run(p->pool, upscale_rows, &t, p->info.rows);
 }
 

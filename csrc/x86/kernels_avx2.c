@@ -123,6 +123,34 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
     }
 }
 
+/* 24 hr pixels from 16 lr pixels: their pairs are 32 bits wide, as the sums are, so nothing is sorted before. */
+static void hr_row_3_2(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr)
+{
+    const __m128i from01_low = _mm_setr_epi8(0, 8, -1, 1, 9, -1, 2, 10, -1, 3, 11, -1, 4, 12, -1, 5);
+    const __m128i from2_low = _mm_setr_epi8(-1, -1, 0, -1, -1, 1, -1, -1, 2, -1, -1, 3, -1, -1, 4, -1);
+    const __m128i from01_high = _mm_setr_epi8(13, -1, 6, 14, -1, 7, 15, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    const __m128i from2_high = _mm_setr_epi8(-1, 5, -1, -1, 6, -1, -1, 7, -1, -1, -1, -1, -1, -1, -1, -1);
+    for (size_t x = 0; x < width; x += 24, v += 16) {
+        __m128i pixel[3];
+        STDO_UNROLL
+        for (int r = 0; r < 3; r++) {
+            const int32_t *tap = phase[r].tap;
+            const v256 tap01 = _mm256_set1_epi32((int32_t)((uint32_t)tap[1] << 16 | (uint16_t)tap[0]));
+            const v256 tap23 = _mm256_set1_epi32((int32_t)((uint32_t)tap[3] << 16 | (uint16_t)tap[2]));
+            const v256 level = _mm256_srai_epi32(sums(v + 1 + phase[r].offset, tap01, tap23), 14);
+            pixel[r] = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256(level, 1));
+        }
+        const __m128i both = _mm_packus_epi16(pixel[0], pixel[1]), third = _mm_packus_epi16(pixel[2], pixel[2]);
+        uint8_t block[32];
+        uint8_t *to = width - x >= 24 ? hr + x : block;
+        _mm_storeu_si128((__m128i *)(void *)to,
+                         _mm_or_si128(_mm_shuffle_epi8(both, from01_low), _mm_shuffle_epi8(third, from2_low)));
+        _mm_storel_epi64((__m128i *)(void *)(to + 16),
+                         _mm_or_si128(_mm_shuffle_epi8(both, from01_high), _mm_shuffle_epi8(third, from2_high)));
+        if (to == block) memcpy(hr + x, block, width - x);
+    }
+}
+
 #include "../end_target.inc"
 
 void stdo_kernels_avx2(stdo_kernels *kernels)
@@ -131,5 +159,6 @@ void stdo_kernels_avx2(stdo_kernels *kernels)
     kernels->int8 = stdo_int8_avx2;
     kernels->base_vertical = base_vertical;
     kernels->hr_row = hr_row;
+    kernels->hr_row_3_2 = hr_row_3_2;
 }
 #endif

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -16,7 +17,7 @@ LOOKED_AT = 12  # frames
 CENTRE, LEFT = 0, 1  # the header's chroma field
 
 
-def chroma_siting(lr_info: VideoInfo, info: VideoInfo, scale: int,
+def chroma_siting(lr_info: VideoInfo, info: VideoInfo, scale: Fraction | int,
                   progress: Callable[[int, int], None] | None = None) -> int:
     """CENTRE where it restores the source's chroma clearly better than LEFT; otherwise LEFT.
 

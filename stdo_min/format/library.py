@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,7 @@ class SegmentInfo:
     nets: int
     net_bytes: int
     map_bytes: int
+    computed: int
 
 
 @dataclass
@@ -129,7 +131,7 @@ class Upscaler:
         self.statistics, self._statistics_lock = Statistics(), threading.Lock()
         info = ffi.new("stdo_info *")
         _check(lib.stdo_get_info(self.handle, info))
-        self.scale, self.mode, self.patch = info.scale, info.mode, info.patch
+        self.scale, self.mode, self.patch = Fraction(info.scale, info.divisor), info.mode, info.patch
         self.chroma, self.colour = info.chroma, info.colour
         self.lr_width, self.lr_height = info.lr_width, info.lr_height
         self.hr_width, self.hr_height = info.hr_width, info.hr_height
@@ -154,16 +156,23 @@ class Upscaler:
             raise IndexError(f"frame is {frame}; it must be 0..{self.frames - 1}")
         return bisect_right(self._first_frames, frame) - 1
 
-    def labels(self, frame: int) -> np.ndarray:
-        """Return the labels of a frame, uint8 (rows, columns).
+    def labels(self, frame: int, lr_y: np.ndarray | None = None) -> np.ndarray:
+        """Return the labels of a frame counted from the start of the video, uint8 (rows, columns).
 
-        Fast for frames in order; going back decodes from the start of the segment. IndexError beyond the last frame.
+        lr_y: its luma, uint8 (lr_height, lr_width), without which there are none in segments whose labels are computed:
+        then StdoError is raised. Fast in rising order of frames; going back decodes from the start of the segment.
+        IndexError beyond the last frame.
         """
         if not 0 <= frame < self.frames:
             raise IndexError(f"frame is {frame}; it must be 0..{self.frames - 1}")
-        labels = np.empty((self.rows, self.columns), np.uint8)
+        labels, image = np.empty((self.rows, self.columns), np.uint8), ffi.NULL
+        if lr_y is not None:
+            require_array("lr_y", lr_y, (self.lr_height, self.lr_width))
+            plane = ffi.from_buffer("uint8_t[]", lr_y)
+            image = ffi.new("stdo_const_image *", {"plane": [plane] * 3, "stride": [lr_y.strides[0]] * 3})
         with self._map_lock:
-            _check(lib.stdo_map_read(self._map, frame, ffi.from_buffer("uint8_t[]", labels, require_writable=True)))
+            _check(lib.stdo_map_read(self._map, frame, image,
+                                     ffi.from_buffer("uint8_t[]", labels, require_writable=True)))
         return labels
 
     def upscale(

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from stdo_min.format import patchmap
-from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar
+from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, net_scale
 
 
-def random_net(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], last_kernel: int, planes: int = 1,
-               least_weight: int = -128) -> Net:
+def random_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tuple[int, int]], last_kernel: int,
+               planes: int = 1, least_weight: int = -128) -> Net:
     """A net of random integers.
 
     hidden lists (kernel, channels). Weights are least_weight..127: the format allows -128, but the quantiser makes
     none below -127, for which some kernels are faster.
     """
     layers, inputs = [], planes
-    for kernel, out in [*hidden, (last_kernel, planes * scale * scale)]:
+    for kernel, out in [*hidden, (last_kernel, planes * net_scale(scale) ** 2)]:
         weight = rng.integers(least_weight, 128, (out, kernel, kernel, inputs)).astype(np.int8)
         # A shift and multiplier that bring most sums to 0..255, so that both ends of the clamp are met but not always.
         shift = int(rng.integers(0, 8))
@@ -29,7 +31,7 @@ def random_net(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int
 
 
 def make_sidecar(
-    scale: int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
+    scale: Fraction | int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
     crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2, colour: int = 0,
 ) -> Sidecar:  # fmt: skip
     """A sidecar for lr frames of size (width, height); as there are no such frames, their checksums are 1 and 2.
@@ -42,8 +44,8 @@ def make_sidecar(
         found.append(Segment(first_frame, len(labels), 1, 2, nets, patchmap.encode(labels, len(nets))))
         first_frame += len(labels)
     (width, height), (crop_x, crop_y) = size, crop
-    hr_width, hr_height = width * scale - crop_x, height * scale - crop_y
-    return Sidecar(scale, mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour)
+    hr_width, hr_height = int(width * scale) - crop_x, int(height * scale) - crop_y
+    return Sidecar(Fraction(scale), mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour)
 
 
 def random_sidecar(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], size: tuple[int, int],

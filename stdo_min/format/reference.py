@@ -2,6 +2,8 @@
 
 It evaluates every net on the whole frame and picks by label afterwards. Because a net reads its halo from the real
 neighbours of a patch, that gives the same bytes as evaluating it patch by patch.
+
+At scale 3/2 a net reads the base, which has full size, and corrects it as it would an lr frame at scale 1.
 """
 
 from __future__ import annotations
@@ -47,13 +49,16 @@ def upscale_planes(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, 
 
     labels is (rows, columns); lr is uint8 (planes, lr_height, lr_width).
     """
+    scale = sidecar.net_scale
+    if scale != sidecar.scale:
+        lr = np.stack([upscale(plane, sidecar.scale) for plane in lr])
     height, width = lr.shape[1:]
-    per_pixel = labels.repeat(sidecar.patch, 0).repeat(sidecar.patch, 1)[:height, :width]
-    per_pixel = per_pixel.repeat(sidecar.scale, 0).repeat(sidecar.scale, 1)
-    values = np.stack([base(plane, sidecar.scale) for plane in lr])
+    per_pixel = labels.repeat(sidecar.net_side, 0).repeat(sidecar.net_side, 1)[:height, :width]
+    per_pixel = per_pixel.repeat(scale, 0).repeat(scale, 1)
+    values = np.stack([base(plane, scale) for plane in lr])
     for label in np.unique(labels[labels > 0]):
         chosen = per_pixel == label
-        values[:, chosen] += net_residual(nets[label - 1], lr, sidecar.scale)[:, chosen]
+        values[:, chosen] += net_residual(nets[label - 1], lr, scale)[:, chosen]
     return to_pixels(values)
 
 

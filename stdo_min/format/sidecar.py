@@ -1,4 +1,4 @@
-"""The sidecar file: write and read versions 1 and 2 of FORMAT.md.
+"""The sidecar file: write and read versions 1 to 3 of FORMAT.md.
 
 `read` and the C library (csrc/sidecar.c) check the same rules in the same order and refuse a file for the same cause.
 """
@@ -9,21 +9,25 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 
+from stdo_min.format.base import SCALES
+from stdo_min.format.classes import read_classes
+
 MAGIC = b"\x89STDO\r\n\x1a"
-VERSION = 2  # the newest that is read
+VERSION = 3  # the newest that is read
 MODE_NAMES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "jstdo"}
-MAX_SCALE, MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 4, 63, 8, 9, 64, 24
+MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 63, 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
 MAX_FRAMES, MAX_SEGMENT_FRAMES = 2**24, 2**16 - 1
 
 HIDDEN_LAYERS = MAX_LAYERS - 1  # of a net that is trained; the last layer gives the pixels
 
-_HEADER = struct.Struct("<8sHBBHBBHHHHIII")  # without its crc
-_SEGMENT = struct.Struct("<IIIIIB3sI")
+_HEADER = struct.Struct("<8sHBBHBBHHHHIIB3s")  # without its crc
+_SEGMENT = struct.Struct("<IIIIIBB2sI")
 _LAYER = struct.Struct("<BBBB")
 _CRC = struct.Struct("<I")
 
@@ -80,12 +84,15 @@ class Net:
     @property
     def nbytes(self) -> int:
         """Size in the file."""
-        return 1 + sum(_LAYER.size + 6 * layer.out + layer.weight.size for layer in self.layers)
+        return net_bytes(self.kernels, self.channels, self.layers[0].weight.shape[3])
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames with its own nets; net n serves label n + 1, and map_data is what patchmap.encode returns."""
+    """A run of frames with its own nets; net n serves label n + 1.
+
+    map_data: what patchmap.encode returns, or, where labels are computed, what Classes.encode does.
+    """
 
     first_frame: int
     frames: int
@@ -93,13 +100,14 @@ class Segment:
     lr_crc: int
     nets: tuple[Net, ...]
     map_data: bytes
+    computed: bool = False
 
 
 @dataclass(frozen=True)
 class Sidecar:
     """All that a sidecar file says; the fields are those of FORMAT.md."""
 
-    scale: int
+    scale: Fraction
     mode: int
     patch: int
     chroma: int
@@ -113,7 +121,28 @@ class Sidecar:
     @property
     def version(self) -> int:
         """The oldest version of the format that can hold this."""
-        return 1 if self.colour == 0 else 2
+        new = self.scale.denominator > 1 or any(segment.computed for segment in self.segments)
+        return 3 if new else 1 if self.colour == 0 else 2
+
+    @property
+    def net_scale(self) -> int:
+        """hr pixels per net pixel; see `net_scale`."""
+        return net_scale(self.scale)
+
+    @property
+    def net_width(self) -> int:
+        """Width of a frame in net pixels."""
+        return int(self.lr_width * self.scale) // self.net_scale
+
+    @property
+    def net_height(self) -> int:
+        """Height of a frame in net pixels."""
+        return int(self.lr_height * self.scale) // self.net_scale
+
+    @property
+    def net_side(self) -> int:
+        """Side of a patch in net pixels."""
+        return self.patch * self.scale // self.net_scale
 
     @property
     def planes(self) -> int:
@@ -134,6 +163,18 @@ class Sidecar:
     def rows(self) -> int:
         """Rows of the patch grid."""
         return -(-self.lr_height // self.patch)
+
+
+def net_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
+    """The size in the file of a net: kernel side and output channels of each layer."""
+    inputs = (planes, *channels)
+    return 1 + sum(_LAYER.size + 6 * out + k * k * last * out
+                   for k, last, out in zip(kernels, inputs, channels, strict=False))
+
+
+def net_scale(scale: Fraction | int) -> int:
+    """hr pixels per net pixel: nets read lr pixels, but at scale 3/2 the pixels of the base, which has full size."""
+    return 1 if scale.denominator > 1 else int(scale)
 
 
 def crc_of_planes(planes: Iterable[np.ndarray], crc: int = 0) -> int:
@@ -197,7 +238,7 @@ def _write_layer(layer: Layer, inputs: int) -> bytes:
 
 def _write_net(net: Net, s: Sidecar) -> bytes:
     _limit("layers of a net", len(net.layers), 1, MAX_LAYERS)
-    wanted = s.planes * s.scale * s.scale
+    wanted = s.planes * s.net_scale * s.net_scale
     if net.channels[-1] != wanted:
         raise ValueError(f"the last layer has {net.channels[-1]} channels; at scale {s.scale} it must be {wanted}")
     inputs = (s.planes, *net.channels)
@@ -213,9 +254,12 @@ def _write_segment(segment: Segment, sidecar: Sidecar, first_frame: int) -> byte
     if not segment.nets and segment.map_data:
         raise ValueError(f"map_data is {len(segment.map_data)} bytes; without nets it must be empty")
     nets = b"".join(_write_net(net, sidecar) for net in segment.nets)
+    if segment.computed:
+        read_classes(segment.map_data, len(segment.nets))
     size = _SEGMENT.size + len(nets) + len(segment.map_data) + _CRC.size
     _limit("bytes of a segment", size, 0, 2**32 - 1)
-    fields = (size, first_frame, segment.frames, segment.lr_first_crc, segment.lr_crc, len(segment.nets), b"")
+    crcs = segment.lr_first_crc, segment.lr_crc
+    fields = (size, first_frame, segment.frames, *crcs, len(segment.nets), segment.computed, b"")
     data = _SEGMENT.pack(*fields, len(segment.map_data)) + nets + segment.map_data
     return data + _CRC.pack(zlib.crc32(data))
 
@@ -226,18 +270,24 @@ def write(sidecar: Sidecar) -> bytes:
     Raises ValueError with the value and its limit for whatever FORMAT.md does not allow.
     """
     s = sidecar
-    _limit("scale", s.scale, 1, MAX_SCALE)
+    if s.scale not in SCALES:
+        raise ValueError(f"scale is {s.scale}; it must be one of {', '.join(map(str, SCALES))}")
     _limit("mode", s.mode, 0, 255)
     _limit("patch", s.patch, 8, 128)
+    divisor = s.scale.denominator
+    if divisor > 1 and s.patch % 4:
+        raise ValueError(f"patch is {s.patch}; at scale {s.scale} it must be a multiple of 4")
     _limit("chroma", s.chroma, 0, 1)
     _limit("colour", s.colour, 0, 1)
     for name, lr, hr in (("width", s.lr_width, s.hr_width), ("height", s.lr_height, s.hr_height)):
         _limit(f"lr_{name}", lr, 8, 8192)
-        _limit(f"hr_{name}", hr, (lr - 2) * s.scale + 1, lr * s.scale)
+        if lr % divisor:
+            raise ValueError(f"lr_{name} is {lr}; at scale {s.scale} it must be even")
+        _limit(f"hr_{name}", hr, int((lr - 2 * divisor) * s.scale) + 1, int(lr * s.scale))
     _limit("frames", s.frames, 1, MAX_FRAMES)
     header = _HEADER.pack(
-        MAGIC, s.version, s.scale, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
-        s.hr_width, s.hr_height, s.frames, len(s.segments), 0,
+        MAGIC, s.version, s.scale.numerator, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
+        s.hr_width, s.hr_height, s.frames, len(s.segments), divisor if s.version >= 3 else 0, b"",
     )  # fmt: skip
     parts = [header, _CRC.pack(zlib.crc32(header))]
     first_frame = 0
@@ -292,23 +342,23 @@ def _read_layer(fields: _Fields, inputs: int, last_out: int | None) -> Layer:
     return Layer(kernel, shift, multiplier, bias, weight)
 
 
-def _read_net(fields: _Fields, scale: int, planes: int) -> Net:
+def _read_net(fields: _Fields, outputs: int, planes: int) -> Net:
     (count,) = fields.take(1)
     _require(1 <= count <= MAX_LAYERS, "NET", f"a net has {count} layers; it must be 1..{MAX_LAYERS}")
     layers: list[Layer] = []
     for number in range(count):
         inputs = layers[-1].out if layers else planes
-        layers.append(_read_layer(fields, inputs, planes * scale * scale if number == count - 1 else None))
+        layers.append(_read_layer(fields, inputs, outputs if number == count - 1 else None))
     return Net(tuple(layers))
 
 
 def _read_segment(
-    data: bytes, start: int, scale: int, planes: int, first_frame: int, left: int, last: bool
+    data: bytes, start: int, outputs: int, planes: int, first_frame: int, left: int, last: bool, version: int
 ) -> tuple[Segment, int]:
     remain = len(data) - start
     smallest = _SEGMENT.size + _CRC.size
     _require(remain >= smallest, "TRUNCATED", f"the sidecar ends early: a segment needs {smallest} bytes, not {remain}")
-    size, first, frames, lr_first_crc, lr_crc, nets, reserved, map_size = _SEGMENT.unpack_from(data, start)
+    size, first, frames, lr_first_crc, lr_crc, nets, computed, reserved, map_size = _SEGMENT.unpack_from(data, start)
     _require(size <= remain, "TRUNCATED", f"the sidecar ends early: a segment of {size} bytes has {remain}")
     _require(size >= smallest, "SEGMENT", f"a segment's size is {size}; it must be {smallest} or more")
     _require(first == first_frame, "SEGMENT", f"a segment's first_frame is {first}; it must be {first_frame}")
@@ -318,17 +368,26 @@ def _read_segment(
         f"a segment has {frames} frames; 1..{MAX_SEGMENT_FRAMES} are allowed and {left} remain of the header's",
     )
     _require(nets <= MAX_NETS, "SEGMENT", f"a segment has {nets} nets; it must be 0..{MAX_NETS}")
-    _require(reserved == bytes(3), "SEGMENT", f"a segment's reserved bytes are {reserved.hex()}; they must be 0")
+    most = 1 if version >= 3 and nets else 0
+    _require(computed <= most, "SEGMENT",
+             f"a segment's computed is {computed}; in version {version} with {nets} nets it must be 0..{most}")
+    _require(reserved == bytes(2), "SEGMENT", f"a segment's reserved bytes are {reserved.hex()}; they must be 0")
     _require(nets > 0 or map_size == 0, "SEGMENT", f"a map of {map_size} bytes has no nets; it must be empty")
 
     end = start + size - _CRC.size
     fields = _Fields(data, start + _SEGMENT.size, end)
-    found = tuple(_read_net(fields, scale, planes) for _ in range(nets))
+    found = tuple(_read_net(fields, outputs, planes) for _ in range(nets))
     rest = end - fields.at
     _require(rest == map_size, "SEGMENT", f"a map is said to be {map_size} bytes where the segment holds {rest}")
+    map_data = fields.take(map_size)
+    if computed:
+        try:
+            read_classes(map_data, nets)
+        except ValueError as error:
+            raise SidecarError("STDO_ERROR_SEGMENT", str(error)) from None
     (crc,) = _CRC.unpack_from(data, end)
     _require(crc == zlib.crc32(data[start:end]), "SEGMENT_CRC", "the crc of a segment is wrong")
-    return Segment(first, frames, lr_first_crc, lr_crc, found, fields.take(map_size)), start + size
+    return Segment(first, frames, lr_first_crc, lr_crc, found, map_data, bool(computed)), start + size
 
 
 def read(data: bytes) -> Sidecar:
@@ -341,29 +400,39 @@ def read(data: bytes) -> Sidecar:
     header_size = _HEADER.size + _CRC.size
     _require(len(data) >= header_size, "TRUNCATED", f"the sidecar ends early: {len(data)} bytes of {header_size}")
     (_, version, scale, mode, patch, chroma, colour, lr_width, lr_height, hr_width, hr_height, frames, segments,
-     reserved) = _HEADER.unpack_from(data)  # fmt: skip
+     divisor, reserved) = _HEADER.unpack_from(data)  # fmt: skip
     _require(version <= VERSION, "VERSION", f"the sidecar's version is {version}; this program reads {VERSION}")
     _require(version >= 1, "HEADER", f"the sidecar's version is {version}; it must be 1..{VERSION}")
-    _require(1 <= scale <= MAX_SCALE, "HEADER", f"scale is {scale}; it must be 1..{MAX_SCALE}")
+    if version < 3:
+        divisor, reserved = 1, bytes([divisor]) + reserved
+    _require(divisor in (1, 2), "HEADER", f"the scale's divisor is {divisor}; it must be 1 or 2")
+    scale = Fraction(scale, divisor)
+    _require(scale in SCALES and scale.denominator == divisor, "HEADER",
+             f"scale is {scale}; it must be one of {', '.join(map(str, SCALES))}, in lowest terms")
+    _require(divisor == 1 or patch % 4 == 0, "HEADER", f"patch is {patch}; at scale {scale} it must be a multiple of 4")
     _require(8 <= patch <= 128, "HEADER", f"patch is {patch}; it must be 8..128")
     _require(chroma <= 1, "HEADER", f"chroma is {chroma}; it must be 0 or 1")
-    _require(colour < version, "HEADER", f"colour is {colour}; in version {version} it must be 0..{version - 1}")
+    most = min(version, 2) - 1
+    _require(colour <= most, "HEADER", f"colour is {colour}; in version {version} it must be 0..{most}")
     for name, size in (("lr_width", lr_width), ("lr_height", lr_height)):
-        _require(8 <= size <= 8192, "HEADER", f"{name} is {size}; it must be 8..8192")
+        _require(8 <= size <= 8192 and size % divisor == 0, "HEADER",
+                 f"{name} is {size}; it must be 8..8192{', and even' if divisor == 2 else ''}")
     for name, lr, hr in (("hr_width", lr_width, hr_width), ("hr_height", lr_height, hr_height)):
-        low, high = (lr - 2) * scale + 1, lr * scale
+        low, high = int((lr - 2 * divisor) * scale) + 1, int(lr * scale)
         _require(low <= hr <= high, "HEADER", f"{name} is {hr}; it must be {low}..{high}")
     _require(1 <= frames <= MAX_FRAMES, "HEADER", f"frames is {frames}; it must be 1..{MAX_FRAMES}")
     _require(1 <= segments <= frames, "HEADER", f"segments is {segments}; it must be 1..{frames}")
-    _require(reserved == 0, "HEADER", f"a reserved field of the header is {reserved}; it must be 0")
+    _require(not any(reserved), "HEADER", f"a reserved field of the header is {reserved.hex()}; it must be 0")
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     _require(crc == zlib.crc32(data[: _HEADER.size]), "HEADER_CRC", "the crc of the sidecar's header is wrong")
 
     found: list[Segment] = []
     first_frame, at = 0, header_size
+    planes = 3 if colour else 1
+    outputs = planes * (1 if divisor > 1 else int(scale) ** 2)
     for number in range(segments):
-        planes, left, last = 3 if colour else 1, frames - first_frame, number == segments - 1
-        segment, at = _read_segment(data, at, scale, planes, first_frame, left, last)
+        left, last = frames - first_frame, number == segments - 1
+        segment, at = _read_segment(data, at, outputs, planes, first_frame, left, last, version)
         found.append(segment)
         first_frame += segment.frames
     _require(at == len(data), "TRAILING", f"{len(data) - at} bytes follow the sidecar's last segment")

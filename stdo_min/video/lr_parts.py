@@ -1,6 +1,7 @@
 """The lr video coded in parts, one for each segment, so that a run that was killed goes on after the last of them."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,8 +22,8 @@ class Part(NamedTuple):
     checksums: np.ndarray
 
 
-def encode_parts(info: VideoInfo, starts: Sequence[int], work: Work, scale: int, *, codec: str, crf: int | None,
-                 lossless: bool, progress: Callable[[int, int | None], None] | None = None,
+def encode_parts(info: VideoInfo, starts: Sequence[int], work: Work, scale: Fraction | int, *, codec: str,
+                 crf: float | None, lossless: bool, progress: Callable[[int, int | None], None] | None = None,
                  note: Callable[[str], None] | None = None) -> list[Part]:
     """Code the lr video of a source in parts, those that the work folder does not hold yet.
 
@@ -51,6 +52,13 @@ def encode_parts(info: VideoInfo, starts: Sequence[int], work: Work, scale: int,
             break
         expected = int(checksums[count])
     return parts
+
+
+def drop_parts(parts: Sequence[Part], work: Work) -> None:
+    """Remove parts from the work folder, so that they are coded again."""
+    for number, part in enumerate(parts):
+        work.drop(f"source-{number:05}")
+        part.path.unlink()
 
 
 def _add(progress, first, expected, done):

@@ -21,6 +21,12 @@ static const stdo_phase phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
     },
 };
 
+/* The same for scale 3/2. */
+static const stdo_phase phases_3_2[2][3] = {
+    {{-1, {-2, 21, 120, -11}}, {0, {-12, 76, 76, -12}}, {1, {-11, 120, 21, -2}}},
+    {{-1, {-1, 9, 127, -7}}, {0, {-10, 62, 90, -14}}, {1, {-14, 112, 34, -4}}},
+};
+
 static const stdo_phase *a_phase(uint32_t scale) { return phases[random_below(2)][scale - 1]; }
 
 void check_base_vertical(const stdo_kernels *kernels, int quick)
@@ -81,6 +87,30 @@ void check_hr_row(const stdo_kernels *kernels, int quick)
         for (size_t x = 0; x < width; x++)
             if (hr[0][x] != hr[1][x])
                 fail("pixel %zu: expected %d, found %d (residual %d)", x, hr[0][x], hr[1][x], residual ? residual[x] : 0);
+        release_blocks(0);
+    }
+}
+
+void check_hr_row_3_2(const stdo_kernels *kernels, int quick)
+{
+    stdo_kernels plain;
+    stdo_kernels_c(&plain);
+    for (size_t i = 0; i < (quick ? 300 : 3000); i++) {
+        const stdo_phase *phase = phases_3_2[random_below(2)];
+        const size_t width = 1 + i % MOST_WIDTH + (i % 64 == 63 ? 4 * MOST_WIDTH : 0), pixels = (width + 2) / 3 * 2;
+        describe("case %zu: width %zu", i, width);
+        int16_t *v = block("v", (pixels + MARGIN + STDO_SLACK) * sizeof(int16_t) + STDO_SLACK_BYTES, sizeof(int16_t));
+        const int32_t tones[] = {V_LEAST, V_GREATEST, 0};
+        const uint32_t tone = random_below(4);
+        for (size_t x = 0; x < pixels + MARGIN; x++)
+            v[x] = (int16_t)(tone == 3 ? random_between(V_LEAST, V_GREATEST) : random_below(4) ? tones[tone] : tones[x % 3]);
+        uint8_t *hr[2];
+        for (int t = 0; t < 2; t++) {
+            hr[t] = block("hr", width, 1);
+            (t ? kernels : &plain)->hr_row_3_2(v, phase, width, hr[t]);
+        }
+        for (size_t x = 0; x < width; x++)
+            if (hr[0][x] != hr[1][x]) fail("pixel %zu: expected %d, found %d", x, hr[0][x], hr[1][x]);
         release_blocks(0);
     }
 }

@@ -13,7 +13,7 @@ typedef void check_function(const stdo_kernels *kernels, int quick);
 
 check_function check_int8_load, check_int8_hidden, check_int8_last;
 check_function check_float32_load, check_float32_hidden, check_float32_last;
-check_function check_base_vertical, check_hr_row, check_int8_frame, check_float32_frame;
+check_function check_base_vertical, check_hr_row, check_hr_row_3_2, check_int8_frame, check_float32_frame;
 check_function check_train_row, check_train_weights, check_train_net, check_train_errors;
 check_function check_train_input_tiles, check_train_gradient_tiles, check_train_output_tiles;
 

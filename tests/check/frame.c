@@ -25,9 +25,10 @@ static void run_rect(const stdo_net *net, const stdo_kernels *kernels, const std
                      uint32_t planes, const stdo_rect *rect)
 {
     const size_t mark = blocks_in_use();
-    const uint32_t scale = plane[0].scale, width = rect->x1 - rect->x0;
-    uint8_t *memory = block("net memory", stdo_net_room(net, planes, scale, width), STDO_ALIGNMENT);
-    int16_t *v = block("v", stdo_base_room(width) * sizeof(int16_t), STDO_ALIGNMENT);
+    const uint32_t width = rect->x1 - rect->x0;
+    uint8_t *memory = block("net memory", stdo_net_room(net, plane, planes, width), STDO_ALIGNMENT);
+    const uint32_t widest = plane->full_size ? plane->width : width;
+    int16_t *v = block("v", stdo_base_room(widest) * sizeof(int16_t), STDO_ALIGNMENT);
     stdo_net_run(net, kernels, conv, plane, planes, rect, v, memory);
     release_blocks(mark);
 }
@@ -36,10 +37,10 @@ static void run_tiled(const stdo_net *net, const stdo_kernels *kernels, const st
                       uint32_t planes)
 {
     stdo_rect r = {0, 0, 0, 0};
-    for (; r.y0 < plane->lr_height; r.y0 = r.y1) {
-        r.y1 = r.y0 + 1 + random_below(plane->lr_height - r.y0);
-        for (r.x0 = 0; r.x0 < plane->lr_width; r.x0 = r.x1) {
-            r.x1 = r.x0 + 1 + random_below(plane->lr_width - r.x0);
+    for (; r.y0 < plane->height; r.y0 = r.y1) {
+        r.y1 = r.y0 + 1 + random_below(plane->height - r.y0);
+        for (r.x0 = 0; r.x0 < plane->width; r.x0 = r.x1) {
+            r.x1 = r.x0 + 1 + random_below(plane->width - r.x0);
             run_rect(net, kernels, conv, plane, planes, &r);
         }
     }
@@ -61,16 +62,21 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
 {
     stdo_kernels plain;
     stdo_kernels_c(&plain);
-    for (int i = 0; i < (quick ? 8 : 24); i++) {
-        const uint32_t planes = random_below(2) ? 3 : 1, scale = 1 + random_below(4), most = kind == INT8 ? 48 : 20;
-        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2), .scale = scale};
-        shared.hr_width = shared.lr_width * scale - random_below(2 * scale);
-        shared.hr_height = shared.lr_height * scale - random_below(2 * scale);
+    for (int i = 0; i < (quick ? 12 : 32); i++) {
+        const int full_size = i % 4 == 3; /* scale 3/2 */
+        const uint32_t planes = random_below(2) ? 3 : 1, most = kind == INT8 ? 48 : 28;
+        const uint32_t scale = full_size ? 1 : 1 + random_below(4), crop = full_size ? 6 : 2 * scale;
+        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2), .scale = scale,
+                             .full_size = full_size, .left = random_below(2) != 0};
+        shared.width = full_size ? (3 * shared.lr_width + 1) / 2 : shared.lr_width;
+        shared.height = full_size ? (3 * shared.lr_height + 1) / 2 : shared.lr_height;
+        shared.hr_width = shared.width * scale - random_below(crop);
+        shared.hr_height = shared.height * scale - random_below(crop);
         stdo_layer layer[2][STDO_MAX_LAYERS];
         stdo_net net[2];
         net[0] = random_net(kind, plain_conv(kind), planes, scale, layer[0]);
-        describe("case %d: %u x %u, scale %u, planes %u, layers %u, halo %u, first kernel %u", i, shared.lr_width,
-                 shared.lr_height, scale, planes, net[0].layers, net[0].halo, layer[0]->kernel);
+        describe("case %d: %u x %u, scale %s%u, planes %u, layers %u, halo %u, first kernel %u", i, shared.lr_width,
+                 shared.lr_height, full_size ? "3/2, then " : "", scale, planes, net[0].layers, net[0].halo, layer[0]->kernel);
         net[1] = net[0];
         net[1].layer = memcpy(layer[1], layer[0], sizeof layer[0]);
         stdo_plane plane[2][STDO_MAX_PLANES];
@@ -89,7 +95,7 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
             const stdo_conv *conv = t ? conv_of(table, kind) : plain_conv(kind);
             for (uint32_t l = 0; l < net[t].layers; l++) pack_layer(conv, &layer[t][l]);
             stdo_net_measure(&net[t], conv, 8);
-            const stdo_rect whole = {0, 0, shared.lr_width, shared.lr_height};
+            const stdo_rect whole = {0, 0, shared.width, shared.height};
             if (t == 0)
                 run_rect(&net[t], table, conv, plane[t], planes, &whole);
             else

@@ -205,6 +205,17 @@ static void hr_rounds_twice(const int16_t *v, const stdo_phase *phase, uint32_t 
     if (residual != NULL && residual[0] < 0 && hr[0] < 255) hr[0]++;
 }
 
+static void hr_3_2_skips_pixel(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr)
+{
+    right.hr_row_3_2(v, phase, width - 1, hr);
+}
+
+static void hr_3_2_beyond(const int16_t *v, const stdo_phase phase[3], size_t width, uint8_t *hr)
+{
+    right.hr_row_3_2(v, phase, width, hr);
+    *(volatile uint8_t *)(hr + width) = 0;
+}
+
 /* ---- Each against its check ---- */
 
 static stdo_kernels wrong;
@@ -233,6 +244,8 @@ WRONG(hr_row, hr_skips_pixel)
 WRONG(hr_row, hr_beyond)
 WRONG(hr_row, hr_before)
 WRONG(hr_row, hr_rounds_twice)
+WRONG(hr_row_3_2, hr_3_2_skips_pixel)
+WRONG(hr_row_3_2, hr_3_2_beyond)
 #undef WRONG
 #define WRONG_FLOAT(field, function) \
     static void apply_##function(void) \
@@ -272,10 +285,12 @@ static const wrong_kernel kernels[] = {
     {"hr_row writes past the row", check_hr_row, apply_hr_beyond},
     {"hr_row writes before the row", check_hr_row, apply_hr_before},
     {"hr_row rounds negative residuals up", check_hr_row, apply_hr_rounds_twice},
+    {"hr_row_3_2 leaves out the last pixel", check_hr_row_3_2, apply_hr_3_2_skips_pixel},
+    {"hr_row_3_2 writes after the row", check_hr_row_3_2, apply_hr_3_2_beyond},
     {"a frame of integers, hidden skips", check_int8_frame, apply_hidden_skips_pixel},
     {"a frame of integers, last is one off", check_int8_frame, apply_last_one_off},
     {"a frame of integers, hr_row writes past the row", check_int8_frame, apply_hr_beyond},
-    {"a frame of floats, base is one off", check_float32_frame, apply_base_one_off},
+    {"a frame of floats, hr_row skips the last pixel", check_float32_frame, apply_hr_skips_pixel},
 };
 
 static int is_caught(const wrong_kernel *w, int quick)

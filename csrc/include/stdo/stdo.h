@@ -65,7 +65,7 @@ typedef struct stdo_map stdo_map;
 enum { STDO_COLOUR_YUV420 = 0, STDO_COLOUR_RGB = 1 };
 
 typedef struct stdo_info {
-    uint32_t scale;             /* hr pixels per lr pixel, 1..4 */
+    uint32_t scale, divisor;    /* scale / divisor hr pixels per lr pixel: 1, 2, 3 or 4 by 1, or 3 by 2 */
     uint32_t mode;              /* what trained it; FORMAT.md */
     uint32_t patch;             /* side of a patch in lr pixels */
     uint32_t chroma;            /* 0 centre, 1 left */
@@ -82,6 +82,7 @@ typedef struct stdo_segment_info {
     uint32_t lr_crc;            /* of all its decoded lr frames, in order */
     uint32_t nets;              /* stored nets: labels are 0..nets */
     uint32_t net_bytes, map_bytes;
+    uint32_t computed;          /* 1: labels follow from the lr frame, 0: they are coded in the map */
 } stdo_segment_info;
 
 /* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB
@@ -147,9 +148,10 @@ STDO_API stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out);
 STDO_API void stdo_map_free(stdo_map *map);
 
 /* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes
-   only the frames between; going back, or into another segment, decodes from the start of the segment. Allocates
+   only the frames between; going back, or into another segment, decodes from the start of the segment. `lr` is that
+   frame as it was decoded, of which plane 0 is read; it may be NULL in segments whose labels are not computed. Allocates
    nothing. */
-STDO_API stdo_status stdo_map_read(stdo_map *map, uint32_t frame, uint8_t *labels);
+STDO_API stdo_status stdo_map_read(stdo_map *map, uint32_t frame, const stdo_const_image *lr, uint8_t *labels);
 
 /* Bytes of scratch memory that one call of stdo_upscale_rows needs; the same for the life of the sidecar. */
 STDO_API size_t stdo_scratch_size(const stdo_sidecar *sidecar);
