@@ -18,16 +18,16 @@ from stdo_min.algorithm.sample import EXPONENT
 from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.optimiser import Adam, learning_rate
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.train import LATE, PEAK_RATE, Stepper
+from stdo_min.engine.train import PEAK_RATE, Stepper
 
 
 @dataclass(frozen=True)
 class Variant:
     """How to train; the defaults are what `stdo encode` does."""
 
-    loss: str = "l1"
+    loss: str = "l2"
     late: str = "l2"  # the loss from `late_from` of the run on
-    late_from: float = LATE
+    late_from: float = 0.4
     exponent: float = EXPONENT  # patches are drawn by error^exponent
     peak: float = PEAK_RATE
     floor: float = 0.002
@@ -42,11 +42,11 @@ class Variant:
 
 VARIANTS = {
     "base": Variant(),
-    "l1": Variant(late="l1"),
+    "l1": Variant(loss="l1", late="l1"),
     "charbonnier": Variant(loss="charbonnier", late="charbonnier"),
-    "l2": Variant(loss="l2"),
-    "l1, l2 for the last 30 %": Variant(late_from=0.7),
-    "l1, l2 for the last 10 %": Variant(late_from=0.9),
+    "l1, l2 for the last 60 %": Variant(loss="l1"),
+    "l1, l2 for the last 30 %": Variant(loss="l1", late_from=0.7),
+    "l1, l2 for the last 10 %": Variant(loss="l1", late_from=0.9),
     "drawn uniformly": Variant(exponent=0.0),
     "drawn by error^0.25": Variant(exponent=0.25),
     "drawn by error^0.5": Variant(exponent=0.5),

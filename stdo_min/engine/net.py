@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stdo_min.format.sidecar import check_channels
+from stdo_min.format.sidecar import check_channels, net_bytes
 
 INPUT_CENTRE, INPUT_UNIT = 128.0, 128.0
 RESIDUAL_UNIT = 32.0  # grey levels: keeps the last layer's weights the size of the others' (Adam's steps are absolute)
@@ -30,6 +30,11 @@ class Net:
     def halo(self) -> int:
         """lr pixels around a patch that the net reads."""
         return sum((weight.shape[2] - 1) // 2 for weight in self.weights)
+
+    @property
+    def nbytes(self) -> int:
+        """Size in the file, once quantised."""
+        return net_bytes([weight.shape[2] for weight in self.weights], [len(weight) for weight in self.weights])
 
     @property
     def parameters(self) -> list[np.ndarray]:
