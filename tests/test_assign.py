@@ -6,7 +6,9 @@ import pytest
 from stdo_min.algorithm.assign import assign
 from stdo_min.algorithm.chunk import Cut
 from stdo_min.algorithm.fitted import Fitted
+from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.score import scores
+from stdo_min.format.classes import activity
 from stdo_min.format.library import Upscaler, plane_shapes
 from stdo_min.format.psnr import patch_pixels, squared_errors
 from stdo_min.format.random_nets import random_net
@@ -15,6 +17,8 @@ from stdo_min.video.read import Frame
 
 HEADER = Sidecar(2, 0, 8, 1, 30, 20, 59, 39, ())
 GRID = 3, 4
+PIXELS, PATCHES = 5 * 59 * 39, 5 * 12
+FREE = Price(10**12, PIXELS, PATCHES)  # an lr video so large that more bytes are worth nothing
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def errors_of(pairs, upscaler, label):
 def test_each_patch_gets_the_best(nets, threads):
     pairs, _ = frames(nets)
     done = []
-    found = assign(iter(pairs), HEADER, Fitted(nets, "best"), threads, done.append)
+    found = assign(iter(pairs), HEADER, Fitted(nets, "best"), FREE, threads, done.append)
     expected = np.zeros((5, *GRID), np.uint8)
     for index in range(5):
         expected[index, index % 3, 1:] = 1  # renumbered: of the nets only the second is used
@@ -61,18 +65,18 @@ def test_each_patch_gets_the_best(nets, threads):
 
 def test_one_net_serves_all_or_none(nets):
     pairs, upscaler = frames(nets)
-    found = assign(iter(pairs), HEADER, Fitted((nets[1],), "all"))
+    found = assign(iter(pairs), HEADER, Fitted((nets[1],), "all"), FREE)
     base, noise = errors_of(pairs, upscaler, 0).sum(), errors_of(pairs, upscaler, 2).sum()
     assert noise > base  # most patches are the base's own
     assert found.nets == () and not found.labels.any() and found.error == found.base_error == base
     noisy = [(lr, Frame(*upscaler.upscale(0, np.full(GRID, 2, np.uint8), lr))) for lr, _ in pairs]
-    found = assign(iter(noisy), HEADER, Fitted((nets[1],), "all"))
+    found = assign(iter(noisy), HEADER, Fitted((nets[1],), "all"), FREE)
     assert found.nets == (nets[1],) and np.all(found.labels == 1) and found.error == 0 < found.base_error
 
 
 def test_patches_of_chunks_by_time_have_their_own_net_or_the_base(nets):
     pairs, upscaler = frames(nets)
-    found = assign(iter(pairs), HEADER, Fitted((nets[1], nets[0]), "own", Cut(np.array([3.0]))))
+    found = assign(iter(pairs), HEADER, Fitted((nets[1], nets[0]), "own", Cut(np.array([3.0]))), FREE)
     better = errors_of(pairs, upscaler, 2) < errors_of(pairs, upscaler, 0)
     better[3:] = False  # the second chunk's net is as good as the base, which is cheaper
     np.testing.assert_array_equal(found.labels, better.astype(np.uint8))
@@ -85,7 +89,39 @@ def test_patches_of_chunks_by_score_are_told_apart_by_the_scorer(nets):
     under = errors_of(pairs, upscaler, 2)
     values = scores(under / pixels, pixels)
     middle = float(np.median(values))
-    found = assign(iter(pairs), HEADER, Fitted((nets[0], nets[1]), "own", Cut(np.array([middle])), nets[1]))
+    found = assign(iter(pairs), HEADER, Fitted((nets[0], nets[1]), "own", Cut(np.array([middle])), nets[1]), FREE)
     better = (values >= middle) & (under < errors_of(pairs, upscaler, 0))
     np.testing.assert_array_equal(found.labels, better.astype(np.uint8))
     assert better.any() and not better.all()
+
+
+def noisy_where(nets, chosen, rng):
+    """Frames that are what the second net makes of some patches, and the base of the others, a little off."""
+    upscaler, pairs = Upscaler(write(of_nets(HEADER, nets))), []
+    for _ in range(5):
+        lr = Frame(*(rng.integers(0, 256, shape).astype(np.uint8) for shape in plane_shapes(30, 20)))
+        lr.y[:, :15] = lr.y[:, :15] // 16 + 100
+        shown = Frame(*upscaler.upscale(0, np.where(chosen(lr), 2, 0).astype(np.uint8), lr))
+        pairs.append((lr, shown._replace(y=np.clip(shown.y.astype(int) + rng.integers(-1, 2, shown.y.shape), 0,
+                                                   255).astype(np.uint8))))
+    return pairs
+
+
+def test_nets_that_cost_more_than_they_save_are_left_out(nets):
+    pairs = noisy_where(nets, lambda lr: np.arange(12).reshape(GRID) == 5, np.random.default_rng(3))
+    found = assign(iter(pairs), HEADER, Fitted(nets, "best"), FREE)
+    assert found.nets == (nets[1],) and found.labels.any()
+    dear = assign(iter(pairs), HEADER, Fitted(nets, "best"), Price(1, PIXELS, PATCHES))
+    assert dear.nets == () and not dear.labels.any() and dear.error == dear.base_error > found.error
+
+
+def test_labels_that_follow_from_the_lr_frame_are_computed(nets):
+    def active(lr):
+        return activity(lr.y, HEADER.patch) >= 3000
+
+    pairs = noisy_where(nets, active, np.random.default_rng(4))
+    found = assign(iter(pairs), HEADER, Fitted(nets, "best"), Price(3000, PIXELS, PATCHES))
+    assert found.classes is not None and found.nets == (nets[1],)
+    for (lr, _), labels in zip(pairs, found.labels, strict=True):
+        np.testing.assert_array_equal(found.classes.labels(activity(lr.y, HEADER.patch)), labels)
+        np.testing.assert_array_equal(labels, active(lr).astype(np.uint8))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stdo_min.algorithm.overfit import overfit
+from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import MODES, Recipe
 from stdo_min.algorithm.sample import Sampled
 from stdo_min.engine.budget import Budget, Clock
@@ -11,6 +12,7 @@ from stdo_min.engine.net import new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import Learner
 
+PRICE = Price(10**9, 20 * 96 * 64, 240)  # bytes are worth next to nothing
 GENERAL = new_net((2,), 2, np.random.default_rng(0))
 
 
@@ -37,7 +39,7 @@ def test_no_more_steps_than_asked(monkeypatch, sampled, mode, refine):
     for steps in (1, 2, 5, 17, 40):
         taken.clear()
         recipe = Recipe(mode=mode, refine=refine, channels=(2,), patch=8, chunks=6)
-        overfit(sampled, 20, GENERAL, recipe, Clock(Budget(steps=steps)), np.random.default_rng(0))
+        overfit(sampled, 20, GENERAL, recipe, PRICE, Clock(Budget(steps=steps)), np.random.default_rng(0))
         assert 0 < len(taken) <= steps
 
 
@@ -47,7 +49,7 @@ def test_no_more_steps_than_asked(monkeypatch, sampled, mode, refine):
     ("stdo", 0, "own", 3, True), ("stdo-quantile", 0, "own", 3, True), ("time", 0, "own", 3, False)])
 def test_what_a_mode_gives(sampled, mode, refine, choice, nets, scored):
     recipe = Recipe(mode=mode, refine=refine, channels=(2,), patch=8, chunks=3)
-    fitted = overfit(sampled, 20, GENERAL, recipe, Clock(Budget(steps=12)), np.random.default_rng(0))
+    fitted = overfit(sampled, 20, GENERAL, recipe, PRICE, Clock(Budget(steps=12)), np.random.default_rng(0))
     assert fitted.choice == choice
     assert len(fitted.nets) == nets if nets else 1 <= len(fitted.nets) <= 2
     assert (fitted.scorer is not None) == scored
@@ -56,7 +58,7 @@ def test_what_a_mode_gives(sampled, mode, refine, choice, nets, scored):
 
 def test_chunks_by_time_are_parts_of_the_whole_segment(sampled):
     recipe = Recipe(mode="time", refine=0, channels=(2,), patch=8, chunks=2)
-    fitted = overfit(sampled, 30, GENERAL, recipe, Clock(Budget(steps=4)), np.random.default_rng(0))
+    fitted = overfit(sampled, 30, GENERAL, recipe, PRICE, Clock(Budget(steps=4)), np.random.default_rng(0))
     assert fitted.cut.starts.tolist() == [15]
 
 
@@ -85,7 +87,7 @@ def test_training_leaves_what_is_kept_back(monkeypatch, sampled, mode, seconds):
         kept.append(20.0 + 2.0 * nets)
         return kept[-1]
     recipe = Recipe(mode=mode, channels=(2,), patch=8)
-    fitted = overfit(sampled, 20, GENERAL, recipe, clock, np.random.default_rng(0), keep=keep)
+    fitted = overfit(sampled, 20, GENERAL, recipe, PRICE, clock, np.random.default_rng(0), keep=keep)
     left = seconds - clock.now
     assert left >= 20 + 2 * len(fitted.nets) - 2
     assert left <= 20 + 2 * 8 + 0.25 * seconds  # and uses what there is

@@ -1,4 +1,4 @@
-"""Assignment: for each patch of every frame the net that serves it best, or the base, by the pixels that are shown."""
+"""Assignment: the net or the base for each patch of every frame, by the pixels shown and by what the map costs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stdo_min.algorithm.computed import bits_of, fit_thresholds
 from stdo_min.algorithm.fitted import Fitted
 from stdo_min.algorithm.frames import Pairs
+from stdo_min.algorithm.labels import drop_nets, map_bits
+from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.score import scores
 from stdo_min.algorithm.show import patch_errors
 from stdo_min.format import sidecar
+from stdo_min.format.classes import Classes, activity
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels
 
@@ -21,23 +25,25 @@ from stdo_min.format.psnr import patch_pixels
 class Assigned:
     """The nets that patches use, the label of each patch, uint8 (frames, rows, columns), and luma squared errors.
 
-    error, base_error: summed over all pixels of all frames, as shown and under the base alone.
+    error, base_error: summed over all pixels of all frames, as shown and under the base alone. classes: what the labels
+    follow from where the player computes them.
     """
 
     nets: tuple[sidecar.Net, ...]
     labels: np.ndarray
     error: int
     base_error: int
+    classes: Classes | None = None
 
 
-def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, threads: int = 1,
+def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, threads: int = 1,
            progress: Callable[[int], None] | None = None) -> Assigned:
-    """Give each patch of a segment's frames its net.
+    """Give each patch of a segment's frames its net; nets that do not pay for their bytes are left out.
 
     header: gives the sizes; its segments are not read. progress: gets the number of frames done.
     """
     shown, own = _upscaler(header, fitted.nets), _Own(header, fitted) if fitted.choice == "own" else None
-    labels, error, base_error = [], 0, 0
+    errors, active, labels, error, base_error = [], [], [], 0, 0
     with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(pairs):
             found = patch_errors(shown, 0, lr.y, hr.y, executor, threads)
@@ -48,13 +54,35 @@ def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, threads: int =
                 chosen = chosen * (_under(found, chosen) < found[0])
             else:
                 chosen = np.argmin(found, axis=0).astype(np.uint8)
+                errors.append(found.astype(np.float32))
+                active.append(activity(lr.y, header.patch))
             labels.append(chosen)
             error, base_error = error + int(_under(found, chosen).sum()), base_error + int(found[0].sum())
             if progress:
                 progress(index + 1)
-    if fitted.choice == "all" and error >= base_error:
-        labels, error = [0 * chosen for chosen in labels], base_error
-    return _with_used_nets(fitted.nets, np.array(labels), error, base_error)
+    labels, bits = np.array(labels), np.array([8 * net.nbytes for net in fitted.nets])
+    if fitted.choice == "all" and error + price.of_bit(error) * bits[0] >= base_error:
+        labels, error = 0 * labels, base_error
+    elif errors and fitted.nets:
+        labels, classes = _priced(np.array(errors), np.array(active), price.of_bit(error), bits)
+        error = int(sum(_under(found, chosen).sum(dtype=np.float64)
+                        for found, chosen in zip(errors, labels, strict=True)))
+        return _with_used_nets(fitted.nets, labels, error, base_error, classes)
+    return _with_used_nets(fitted.nets, labels, error, base_error)
+
+
+def _priced(errors, active, weight, bits) -> tuple[np.ndarray, Classes | None]:
+    """The labels of least J: coded in a map, or computed by the player, with their classes."""
+    def cost(labels, more):
+        used = np.unique(labels[labels > 0]).astype(int) - 1
+        found = np.take_along_axis(errors, labels[:, None].astype(np.intp), axis=1)
+        return found.sum(dtype=np.float64) + weight * (bits[used].sum() + more)
+
+    coded, classes = drop_nets(errors, weight, bits), fit_thresholds(active, errors, weight, bits)
+    computed = classes.labels(active)
+    if cost(computed, bits_of(classes, 0 * bits)) < cost(coded, map_bits(coded, len(bits))):
+        return computed, classes
+    return coded, None
 
 
 class _Own:
@@ -63,7 +91,7 @@ class _Own:
     def __init__(self, header, fitted):
         self._cut, self._grid = fitted.cut, (header.rows, header.columns)
         self._scorer = fitted.scorer and _upscaler(header, [fitted.scorer])
-        self._pixels = patch_pixels(header.hr_height, header.hr_width, header.patch * header.scale, self._grid)
+        self._pixels = patch_pixels(header.hr_height, header.hr_width, header.net_side * header.net_scale, self._grid)
 
     def labels(self, index, lr, hr, executor, threads):
         values = np.full(self._grid, index)
@@ -82,8 +110,10 @@ def _under(found, labels):
     return np.take_along_axis(found, labels[None].astype(np.intp), axis=0)[0]
 
 
-def _with_used_nets(nets, labels, error, base_error) -> Assigned:
+def _with_used_nets(nets, labels, error, base_error, classes=None) -> Assigned:
     used = [number for number in range(1, len(nets) + 1) if np.any(labels == number)]
     renumbered = np.zeros(len(nets) + 1, np.uint8)
     renumbered[used] = np.arange(1, len(used) + 1)
-    return Assigned(tuple(nets[number - 1] for number in used), renumbered[labels], error, base_error)
+    if classes is not None:
+        classes = Classes(classes.thresholds, renumbered[classes.table]) if used else None
+    return Assigned(tuple(nets[number - 1] for number in used), renumbered[labels], error, base_error, classes)
