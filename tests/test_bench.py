@@ -1,13 +1,19 @@
 """What the measurements rest on: wrong pictures are refused, and right ones get a row. Nothing here depends on time."""
 
 import json
+import math
+import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from clips import ffmpeg
 from tiers import cpu_words
 
-from bench import _jobs, _ours, chroma, infer, peak, peers, quality, recipe, refine, train
+from bench import _bd, _jobs, _measure, _ours, _plot, chroma, infer, peak, peers, quality, rd, recipe, refine, train
 from bench.peers import NET, WHOLE, Ready, Variant
+from stdo_min.video.ffmpeg import Answer, VideoError
+from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.probe import probe
 
 
 @pytest.fixture(scope="module", params=["D16", "rgb-16-16"])
@@ -179,3 +185,144 @@ def test_steps_of_both_engines_are_the_same():
     pytest.importorskip("torch")
     losses = [step() for step in (train.ours("D16", 1), train.torchs("D16", 1, [])) for _ in range(3)]
     np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-4)
+
+
+# ---- Bytes at equal quality ----
+
+# An example that calculators of the BD-rate have in common: kbit/s and dB of two encoders.
+ANCHOR = list(zip([686.76, 309.58, 157.11, 85.95], [40.28, 37.18, 34.24, 31.42], strict=True))
+TESTED = list(zip([893.34, 407.8, 204.93, 112.75], [40.39, 37.21, 34.17, 31.24], strict=True))
+
+
+@pytest.mark.parametrize("method", _bd.METHODS)
+def test_bd_rate(method):
+    assert _bd.bd_rate(ANCHOR, ANCHOR, method) == 0
+    assert _bd.bd_rate(ANCHOR, [(0.9 * size, quality) for size, quality in ANCHOR], method) == pytest.approx(-10)
+    assert _bd.bd_rate(ANCHOR, [(size, quality + 20) for size, quality in ANCHOR], method) is None  # nothing in common
+    assert _bd.bd_rate(ANCHOR, ANCHOR[:1], method) is None
+
+
+@pytest.mark.parametrize("method", _bd.METHODS)
+def test_bd_rate_is_bjontegaards(method):
+    """As published, with one cubic polynomial through the four points of each curve (VCEG-M33)."""
+    low, high = max(ANCHOR[-1][1], TESTED[-1][1]), min(ANCHOR[0][1], TESTED[0][1])
+    areas = []
+    for curve in (ANCHOR, TESTED):
+        sizes, qualities = np.array(curve).T
+        area = np.poly1d(np.polyfit(qualities, np.log(sizes), 3)).integ()
+        areas.append(area(high) - area(low))
+    cubic = 100 * math.expm1((areas[1] - areas[0]) / (high - low))
+    assert _bd.bd_rate(ANCHOR, TESTED, method) == pytest.approx(cubic, abs=0.2)
+
+
+def test_points_that_others_beat_are_left_out():
+    points = [(10, 30.0), (30, 35.0), (20, 34.0), (25, 33.0), (30, 34.5), (40, 35.0), (50, math.inf), (10, 29.0)]
+    assert _bd.pareto(points) == [(10, 30.0), (20, 34.0), (30, 35.0)]
+    assert _bd.bd_rate(points, _bd.pareto(points)) == 0
+
+
+def test_bytes_at_equal_quality():
+    curve = [(100, 30.0), (200, 33.0), (400, 36.0), (800, 39.0)]
+    assert _bd.bytes_at(curve, 36.0) == 400  # and no rounding
+    assert _bd.bytes_at(curve, 34.5) == pytest.approx(200 * math.sqrt(2))  # twice the bytes for 3 dB
+    assert _bd.bytes_at(curve, 29.9) is None and _bd.bytes_at(curve, 39.1) is None
+
+
+def test_the_hull_takes_the_best_scale_at_each_quality():
+    def curve(*pairs):
+        return [{"bytes": size, **dict.fromkeys(rd.METRICS, quality)} for size, quality in pairs]
+
+    plain = curve((100, 30.0), (200, 33.0), (400, 36.0), (800, 39.0))
+    low, high = curve((50, 30.0), (150, 33.0), (500, 36.0)), curve((380, 36.0), (700, 39.0), (900, 38.0))
+    found = rd.bd_rates({"plain": plain, "1": high, "2": low, "auto": low})
+    assert set(found) == {"1", "2", "auto", "hull"} and found["2"] == found["auto"]
+    assert found["1"]["vmaf"]["dropped"] == 1 and found["2"]["vmaf"]["dropped"] == 0
+    best = [(50, 30.0), (150, 33.0), (380, 36.0), (700, 39.0)]
+    assert found["hull"]["psnr_y"]["pchip"] == pytest.approx(_bd.bd_rate(rd.of_metric(plain, "psnr_y"), best))
+
+
+@pytest.mark.parametrize(("wanted", "crf"), [(93, 7), (35, 65), (99.6, 1), (0, 63)])
+def test_the_search_for_a_crf(wanted, crf):
+    asked = []
+    found = rd.nearest_crf(lambda crf: asked.append(crf) or 100 - crf, 1, 63, wanted)
+    assert found == min(crf, 63) and len(asked) <= 9
+
+
+def test_crfs_are_spaced_evenly():
+    assert rd.spaced(20, 41, 5) == [20, 25, 30, 36, 41]
+    assert rd.spaced(20, 22, 5) == [20, 21, 22] and rd.spaced(20, 40, 2) == [20, 40]
+
+
+@pytest.mark.parametrize(("low", "high"), [(90, 4100), (1100, 1900), (0.3, 0.8)])
+def test_ticks(low, high):
+    for found in (_plot.log_ticks(low, high), _plot.ticks(low, high)):
+        assert 3 <= len(found) <= 9 and found == sorted(set(found)) and low <= found[0] < found[-1] <= high
+
+
+def test_an_ffmpeg_without_vmaf_is_named(monkeypatch, capsys, tmp_path):
+    listed = " TS psnr              VV->V      Measure.\n T. xpsnr             VV->V      Measure.\n"
+    monkeypatch.setattr(_measure, "ask", lambda *arguments: Answer(0, listed.encode(), ""))
+    assert rd.main([str(tmp_path / "clip.mp4")]) == 1
+    assert "has no filter libvmaf; name an ffmpeg that has" in capsys.readouterr().err
+
+
+def test_rate_and_distortion(clip, tmp_path, capsys, monkeypatch):
+    """A whole run, a second that measures nothing, and a third whose encode fails."""
+    try:
+        _measure.check_filters()
+    except VideoError as error:
+        pytest.skip(str(error))
+    told, drawn = tmp_path / "found.json", tmp_path / "found.svg"
+    options = [str(clip), "--scales", "2", "--points", "2", "--work", str(tmp_path / "work")]
+    written = ["--json", str(told), "--plot", str(drawn)]
+    assert rd.main([*options, *written, "--budget", "2s"]) == 0
+    out, first = capsys.readouterr().out, told.read_text()
+    found = json.loads(first)["clips"][0]
+    assert [point["curve"] for point in found["points"]] == ["plain", "plain", "2", "2"]
+    best, worst, *ours = found["points"]
+    assert abs(best["vmaf"] - rd.BEST) < 5 and abs(worst["vmaf"] - rd.WORST) < 5
+    for point in found["points"]:
+        assert point["frames"] == 24 and point["bytes"] == sum(point[f"bytes_{part}"] for part in ("lr", "nets", "map"))
+        assert point["psnr_y"] == pytest.approx(point["psnr_y_own"], abs=_measure.AGREE)
+        assert point["vmaf_neg"] < point["vmaf"] < 100 and 0 < point["xpsnr_y"] < point["psnr_y"] + 3
+    assert all(point["bytes_nets"] > 0 and point["scale"] == 2 for point in ours)
+    assert "BD-rate over plain" in out and "published, other clips" in out
+    assert len(ElementTree.fromstring(drawn.read_text()).findall("{http://www.w3.org/2000/svg}g")) == 2
+    with monkeypatch.context() as patched:
+        patched.setattr(rd, "measure", None)
+        assert rd.main([*options, *written, "--budget", "2s"]) == 0
+    assert told.read_text() == first
+    capsys.readouterr()
+    assert rd.main([*options, "--budget", "0s"]) == 1
+    err = capsys.readouterr().err
+    assert "-m stdo_min encode" in err and "--scale 2" in err and "ended with" in err
+
+
+def test_what_auto_leaves_plain_takes_as_many_bytes(tmp_path, monkeypatch):
+    """An odd size, frames at uneven times and sound: plain video in place of ours is worth what plain is."""
+    try:
+        _measure.check_filters()
+    except VideoError as error:
+        pytest.skip(str(error))
+    clip = tmp_path / "odd.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=131x75:r=12:d=1", "-f", "lavfi", "-i", "sine=d=1", "-vf",
+           "setpts=PTS+0.3*mod(N\\,3)/12/TB", "-fps_mode", "passthrough", "-pix_fmt", "yuv420p", "-c:v", "ffv1", clip)
+
+    def encode(arguments):
+        crf = int(arguments[arguments.index("--target") + 1].removeprefix("crf="))
+        encode_lr(probe(clip), arguments[2], 1, "x264", crf)
+
+    monkeypatch.setattr(rd, "run_stdo", encode)
+    bench = rd.Bench(clip, "x264", "1s", tmp_path, lambda line: None)
+    found = rd.measure_clip(bench, ["auto"], 2)
+    assert found["worst"] == 1.0 and [row["ratio"] for row in found["never_worse"]] == [1.0, 1.0]
+    assert all(row["pchip"] == 0 for row in found["bd_rate"]["auto"].values())
+    assert all(row["plain"] and row["plain_bytes"] == row["bytes"] for row in found["never_worse"])
+    assert "the worst: 1.0000" in rd.tables(found)
+
+
+def test_bytes_are_those_of_the_pictures(clip, tmp_path):
+    """As many in the .mp4 with sound as in the bare stream, but for what lies in the container's header."""
+    bare = tmp_path / "bare.h264"
+    ffmpeg("-i", clip, "-map", "0:v", "-c", "copy", bare)
+    assert 0 <= bare.stat().st_size - _measure.picture_bytes(clip) < 100
