@@ -4,7 +4,7 @@ import pytest
 
 from stdo_min.cli import main
 
-QUICK = ["--steps", "4", "--net", "2", "--patch", "16", "-q"]
+QUICK = ["--scale", "2", "--steps", "4", "--net", "2", "--patch", "16", "-q"]
 
 
 def run(*arguments):

@@ -35,7 +35,8 @@ def test_no_ffmpeg_survives_a_killed_encode(tmp_path):
     source = tmp_path / "long.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30:duration=30", "-c:v", "libx264", "-preset", "ultrafast",
            source)
-    command = [sys.executable, "-m", "stdo_min", "encode", source, tmp_path / "out.mkv", "--codec", "x265", "-q"]
+    command = [sys.executable, "-m", "stdo_min", "encode", source, tmp_path / "out.mkv", "--codec", "x265", "--scale",
+               "2", "-q"]
     with subprocess.Popen(command) as process:
         deadline = time.monotonic() + 60
         while not any("libx265" in line for line in running(str(tmp_path))) and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from clips import ffmpeg
 
 from stdo_min.cli import main
 
-QUICK = ["--steps", "10", "--net", "4", "--patch", "12", "--memory", "16", "-q"]
+QUICK = ["--scale", "2", "--steps", "10", "--net", "4", "--patch", "12", "--memory", "16", "-q"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +44,8 @@ def test_eval_json(clip, film, capsys):
     assert said.out.count("\n") == 1
     assert said.err == ""
     assert list(found) == ["frames", "width", "height", "scale", "psnr_y", "psnr_u", "psnr_v", "psnr_bicubic_y",
-                           "bytes_lr", "bytes_sidecar", "nets"]
-    assert list(found["nets"][0]) == ["index", "patches", "psnr_y", "psnr_bicubic_y"]
+                           "bytes_lr", "bytes_sidecar", "bytes_map", "nets"]
+    assert list(found["nets"][0]) == ["index", "patches", "bytes", "psnr_y", "psnr_bicubic_y", "gains"]
 
 
 def test_eval_table_and_picture(clip, film, tmp_path, capsys):
@@ -73,7 +73,7 @@ def test_a_bad_sidecar_is_named(film, tmp_path, capsys):
 
 
 def test_crf_beyond_the_codec(clip, tmp_path, capsys):
-    error = failed(["encode", clip, tmp_path / "o.mkv", "--codec", "x265", "--crf", "63", "-q"], capsys)
+    error = failed(["encode", clip, tmp_path / "o.mkv", "--codec", "x265", "--crf", "63", "--scale", "2", "-q"], capsys)
     assert "crf is 63; x265 takes 0..51" in error
 
 
@@ -107,7 +107,7 @@ def test_encode_says_one_line(clip, tmp_path, capsys):
 def test_train(clip, tmp_path, capsys):
     low = tmp_path / "low.mp4"
     ffmpeg("-i", clip, "-vf", "scale=54:30", "-an", low)
-    assert main(["train", "--lr", str(low), "--hr", str(clip), str(tmp_path / "low.stdo"), *QUICK]) == 0
+    assert main(["train", "--lr", str(low), "--hr", str(clip), str(tmp_path / "low.stdo"), *QUICK[2:]]) == 0
     assert "low.stdo: 24 frames" in capsys.readouterr().out
     assert main(["eval", str(clip), str(low), "-q"]) == 0
 
@@ -144,7 +144,7 @@ def test_bad_sources(kind, message, clip, tmp_path, capsys):
     source = make(kind, tmp_path, clip)
     before = sorted(tmp_path.iterdir())
     for out in ("out.mkv", "out.mp4"):
-        error = failed(["encode", source, tmp_path / out, "--scale", "3", *QUICK], capsys)
+        error = failed(["encode", source, tmp_path / out, *QUICK, "--scale", "3"], capsys)
         assert message in error
         assert source.name in error or "16x16" in error
     assert sorted(tmp_path.iterdir()) == before
@@ -220,7 +220,8 @@ def test_debug_shows_the_traceback(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_keeps_what_is_finished_and_says_so(clip, tmp_path, number, code):
-    command = [sys.executable, "-m", "stdo_min", "encode", clip, tmp_path / "out.mkv", "--budget", "10m"]
+    command = [sys.executable, "-m", "stdo_min", "encode", clip, tmp_path / "out.mkv", "--scale", "2", "--budget",
+               "10m"]
     work = tmp_path / "out.mkv.work"
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:

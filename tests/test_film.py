@@ -25,8 +25,8 @@ from stdo_min.video.work import work_path
 
 QUICK = Recipe(mode="stdo", chunks=2, channels=(4,), patch=16, budget=Budget(steps=60), memory=16 << 20)
 SEGMENT = 0.5  # seconds: the clip of three seconds is six segments
-OPTIONS = ["--mode", "stdo", "--chunks", "2", "--net", "4", "--patch", "16", "--steps", "60", "--memory", "16",
-           "--segment", "0.5s", "--crf", "24"]
+OPTIONS = ["--scale", "2", "--mode", "stdo", "--chunks", "2", "--net", "4", "--patch", "16", "--steps", "60",
+           "--memory", "16", "--segment", "0.5s", "--crf", "24"]
 
 
 @pytest.fixture(scope="module")

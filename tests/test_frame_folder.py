@@ -21,7 +21,7 @@ from stdo_min.video.png import png_size, read_png, write_png
 from stdo_min.video.probe import probe
 from stdo_min.video.read import read_lr, read_source
 
-QUICK = ["--steps", "20", "--net", "4", "--patch", "12", "-q"]
+QUICK = ["--scale", "2", "--steps", "20", "--net", "4", "--patch", "12", "-q"]
 
 
 @pytest.fixture(scope="module")

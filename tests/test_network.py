@@ -26,7 +26,7 @@ from stdo_min.video.read import read_source
 
 NAMES = ["-i.mp4", "--force.mp4", "a;rm -rf x $(touch x) it's \"quoted\" on\ntwo lines.mp4",
          "pipe:0.mp4", "concat:a|b.mp4", "%d*?.mp4", "http:/127.0.0.1/x.mp4"]
-FAST = ["--steps", "10", "--net", "4", "--patch", "16", "-q"]
+FAST = ["--scale", "2", "--steps", "10", "--net", "4", "--patch", "16", "-q"]
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from stdo_min.algorithm.general import learned_from, share, train_general
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled
 from stdo_min.algorithm.tasks import (
+    PLAIN,
     SegmentResult,
     SegmentTask,
     Surveyed,
@@ -168,7 +169,7 @@ class Plan:
 
 def _general(plan: Plan) -> Net:
     """The general model, from the work folder or trained now."""
-    recipe, scale, work = plan.recipe, plan.tasks[0].header.scale, plan.work
+    recipe, scale, work = plan.recipe, plan.tasks[0].header.net_scale, plan.work
     if share(recipe, len(plan.tasks)) == 0:
         return new_net(recipe.channels, scale, generator(recipe.seed))
     if work.has("general"):
@@ -219,6 +220,9 @@ def _segment(plan: Plan, general: Net, task: SegmentTask) -> SegmentResult:
 def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
     """Overfit a segment where only this process can open the videos: its patches are sent to whoever trains."""
     began, crew = time.monotonic(), plan.crew
+    if task.recipe.plain:
+        with plan.reading:
+            return finish(task, PLAIN)
     with plan.reading:
         if isinstance(surveyed, Path):
             survey_file(surveyed, task)
@@ -232,7 +236,8 @@ def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
 def _put_together(tasks, results) -> Made:
     header, recipe = tasks[0].header, tasks[0].recipe
     segments = tuple(result.segment for result in results)
-    data = sidecar.write(replace(header, mode=_mode_number(recipe.mode, segments), segments=segments))
+    mode = _mode_number("other" if recipe.plain else recipe.mode, segments)
+    data = sidecar.write(replace(header, mode=mode, segments=segments))
     frames = sum(task.frames for task in tasks)
     pixels = frames * header.hr_width * header.hr_height
     return Made(data, frames, sum(len(segment.nets) for segment in segments),

@@ -34,6 +34,8 @@ def share(recipe: Recipe, segments: int) -> float:
 
     A film of one segment in mode single needs none: its net learns all that it can from the segment itself.
     """
+    if recipe.plain:
+        return 0.0
     if recipe.mode == "single":
         usual = 0.0 if segments == 1 else WARM_UP_REFINED
     elif recipe.mode == "jstdo":
@@ -54,7 +56,7 @@ def train_general(pools: Sequence[Callable[[], Sampled]], recipe: Recipe, scale:
     net = new_net(recipe.channels, scale, rng)
     if budget.seconds == 0 or budget.steps == 0:
         return net
-    sampled = pools[0]() if len(pools) == 1 else _merged([_part(load(), len(pools), rng) for load in pools])
+    sampled = pools[0]() if len(pools) == 1 else merged([_part(load(), len(pools), rng) for load in pools])
     weight = 1 / sampled.probability
     if recipe.mode == "jstdo" or (recipe.refine and recipe.mode != "single"):
         weight = weight * sampling(sampled.base_errors)
@@ -67,11 +69,14 @@ def _part(sampled: Sampled, parts: int, rng: np.random.Generator) -> Sampled:
     kept = np.sort(rng.permutation(len(sampled.pool))[:count])
     pool = Pool(sampled.pool.lr[kept], sampled.pool.residual[kept], sampled.pool.weight[kept])
     return Sampled(pool, sampled.probability[kept] * count / len(sampled.pool), sampled.base_errors[kept],
-                   sampled.frame[kept])
+                   sampled.frame[kept], sampled.mean_error)
 
 
-def _merged(parts: Iterable[Sampled]) -> Sampled:
+def merged(parts: Iterable[Sampled]) -> Sampled:
+    """The pools of several segments as one."""
+    parts = list(parts)
     pools = [part.pool for part in parts]
     pool = Pool(*(np.concatenate([getattr(pool, name) for pool in pools]) for name in ("lr", "residual", "weight")))
     return Sampled(pool, *(np.concatenate([getattr(part, name) for part in parts])
-                           for name in ("probability", "base_errors", "frame")))
+                           for name in ("probability", "base_errors", "frame")),
+                   mean_error=float(np.mean([part.mean_error for part in parts])))

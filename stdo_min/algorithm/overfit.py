@@ -16,6 +16,7 @@ import numpy as np
 
 from stdo_min.algorithm import chunk
 from stdo_min.algorithm.fitted import Fitted, calibrated
+from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.refine import Chunks, refine
 from stdo_min.algorithm.sample import Sampled
@@ -33,7 +34,7 @@ PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
 
 
 class Task(NamedTuple):
-    """What every mode starts from: a segment's patches and frames, the general model, the recipe, the segment's clock.
+    """What every mode starts from: a segment's patches and frames, the general model, the recipe, the price, the clock.
 
     keep(nets): the seconds to keep back for giving each patch one of so many nets.
     """
@@ -42,20 +43,21 @@ class Task(NamedTuple):
     frames: int
     general: Net
     recipe: Recipe
+    price: Price
     clock: Clock
     rng: np.random.Generator
     threads: int
     keep: Callable[[int], float]
 
 
-def overfit(sampled: Sampled, frames: int, general: Net, recipe: Recipe, clock: Clock, rng: np.random.Generator,
-            threads: int = 1, keep: Callable[[int], float] = lambda nets: 0.0) -> Fitted:
+def overfit(sampled: Sampled, frames: int, general: Net, recipe: Recipe, price: Price, clock: Clock,
+            rng: np.random.Generator, threads: int = 1, keep: Callable[[int], float] = lambda nets: 0.0) -> Fitted:
     """Train the nets of one segment.
 
     frames: of the segment. clock: with the budget of the segment. keep(nets): the seconds of it to keep back for
     `assign`.
     """
-    return STAGES[recipe.mode](Task(sampled, frames, general, recipe, clock, rng, threads, keep))
+    return STAGES[recipe.mode](Task(sampled, frames, general, recipe, price, clock, rng, threads, keep))
 
 
 def single(task: Task) -> Fitted:
@@ -100,7 +102,7 @@ def auto(task: Task) -> Fitted:
         labels = chunk.by_score(scored.scores, count, weight=scored.weight).labels(scored.scores)
         return _part(task, Chunks.of(task.general, labels, scored.errors), task.keep(count))
 
-    judge = Judge(task.sampled, task.rng, task.threads)
+    judge = Judge(task.sampled, task.price, task.rng, task.threads)
     chunks = best_count(most, trained, judge, task.clock, task.clock.left(task.keep(most)).seconds)
     chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(task.keep(len(chunks.nets))))
     return _fitted(task, chunks, "best")

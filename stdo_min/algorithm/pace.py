@@ -17,7 +17,7 @@ from stdo_min.format.random_nets import random_net
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import read_source
 
-LABEL_SECONDS = 2e-6  # to code one label of the map (one core of a Zen 4)
+LABEL_SECONDS = 2e-6  # to choose and code one label of the map, of two nets (one core of a Zen 4)
 NET_SECONDS = 0.1  # to quantise a net (the same)
 MEASURED = 24  # frames
 CAUTION = 1.1  # a pass takes a tenth more than it seems
@@ -31,7 +31,8 @@ class Pace(NamedTuple):
 
     def finishing(self, frames: int, patches: int, nets: int) -> float:
         """Seconds to quantise `nets` nets, to try each on frames of so many patches, and to code the map."""
-        return CAUTION * (frames * (self.read + nets * self.show + patches * LABEL_SECONDS) + nets * NET_SECONDS)
+        labels = patches * LABEL_SECONDS * max(1.0, nets**2 / 4)  # each label is weighed against each
+        return CAUTION * (frames * (self.read + nets * self.show + labels) + nets * NET_SECONDS)
 
 
 def show_seconds(header: sidecar.Sidecar, channels: tuple[int, ...], threads: int) -> float:
@@ -50,7 +51,7 @@ def pass_seconds(info: VideoInfo, header: sidecar.Sidecar, channels: tuple[int, 
         next(frames)
         began = time.monotonic()
         count = sum(1 for _ in islice(frames, MEASURED))
-        read = (time.monotonic() - began) / max(count, 1) * (1 + 1 / header.scale**2)
+        read = (time.monotonic() - began) / max(count, 1) * (1 + 1 / float(header.scale) ** 2)
     # Sampling tries the base alone, which costs about a quarter of a net.
     pace = Pace(read, show_seconds(header, channels, threads))
     return pace.finishing(1, header.rows * header.columns, 1) - NET_SECONDS + pace.read + pace.show / 4

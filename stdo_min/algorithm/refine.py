@@ -54,12 +54,12 @@ def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: n
     the PSNR of the pool as last known. The members and errors returned are those last found.
     """
     pool, probability, count = sampled.pool, sampled.probability, len(chunks.nets)
-    learners = [Learner(net, peak) for net in chunks.nets]
     member, error = chunks.member.copy(), chunks.error.copy()
     owed = np.zeros(count)  # of the budget, to each net; carried over, so that short rounds starve no net
     round_, step, started = 0, 0, time.monotonic()
     done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
+        learners = [Learner(net, peak, stepper.last_rate) for net in chunks.nets]
         while done < 1 and member.any():
             before, end = step, min(1.0, (round_ + 1) / (rounds + 1))
             weight = sampling(error) / probability

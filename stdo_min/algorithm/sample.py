@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
 
 from stdo_min.algorithm import patches
 from stdo_min.algorithm.frames import Pairs
+from stdo_min.algorithm.net_pixels import net_plane
 from stdo_min.algorithm.show import patch_errors
 from stdo_min.engine.pool import Pool
 from stdo_min.format import sidecar
@@ -34,55 +35,59 @@ class Sampled:
 
     probability: float64 (N,), with which each patch was kept. base_errors: float64 (N,), the mean squared error of
     each under the base, in grey levels squared. frame: int32 (N,), of the segment, that each was cut from; None where
-    the pool came from elsewhere.
+    the pool came from elsewhere. mean_error: the mean squared error of all pixels of all frames under the base.
     """
 
     pool: Pool
     probability: np.ndarray
     base_errors: np.ndarray
     frame: np.ndarray | None = None
+    mean_error: float = 0.0
 
     def save(self, file: BinaryIO) -> None:
         """Write to a file what `load` reads."""
         for array in (self.pool.lr, self.pool.residual, self.pool.weight, self.probability, self.base_errors,
-                      self.frame):
+                      self.frame, np.array(self.mean_error)):
             np.save(file, array, allow_pickle=False)
 
     @classmethod
     def load(cls, file: BinaryIO) -> Sampled:
         """Read what `save` wrote."""
-        lr, residual, weight, *others = (np.load(file, allow_pickle=False) for _ in range(6))
-        return cls(Pool(lr, residual, weight), *others)
+        lr, residual, weight, *others, mean_error = (np.load(file, allow_pickle=False) for _ in range(7))
+        return cls(Pool(lr, residual, weight), *others, float(mean_error))
 
 
 def sample(pairs: Pairs, header: sidecar.Sidecar, halo: int, size: int, rng: np.random.Generator, threads: int = 1,
            progress: Callable[[int], None] | None = None) -> Sampled:
     """A pool of at most `size` patches of a segment, from one pass over its frames; all patches where they fit.
 
-    header: gives the sizes; its segments are not read. halo: in lr pixels. progress: gets the number of frames done.
+    header: gives the sizes; its segments are not read. halo: in net pixels. progress: gets the number of frames done.
     """
     rows, columns = header.rows, header.columns
-    side = header.patch * header.scale
+    side = header.net_side * header.net_scale
     pixels = np.maximum(patch_pixels(header.hr_height, header.hr_width, side, (rows, columns)), 1)
     base = Upscaler(sidecar.write(sidecar.of_nets(header, [])))
-    keeper, cut = Keeper(size, header.patch, halo, header.scale), corners(header)
+    keeper, cut, seen = Keeper(size, header.net_side, halo, header.net_scale), corners(header), net_plane(header)
+    error = frames = 0
     with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(pairs):
-            errors = (patch_errors(base, 0, lr.y, hr.y, executor, threads)[0] / pixels).ravel()
+            found = patch_errors(base, 0, lr.y, hr.y, executor, threads)[0]
+            error, frames, errors = error + int(found.sum()), index + 1, (found / pixels).ravel()
             chosen, places = keeper.choose(sampling(errors), rng)
-            keeper.put(places, lr.y, hr.y, cut[:, chosen], index)
+            keeper.put(places, seen(lr), hr.y, cut[:, chosen], index)
             if progress:
                 progress(index + 1)
-    return keeper.sampled()
+    return replace(keeper.sampled(), mean_error=error / max(frames * header.hr_height * header.hr_width, 1))
 
 
 def corners(header: sidecar.Sidecar) -> np.ndarray:
-    """The top left corners of all patches, int64 (2, rows * columns), y and x in lr pixels.
+    """The top left corners of all patches, int64 (2, rows * columns), y and x in net pixels.
 
     Patches of the last row and column are moved inwards until they are whole.
     """
-    ys, xs = patches.grid(header.lr_height, header.lr_width, header.patch)
-    return np.stack((np.minimum(ys, header.lr_height - header.patch), np.minimum(xs, header.lr_width - header.patch)))
+    height, width, side = header.net_height, header.net_width, header.net_side
+    ys, xs = patches.grid(height, width, side)
+    return np.stack((np.minimum(ys, height - side), np.minimum(xs, width - side)))
 
 
 def patch_bytes(patch: int, halo: int, scale: int) -> int:
@@ -104,7 +109,7 @@ class Keeper:
     """The patches of highest priority so far, each in a slot of arrays whose size is fixed at the start."""
 
     def __init__(self, size: int, patch: int, halo: int, scale: int):
-        """size: patches to keep, LEAST_PATCHES at the least; patch, halo: in lr pixels."""
+        """size: patches to keep, LEAST_PATCHES at the least; patch, halo: in net pixels."""
         self._size = max(size, LEAST_PATCHES)
         room = self._size + max(1, self._size // SLACK)
         self._lr = np.empty((room, patch + 2 * halo, patch + 2 * halo), np.uint8)

@@ -26,6 +26,7 @@ from stdo_min.algorithm.fitted import Fitted
 from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.pace import Pace, show_seconds
+from stdo_min.algorithm.price import DB_PER_LOG, Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled, capacity, sample
 from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Clock, Progress
@@ -36,16 +37,17 @@ from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import misplaced, on_any_road, on_road, read_lr, read_source
 
 SURVEY, FIT = range(2)  # what random numbers are for
+PLAIN = Fitted((), "best")  # no nets: the lr video as it is
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentTask:
     """A segment to overfit: `frames` frames of the source from frame `first` on.
 
-    header: gives the sizes. halo: of the nets, in lr pixels. lr: the lr video, whose frame `lr_first` is the segment's
+    header: gives the sizes. halo: of the nets, in net pixels. lr: the lr video, whose frame `lr_first` is the segment's
     first; None where it is a file of this segment alone. checksums: of the source's frames, uint32 (frames,), as
     `read_source` takes them, or None. lr_crc: of its lr frames, where that is known. last: whether both videos must end
-    with the segment.
+    with the segment. lr_bytes: of its lr video, about.
     """
 
     number: int
@@ -60,6 +62,14 @@ class SegmentTask:
     lr_crc: int | None
     last: bool
     recipe: Recipe
+    lr_bytes: int
+
+    @property
+    def price(self) -> Price:
+        """What its bytes are worth."""
+        header = self.header
+        return Price(self.lr_bytes, self.frames * header.hr_width * header.hr_height,
+                     self.frames * header.rows * header.columns, self.recipe.db_per_log or DB_PER_LOG)
 
     def rng(self, purpose: int) -> np.random.Generator:
         """The random numbers of one purpose."""
@@ -119,6 +129,8 @@ def overfit_segment(task: SegmentTask, surveyed: Surveyed | Path | None, general
     surveyed: the survey, or the file that holds it or takes it, or None.
     """
     began, part = time.monotonic(), _parts(progress, task.frames)
+    if task.recipe.plain:
+        return finish(task, PLAIN, threads, part("assign", 0.0, 1.0) if part else None)
     note = part("sample", 0.0, 0.1) if part else None
     if isinstance(surveyed, Path):
         survey_file(surveyed, task, threads, note)
@@ -146,7 +158,7 @@ def load_survey(path: Path) -> Surveyed:
 def survey(task: SegmentTask, threads: int = 1, progress: Callable[[int], None] | None = None) -> Surveyed:
     """The pool of a segment, from one pass over its frames. progress: gets the number of frames done."""
     header, recipe, began = task.header, task.recipe, time.monotonic()
-    size = capacity(recipe.memory, header.patch, task.halo, header.scale)
+    size = capacity(recipe.memory, header.net_side, task.halo, header.net_scale)
     sampled = _on_any_road(task, lambda road: sample(_pairs(task, road), header, task.halo, size, task.rng(SURVEY),
                                                      threads, progress))
     read = (time.monotonic() - began) / task.frames
@@ -164,7 +176,8 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: Net, budget: Budget, thr
     clock = Clock(budget.less(used), progress, least)
     keep = partial(surveyed.pace.finishing, task.frames, task.header.rows * task.header.columns)
     with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
-        return overfit(surveyed.sampled, task.frames, general, task.recipe, clock, task.rng(FIT), threads, keep)
+        return overfit(surveyed.sampled, task.frames, general, task.recipe, task.price, clock, task.rng(FIT), threads,
+                       keep)
 
 
 def finish(task: SegmentTask, fitted: Fitted, threads: int = 1,
@@ -175,12 +188,14 @@ def finish(task: SegmentTask, fitted: Fitted, threads: int = 1,
     """
     def on(road):
         crcs = _Crcs()
-        return crcs, assign(crcs.of(_pairs(task, road)), task.header, fitted, threads, progress)
+        return crcs, assign(crcs.of(_pairs(task, road)), task.header, fitted, task.price, threads,
+                            progress)
 
     crcs, assigned = _on_any_road(task, on)
     nets = assigned.nets
-    segment = sidecar.Segment(task.first, task.frames, crcs.first, crcs.whole, nets,
-                              patchmap.encode(assigned.labels, len(nets)))
+    map_data = assigned.classes.encode() if assigned.classes else patchmap.encode(assigned.labels, len(nets))
+    segment = sidecar.Segment(task.first, task.frames, crcs.first, crcs.whole, nets, map_data,
+                              assigned.classes is not None)
     return SegmentResult(segment, assigned.error, assigned.base_error)
 
 

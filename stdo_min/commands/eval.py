@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from fractions import Fraction
@@ -14,6 +15,7 @@ import numpy as np
 from stdo_min.commands import options
 from stdo_min.commands.picture import Comparison
 from stdo_min.commands.progress import Bars
+from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler, plane_shapes
 from stdo_min.format.psnr import patch_pixels, psnr, squared_errors
 from stdo_min.player import Shown, Video, frames, open_video
@@ -54,9 +56,10 @@ def run(a: argparse.Namespace) -> None:
     nets = found.pop("nets")
     for name, value in found.items():
         print(f"{name:15} {_shown(value)}")
-    print("net   patches   psnr_y   psnr_bicubic_y")
+    print("net   patches    bytes   psnr_y   psnr_bicubic_y   gains, dB of the whole")
     for net in nets:
-        print(f"{net['index']:3} {net['patches']:9} {_shown(net['psnr_y']):>8} {_shown(net['psnr_bicubic_y']):>16}")
+        print(f"{net['index']:3} {net['patches']:9} {net['bytes']:8} {_shown(net['psnr_y']):>8} "
+              f"{_shown(net['psnr_bicubic_y']):>16} {_shown(net['gains']):>8}")
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
@@ -64,10 +67,11 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     """Compare a video as it plays with its source, over every pixel of every frame, borders and seams included.
 
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
-    the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar) and bytes_sidecar; and
-    nets, a list with index, patches, psnr_y and psnr_bicubic_y of each: net 0 is the base alone, and nets are
-    numbered through all segments. comparison: looks at every frame. rate: of a folder of frames, see open_source.
-    Raises VideoError if the source has another size or other frames.
+    the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar), bytes_sidecar and, of it,
+    bytes_map; and nets, a list with index, patches, bytes, psnr_y, psnr_bicubic_y and gains of each: net 0 is the base
+    alone, nets are numbered through all segments, and gains are dB that the whole would lose without it. comparison:
+    looks at every frame. rate: of a folder of frames, see open_source. Raises VideoError if the source has another size
+    or other frames.
     """
     original = open_source(source, rate)
     upscaler, path = video.upscaler, video.info.path
@@ -87,16 +91,17 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
                 progress(done, upscaler.frames)
         if next(truths, None) is not None:
             raise VideoError(f"{source}: has more frames than the {done} of {path}; give its own source")
-    return {"frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": upscaler.scale,
-            **totals.quality(done), "bytes_lr": _lr_bytes(video), "bytes_sidecar": len(video.data),
-            "nets": totals.by_net()}
+    return {"frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height,
+            "scale": options.plain(upscaler.scale), **totals.quality(done), "bytes_lr": _lr_bytes(video),
+            "bytes_sidecar": len(video.data), "bytes_map": sum(segment.map_bytes for segment in upscaler.segments),
+            "nets": totals.by_net(_net_bytes(video.data))}
 
 
 class _Totals:
     """Sums over frames, of luma for each net and of both chroma planes."""
 
     def __init__(self, upscaler: Upscaler):
-        self.upscaler, self.side = upscaler, upscaler.patch * upscaler.scale
+        self.upscaler, self.side = upscaler, int(upscaler.patch * upscaler.scale)
         self.grid = upscaler.rows, upscaler.columns
         self.pixels = patch_pixels(upscaler.hr_height, upscaler.hr_width, self.side, self.grid)
         self.none = np.zeros(self.grid, np.uint8)
@@ -127,11 +132,19 @@ class _Totals:
                 "psnr_v": _decibel(self.chroma[1], height * width * frames_done),
                 "psnr_bicubic_y": _decibel(base_error, pixels)}
 
-    def by_net(self) -> list[dict]:
-        """Patches and PSNR of each net, the base first."""
-        return [{"index": index, "patches": int(patches), "psnr_y": _decibel(int(error), int(pixels)),
-                 "psnr_bicubic_y": _decibel(int(base_error), int(pixels))}
-                for index, (patches, pixels, error, base_error) in enumerate(self.luma)]
+    def by_net(self, sizes: list[int]) -> list[dict]:
+        """Patches, bytes and PSNR of each net, the base first; gains: dB that the whole would lose without it."""
+        whole = max(int(self.luma[:, 2].sum()), 1)
+        return [{"index": index, "patches": int(patches), "bytes": size, "psnr_y": _decibel(int(error), int(pixels)),
+                 "psnr_bicubic_y": _decibel(int(base_error), int(pixels)),
+                 "gains": round(10 * math.log10(max(whole + base_error - error, 1) / whole), 4)}
+                for index, (size, (patches, pixels, error, base_error)) in enumerate(zip(sizes, self.luma.tolist(),
+                                                                                           strict=True))]
+
+
+def _net_bytes(data: bytes) -> list[int]:
+    """The bytes in the file of each net, the base first."""
+    return [0, *(net.nbytes for segment in sidecar.read(data).segments for net in segment.nets)]
 
 
 def _decibel(error: int, pixels: int) -> float | None:

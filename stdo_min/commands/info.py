@@ -38,8 +38,8 @@ def describe(data: bytes, name: str | Path = "sidecar") -> dict:
         for net in segment.nets:
             shapes["-".join(f"{k}x{k}x{c}" for k, c in zip(net.kernels, net.channels, strict=True))] = None
     return {
-        "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": upscaler.scale, "patch": upscaler.patch,
-        "frames": upscaler.frames, "segments": len(upscaler.segments),
+        "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": options.plain(upscaler.scale),
+        "patch": upscaler.patch, "frames": upscaler.frames, "segments": len(upscaler.segments),
         "nets": sum(segment.nets for segment in upscaler.segments), "net_shape": ", ".join(shapes) or "none",
         "map_bytes": sum(segment.map_bytes for segment in upscaler.segments),
         "net_bytes": sum(segment.net_bytes for segment in upscaler.segments),

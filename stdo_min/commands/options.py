@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
+from stdo_min.format.base import SCALES
 from stdo_min.format.cores import fast_cores
 from stdo_min.player import Video
 from stdo_min.video.stretch import Stretch, stretch_between
@@ -62,6 +63,22 @@ def rate(parser: argparse.ArgumentParser) -> None:
 def written(parser: argparse.ArgumentParser) -> None:
     """--force."""
     parser.add_argument("--force", action="store_true", help="overwrite an output that exists")
+
+
+def scale(text: str) -> Fraction:
+    """hr pixels per lr pixel: 1, 1.5, 2, 3 or 4."""
+    try:
+        found = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        found = None
+    if found not in SCALES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a scale: {', '.join(map(str, map(plain, SCALES)))}")
+    return found
+
+
+def plain(number: Fraction) -> int | float:
+    """A scale as JSON takes it and people say it: 2, 1.5."""
+    return int(number) if number.denominator == 1 else float(number)
 
 
 def thread_count(text: str) -> int:

@@ -29,10 +29,11 @@ from stdo_min.commands.training import (
     sizes,
 )
 from stdo_min.engine.budget import Progress
-from stdo_min.format.sidecar import MAX_SCALE, crc_of_planes
+from stdo_min.format.base import SCALES
+from stdo_min.format.sidecar import crc_of_planes
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.frame_folder import open_source
-from stdo_min.video.lr_video import lr_size
+from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.output import check_output, output_file
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import read_lr
@@ -60,7 +61,7 @@ def run(a: argparse.Namespace) -> None:
     print(result)
 
 
-def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = None, rate: Fraction | None = None,
+def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: Fraction | None = None, rate: Fraction | None = None,
           force: bool = False, segment: float = SEGMENT_SECONDS,
           crew: Callable[[int], Crew] = lambda segments: Crew(), restart: bool = False,
           note: Callable[[str], None] = lambda line: None,
@@ -77,8 +78,7 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
 
     lr_info, info = probe(lr), open_source(hr, rate)
     scale = _scale(lr_info, info, scale)
-    check_patch(lr, lr_info.width, lr_info.height, recipe.patch)
-    general, halo = read_start(recipe, scale)
+    check_patch(lr, lr_info.width, lr_info.height, recipe.patch, scale)
     inputs = [lr, hr, *filter(None, [recipe.general])]
     force = force or was_writing(out)
     check_output(out, force, inputs)
@@ -88,8 +88,10 @@ def train(lr: Path, hr: Path, out: Path, recipe: Recipe, *, scale: int | None = 
     with crew(len(starts)) as workers, open_work(out, identity(inputs, recipe, scale=scale, rate=str(info.rate),
                                                                segment=segment), restart, note) as work:
         recipe = foretold(recipe, frames, info, header, workers, note)
-        tasks = _tasks(lr_info, info, header, halo, recipe, starts,
-                       _counted(lr_info, starts, work, count_progress))
+        counted = _counted(lr_info, starts, work, count_progress)
+        recipe = recipe.shaped(sum(packet_sizes(lr)) / len(counted), header.net_scale)
+        general, halo = read_start(recipe, scale)
+        tasks = _tasks(lr_info, info, header, halo, recipe, starts, counted)
         made = overfit_film(tasks, general, work, workers, progress)
         work.keep(WRITING, lambda file: None)
         with output_file(out, force, inputs) as final:
@@ -118,17 +120,19 @@ def _tasks(lr_info, info, header, halo, recipe, starts, counted) -> list[Segment
     """The segments of a film whose lr video is one file."""
     from stdo_min.algorithm.tasks import SegmentTask
 
-    last = len(counted) - 1
-    return [SegmentTask(number, first, frames, header, halo, lr_info, first, info, None, crc, number == last, recipe)
+    last, sizes = len(counted) - 1, packet_sizes(lr_info.path)
+    return [SegmentTask(number, first, frames, header, halo, lr_info, first, info, None, crc, number == last, recipe,
+                        sum(sizes[first:first + frames]))
             for number, (first, (frames, crc)) in enumerate(zip(starts, counted, strict=False))]
 
 
-def _scale(lr_info: VideoInfo, info: VideoInfo, wanted: int | None) -> int:
+def _scale(lr_info: VideoInfo, info: VideoInfo, wanted: Fraction | None) -> Fraction:
     """The scale between two videos; VideoError where there is none, or it is not the one wanted."""
-    found = [scale for scale in range(1, MAX_SCALE + 1)
-             if lr_size(info.width, info.height, scale) == (lr_info.width, lr_info.height)
-             or (lr_info.width * scale, lr_info.height * scale) == (info.width, info.height)]
+    found = [scale for scale in SCALES if all(
+        lr % scale.denominator == 0 and 0 <= lr * scale - hr < 2 * scale.numerator
+        for lr, hr in ((lr_info.width, info.width), (lr_info.height, info.height)))]
     if not found or (wanted or found[0]) not in found:
+        asked = options.plain(wanted) if wanted else ", ".join(map(str, map(options.plain, SCALES)))
         raise VideoError(f"{lr_info.path}: {lr_info.width}x{lr_info.height} is not {info.width}x{info.height} at scale "
-                         f"{wanted or '1, 2, 3 or 4'}; give an lr video of that size")
+                         f"{asked}; give an lr video of that size")
     return wanted or found[0]

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +18,18 @@ from stdo_min.algorithm.crew import Crew, choose_jobs, dask_crew, local_crew
 from stdo_min.algorithm.pace import pass_seconds
 from stdo_min.algorithm.recipe import DEFAULT_START, DEFAULT_TIMES, MODES, Recipe, Times
 from stdo_min.algorithm.segments import SEGMENT_SECONDS, cut, most_frames
+from stdo_min.algorithm.shape import MAX_MAC, SHAPES
 from stdo_min.commands import options
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.quantise import dequantise
 from stdo_min.format import sidecar
+from stdo_min.format.sidecar import net_scale
 from stdo_min.player import read_sidecar
 from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import keyframes
 from stdo_min.video.probe import VideoInfo
 
-SCALES = (2, 3, 4)
 SPARE = 2.0  # seconds by which a budget may be exceeded
 
 
@@ -51,10 +53,10 @@ class Result:
                 f"sidecar {self.bytes_sidecar:,} bytes ({self.nets} nets)")
 
 
-def add_training_options(parser: argparse.ArgumentParser, **scale) -> None:
-    """The options of a Recipe; scale: the arguments of --scale in which the verbs differ."""
+def add_training_options(parser: argparse.ArgumentParser, scale_type: Callable = options.scale, **scale) -> None:
+    """The options of a Recipe; scale_type, scale: of --scale, in which the verbs differ."""
     add = parser.add_argument
-    add("--scale", type=int, choices=SCALES, **scale)
+    add("--scale", type=scale_type, metavar="S", **scale)
     add("--mode", choices=MODES, default=Recipe.mode,
         help="; ".join(f"{name}: {text}" for name, text in MODES.items()) + "; default %(default)s")
     add("--chunks", type=_chunks, default="auto", metavar="auto|N",
@@ -62,8 +64,10 @@ def add_training_options(parser: argparse.ArgumentParser, **scale) -> None:
     add("--refine", type=options.whole(0, 1000), default=Recipe.refine, metavar="N",
         help="how often patches move to the net that serves them best while the nets train, 0 for the mode as "
         "published; single and jstdo have one net and do without; default %(default)s")
-    add("--net", type=_channels, default="16,16", metavar="C,C",
-        help="channels of the hidden layers; default %(default)s")
+    add("--net", type=_channels, default="auto", metavar="auto|C,C",
+        help="channels of the hidden layers; auto, the default, takes 8 to 16,16 by the bytes of the lr video")
+    add("--max-mac", type=options.whole(1, 10**6), default=MAX_MAC, metavar="N",
+        help="products per hr pixel that --net auto may take; default %(default)s, which a phone plays")
     add("--patch", type=options.whole(8, 128), default=Recipe.patch, metavar="N",
         help="side of a patch in lr pixels, 8..128; default %(default)s")
     budget = parser.add_mutually_exclusive_group()
@@ -95,7 +99,7 @@ def add_training_options(parser: argparse.ArgumentParser, **scale) -> None:
 
 def recipe_of(a: argparse.Namespace) -> Recipe:
     """The recipe that the options ask for."""
-    return Recipe(mode=a.mode, chunks=a.chunks, refine=a.refine, channels=a.net, patch=a.patch,
+    return Recipe(mode=a.mode, chunks=a.chunks, refine=a.refine, channels=a.net, max_mac=a.max_mac, patch=a.patch,
                   budget=Budget(steps=a.steps) if a.steps else a.budget, memory=a.memory << 20, seed=a.seed,
                   general=a.general)
 
@@ -112,7 +116,7 @@ def crew_of(a: argparse.Namespace) -> Callable[[int], Crew]:
     return local
 
 
-def read_general(path: Path, scale: int) -> sidecar.Net:
+def read_general(path: Path, scale: Fraction) -> sidecar.Net:
     """The general model: the first net of another sidecar. Raises VideoError where it has none for this scale."""
     try:
         other = sidecar.read(read_sidecar(path))
@@ -125,15 +129,15 @@ def read_general(path: Path, scale: int) -> sidecar.Net:
     return found[0]
 
 
-def read_start(recipe: Recipe, scale: int) -> tuple[Net | None, int]:
+def read_start(recipe: Recipe, scale: Fraction) -> tuple[Net | None, int]:
     """The general model that the recipe names, or None, and the halo of the nets that start from it."""
     if recipe.general is None:
-        return None, new_net(recipe.channels, scale, np.random.default_rng(0)).halo
-    net = dequantise(read_general(recipe.general, scale), scale)
+        return None, new_net(recipe.channels, net_scale(scale), np.random.default_rng(0)).halo
+    net = dequantise(read_general(recipe.general, scale), net_scale(scale))
     return net, net.halo
 
 
-def sizes(scale: int, siting: int, patch: int, lr: tuple[int, int], info: VideoInfo) -> sidecar.Sidecar:
+def sizes(scale: Fraction, siting: int, patch: int, lr: tuple[int, int], info: VideoInfo) -> sidecar.Sidecar:
     """A sidecar without segments, for its sizes; lr: width and height."""
     return sidecar.Sidecar(scale=scale, mode=0, patch=patch, chroma=siting, lr_width=lr[0], lr_height=lr[1],
                            hr_width=info.width, hr_height=info.height, segments=())
@@ -171,10 +175,10 @@ def foretold(recipe: Recipe, frames: int, info: VideoInfo, header: sidecar.Sidec
     """
     seconds = float(frames / info.rate)
     recipe = recipe.resolved(seconds)
-    if recipe.budget.seconds is None:
+    if recipe.budget.seconds is None or recipe.plain:
         return recipe
     budget = recipe.budget.seconds
-    passes = pass_seconds(info, header, recipe.channels, crew.threads) * frames / crew.jobs
+    passes = pass_seconds(info, header, recipe.channels or SHAPES[-1][1], crew.threads) * frames / crew.jobs
     if passes > budget + SPARE:
         enough = max(2.0, math.ceil(4 * passes / seconds) / 2)
         raise VideoError(f"a budget of {told(budget)} is too small: reading and judging alone take about "
@@ -192,8 +196,10 @@ def told(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def check_patch(path: Path, width: int, height: int, patch: int) -> None:
+def check_patch(path: Path, width: int, height: int, patch: int, scale: Fraction) -> None:
     """Raise VideoError where an lr video of this size cannot be cut into patches of `patch` x `patch`."""
+    if scale.denominator > 1 and (patch % 4 or patch > 84):
+        raise VideoError(f"--patch is {patch}; at scale {options.plain(scale)} it must be a multiple of 4 up to 84")
     if max(width, height) > 8192:
         raise VideoError(f"{path}: an lr video of {width}x{height}; each side has at most 8192 pixels")
     if min(width, height) < patch:
@@ -219,7 +225,9 @@ def _chunks(text: str) -> int | None:
     return None if text == "auto" else options.whole(1, sidecar.MAX_NETS)(text)
 
 
-def _channels(text: str) -> tuple[int, ...]:
+def _channels(text: str) -> tuple[int, ...] | None:
+    if text == "auto":
+        return None
     if not re.fullmatch(r"\d+(,\d+)*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of channels such as 16,16")
     channels = tuple(map(int, text.split(",")))

@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -42,6 +43,13 @@ def keyframes(info: VideoInfo) -> tuple[np.ndarray, int]:
     # Packets of old formats may have no time, and then stand for one frame each.
     numbers = np.unique(np.array(numbers, np.int64))
     return numbers[numbers >= 0], max(frames, packets) if untimed else frames
+
+
+def packet_sizes(path: Path) -> list[int]:
+    """The bytes of each packet of a video, in the order of the file; nothing is decoded."""
+    arguments = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
+    with ffmpeg_process(arguments, path, stdout=subprocess.PIPE) as process:
+        return [int(line.split(b",")[4]) for line in process.stdout if not line.startswith(b"#")]
 
 
 class _Packet(NamedTuple):

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,19 +39,29 @@ CODECS = {
 }
 
 
-def lr_size(width: int, height: int, scale: int) -> tuple[int, int]:
+def check_crf(codec: str, crf: float) -> None:
+    """Raise VideoError for a crf that a codec of CODECS does not take."""
+    _, least, most = CODECS[codec][0]
+    if not least <= crf <= most:
+        raise VideoError(f"crf is {crf:g}; {codec} takes {least}..{most}")
+
+
+def lr_size(width: int, height: int, scale: Fraction | int) -> tuple[int, int]:
     """Size (width, height) in pixels of the lr video of a source: even, and times `scale` at least the source's size.
 
-    Raises VideoError outside the 8..8192 pixels that a sidecar can describe."""
-    size = 2 * -(-width // (2 * scale)), 2 * -(-height // (2 * scale))
+    At scale 3/2 it is a multiple of 4, so that the scaled chroma planes too are whole. Raises VideoError outside the
+    8..8192 pixels that a sidecar can describe."""
+    even = 2 * scale.denominator
+    size = even * -(-width // (even * scale)), even * -(-height // (even * scale))
     if not 8 <= min(size) <= max(size) <= 8192:
         raise VideoError(f"{width}x{height} at scale {scale} makes an lr video of {size[0]}x{size[1]} pixels; "
                          "each side must have 8 to 8192: choose another scale")
     return size
 
 
-def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: str = "x264", crf: int | None = None,
-              lossless: bool = False, progress: Callable[[int, int | None], None] | None = None) -> int:
+def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: Fraction | int, codec: str = "x264",
+              crf: float | None = None, lossless: bool = False,
+              progress: Callable[[int, int | None], None] | None = None) -> int:
     """Scale and code the lr video of a source, with its sound, subtitles, chapters and tags; return its frame count.
 
     `crf` is the codec's own quality number, lower is better; `progress` gets (frames done, frames expected or None).
@@ -74,8 +85,8 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: int, codec: s
         return frames
 
 
-def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale: int, codec: str = "x264",
-                crf: int | None = None, lossless: bool = False, expected: int | None = None,
+def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale: Fraction | int, codec: str = "x264",
+                crf: float | None = None, lossless: bool = False, expected: int | None = None,
                 progress: Callable[[int], None] | None = None,
                 note: Callable[[str], None] | None = None) -> np.ndarray:
     """Scale and code frames first..first+count-1 of a source, or all from `first` on, as a part of its lr video.
@@ -113,7 +124,7 @@ def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale
     return on_any_road(work, info, first, note)
 
 
-def _part_arguments(info: VideoInfo, source: str, count: int | None, out: Path, scale: int,
+def _part_arguments(info: VideoInfo, source: str, count: int | None, out: Path, scale: Fraction | int,
                     coder: list[str]) -> list[str]:
     """ffmpeg arguments that code `count` frames of what the filters `source` give, and print checksums of all."""
     cut = "" if count is None else f"trim=end_frame={count},"
@@ -135,22 +146,22 @@ def _sums(framecrc: BinaryIO, at: int | None) -> Iterator[int | None]:
             at += 1
 
 
-def _coder(codec: str, crf: int | None, lossless: bool) -> list[str]:
+def _coder(codec: str, crf: float | None, lossless: bool) -> list[str]:
     """ffmpeg arguments, the encoder's name first; raises VideoError for another codec or crf than CODECS has."""
     if codec not in CODECS:
         raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
-    (default_crf, least, most), lossy, exact = CODECS[codec]
-    if crf is not None and not least <= crf <= most:
-        raise VideoError(f"crf is {crf}; {codec} takes {least}..{most}")
-    return exact if lossless else [*lossy, "-crf", str(default_crf if crf is None else crf)]
+    (default_crf, _, _), lossy, exact = CODECS[codec]
+    if crf is not None:
+        check_crf(codec, crf)
+    return exact if lossless else [*lossy, "-crf", f"{default_crf if crf is None else crf:g}"]
 
 
-def _lr_filters(info: VideoInfo, scale: int) -> str:
+def _lr_filters(info: VideoInfo, scale: Fraction | int) -> str:
     """From what source_filters gives to the lr video."""
     width, height = lr_size(info.width, info.height, scale)
-    filters = []
-    if (width * scale, height * scale) != (info.width, info.height):
-        filters.append(_pad_filters(info, width * scale, height * scale))
+    filters, padded = [], (int(width * scale), int(height * scale))
+    if padded != (info.width, info.height):
+        filters.append(_pad_filters(info, *padded))
     filters.append(f"scale={width}:{height}:{RESIZE}:in_range={info.color_range}:out_range={info.color_range}")
     return ",".join([*filters, tag_filters(info)])
 

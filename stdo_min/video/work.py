@@ -123,7 +123,7 @@ def _prepared(work, run, restart, out) -> Work:
                                   for path in work.folder.iterdir()):
         raise VideoError(f"{work.folder}: is needed for work, but holds something else; choose another output")
     for half in work.folder.glob("*.tmp*"):
-        half.unlink()
+        _remove(half)
     if work.has(_RUN) and not restart:
         with suppress(ValueError):
             before = json.loads(work.path(_RUN).read_text())
@@ -134,9 +134,13 @@ def _prepared(work, run, restart, out) -> Work:
                              "same command as then, or add --restart to begin anew")
     for path in work.folder.iterdir():
         if path.name != LOCK:
-            path.unlink()
+            _remove(path)
     work.keep(_RUN, lambda file: file.write(json.dumps(run, indent=1).encode()))
     return work
+
+
+def _remove(path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _leave(work, note) -> None:

@@ -1,0 +1,144 @@
+"""What `stdo encode` chooses by itself: the scale and the crf that meet a target, or the plain video."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from numpy.random import default_rng
+
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.siting import LEFT
+from stdo_min.algorithm.target import Target
+from stdo_min.commands import options
+from stdo_min.commands.training import check_patch, lay_segments, sizes
+from stdo_min.engine.net import new_net
+from stdo_min.format.base import SCALES
+from stdo_min.format.sidecar import Sidecar
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.keyframes import packet_sizes
+from stdo_min.video.lr_parts import Part, drop_parts
+from stdo_min.video.lr_video import lr_size
+from stdo_min.video.probe import VideoInfo
+from stdo_min.video.work import Work
+
+if TYPE_CHECKING:
+    from stdo_min.algorithm.choose import Choice
+
+PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
+CHOICE, SETTLED = "choice", "settled"  # tasks of the work folder: what is tried, and that it is taken
+MISSED, TRIES = 0.12, 4  # in crf, about 1.5 % of the bytes or 0.06 dB; how often the film is coded
+
+
+def scale_or_auto(text: str) -> Fraction | None:
+    """A scale, or None for auto."""
+    return None if text == "auto" else options.scale(text)
+
+
+def target(text: str) -> Target:
+    """What a video is to be coded for, such as crf=26, psnr=38, vmaf=85, size=5M or bitrate=400k."""
+    found = re.fullmatch(r"(crf|psnr|vmaf|size|bitrate)=(\d+(?:\.\d+)?)([kMG]?)", text)
+    if not found or (found[3] and found[1] in ("crf", "psnr", "vmaf")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a target such as crf=26, psnr=38, vmaf=85, size=5M or "
+                                         "bitrate=400k")
+    try:
+        return Target(found[1], float(found[2]) * {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}[found[3]])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Recipe, codec: str, segment: float,
+           work: Work, threads: int, note: Callable[[str], None]) -> Choice:
+    """The scale and crf of a film, from the work folder or by trying some on stretches of it.
+
+    scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice.
+    """
+    from stdo_min.algorithm.choose import Choice, choose
+    from stdo_min.algorithm.rung import Rungs, stretches_of
+
+    if work.has(CHOICE):
+        with work.open(CHOICE) as file:
+            kept = json.load(file)
+        return Choice(**{**kept, "scale": Fraction(kept["scale"])})
+
+    def header(scale):
+        return sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
+
+    starts, frames = lay_segments(info, header(Fraction(3, 2)), segment)
+    seconds = float(frames / info.rate)
+    stretches = stretches_of(frames, info.width, info.height, recipe.resolved(seconds).budget.seconds)
+    allowed = [one for one in ([scale] if scale else SCALES) if _fits(info, recipe.patch, one)]
+    with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
+        rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder),
+                      wanted.kind == "vmaf",
+                      lambda scale, crf: note(f"trying scale {options.plain(scale)} at crf {crf:g}"))
+        choice = choose(rungs, wanted, codec, allowed, seconds, given=scale is not None)
+    note(_told(choice, wanted))
+    _keep(choice, work)
+    return choice
+
+
+def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Sidecar, recipe: Recipe, codec: str,
+                   work: Work, code: Callable[[float], list[Part]], threads: int,
+                   note: Callable[[str], None]) -> list[Part]:
+    """The parts of the lr video, coded at the crf chosen, and again where the whole film misses a size or a PSNR.
+
+    code(crf): codes the parts that the work folder does not hold. A crf that is better is kept there, so that a run
+    that was stopped goes on with it.
+    """
+    from stdo_min.algorithm.choose import AXES
+    from stdo_min.algorithm.rung import base_psnr
+
+    if work.has(SETTLED):
+        return code(choice.crf)
+    axis = AXES[codec]
+    for left in reversed(range(TRIES)):
+        parts, crf = code(choice.crf), choice.crf
+        if left and wanted.of_bytes:
+            size = sum(sum(packet_sizes(part.path)) for part in parts)
+            net = new_net(recipe.shaped(size / len(parts), header.net_scale).channels, header.net_scale, default_rng(0))
+            seconds = sum(len(part.checksums) for part in parts) / info.rate
+            most = max(wanted.bytes(seconds) - choice.nets * len(parts) * net.nbytes, 1)
+            crf = axis.rounded(crf + math.log(most / size) / axis.log_bytes)
+        elif left and wanted.kind == "psnr":
+            crf = axis.rounded(crf + (wanted.value - base_psnr(info, header, parts, threads) - choice.gain) / axis.db)
+        if abs(crf - choice.crf) < MISSED:
+            work.keep(SETTLED, lambda file: None)
+            return parts
+        note(f"the whole film misses the target at crf {choice.crf:g}: once more at crf {crf:g}")
+        drop_parts(parts, work)
+        choice = replace(choice, crf=crf)
+        _keep(choice, work)
+    raise AssertionError("the last try is taken as it is")
+
+
+def _keep(choice, work):
+    work.keep(CHOICE, lambda file: file.write(json.dumps({**asdict(choice), "scale": str(choice.scale)}).encode()))
+
+
+def _fits(info, patch, scale) -> bool:
+    try:
+        check_patch(info.path, *lr_size(info.width, info.height, scale), patch, scale)
+    except VideoError:
+        return False
+    return True
+
+
+def _told(choice: Choice, wanted: Target) -> str:
+    at, unit = f"scale {options.plain(choice.scale)} at crf {choice.crf:g}", "VMAF" if wanted.kind == "vmaf" else "dB"
+    if not choice.reached:
+        return f"the target is out of the codec's reach: the nearest is taken, {at}"
+    if not choice.nets:
+        return f"nets do not pay here: the plain video at crf {choice.crf:g} it is, with an empty sidecar"
+    if wanted.of_bytes:
+        return f"{at}: about {choice.quality - choice.plain_quality:+.2f} dB against the plain codec in as many bytes"
+    saved = 100 * (choice.bytes / choice.plain_bytes - 1)
+    return f"{at}: about {saved:+.0f} % of the bytes of the plain codec at {choice.quality:.1f} {unit}"

@@ -1,0 +1,144 @@
+"""stdo_min/algorithm/choose.py: the scale follows the rate, on known curves; the plain video is the last resort."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stdo_min.algorithm.choose import AXES, ORDER, choose
+from stdo_min.algorithm.rung import Rung
+from stdo_min.algorithm.target import Target
+from stdo_min.commands.choosing import target
+
+SECONDS = 10.0
+
+
+class Curves:
+    """Rungs of a made-up film: each scale loses detail that no crf brings back, and gains what nets give."""
+
+    def __init__(self, worth, lost, noise=0.0, net_bytes=1000):
+        """worth: dB that nets add at every scale; lost: dB-equivalent ceilings by scale."""
+        self.worth, self.lost, self.noise, self.net_bytes = worth, lost, noise, net_bytes
+        self.asked = []
+
+    def __call__(self, scale, crf):
+        self.asked.append((scale, crf))
+        assert AXES["x264"].least <= crf <= AXES["x264"].most
+        size = 4e6 * 2 ** (-crf / 6) / float(scale) ** 1.2
+        coded = 255**2 * 10 ** (-(56 - 0.55 * crf) / 10) * float(scale) ** 0.3
+        error = coded + 255**2 * 10 ** (-self.lost.get(scale, math.inf) / 10)
+        size *= 1 + self.noise * math.sin(1e3 * crf)
+        gain = self.worth[scale] if isinstance(self.worth, dict) else self.worth
+        return Rung(scale, crf, size, self.net_bytes, error, error * 10 ** (-gain / 10))
+
+
+LOST = {Fraction(3, 2): 44.0, Fraction(2): 38.0, Fraction(3): 33.0, Fraction(4): 30.0}
+
+
+def best(curves, wanted):
+    """The least bytes at a quality over all scales, by a fine search over crf."""
+    def size(scale):
+        crfs = np.arange(0, 51.01, 0.05)
+        rungs = [curves(scale, crf) for crf in crfs]
+        psnr = np.array([rung.quality(True) for rung in rungs])
+        if psnr.max() < wanted:
+            return math.inf
+        return math.exp(np.interp(-wanted, -psnr, np.log([rung.bytes(True) for rung in rungs])))
+    return {scale: size(scale) for scale in ORDER}
+
+
+@pytest.mark.parametrize("crf", [20, 26, 32, 38, 44])
+def test_the_scale_follows_the_rate(crf):
+    curves = Curves(0.8, LOST)
+    wanted = curves(Fraction(1), crf).quality(False)
+    sizes = best(curves, wanted)
+    curves.asked = []
+    choice = choose(curves, Target("crf", crf), "x264", ORDER, SECONDS)
+    assert choice.nets
+    assert choice.bytes <= 1.01 * min(sizes.values())
+    assert sizes[choice.scale] <= 1.01 * min(sizes.values())
+    assert choice.quality == pytest.approx(wanted, abs=0.06)
+    assert choice.plain_quality == wanted
+    assert len(curves.asked) <= 12
+
+
+def test_low_rates_take_small_lr_videos_and_high_rates_large_ones():
+    scales = [choose(Curves(0.8, LOST), Target("crf", crf), "x264", ORDER, SECONDS).scale for crf in (16, 30, 44)]
+    assert scales[0] == 1
+    assert scales == sorted(scales)
+    assert scales[2] >= 2
+
+
+def test_nets_that_do_not_pay_are_not_shipped():
+    """Nets of 0.02 dB for a tenth of the file, and lost detail that is dear everywhere."""
+    lost = dict.fromkeys(LOST, 20.0)
+    choice = choose(Curves(0.02, lost, net_bytes=10**5), Target("crf", 26), "x264", ORDER, SECONDS)
+    assert not choice.nets
+    assert (choice.scale, choice.crf) == (1, 26)
+    assert choice.bytes == choice.plain_bytes
+
+
+@pytest.mark.parametrize("wanted", [Target("size", 300_000), Target("bitrate", 100_000), Target("size", 2_000_000)])
+def test_a_size_is_met_with_the_best_quality(wanted):
+    curves = Curves(0.6, LOST)
+    choice = choose(curves, wanted, "x264", ORDER, SECONDS)
+    assert choice.bytes == pytest.approx(wanted.bytes(SECONDS), rel=0.02)
+    assert choice.quality > choice.plain_quality
+
+
+def test_a_quality_is_met():
+    choice = choose(Curves(0.6, LOST), Target("psnr", 41.0), "x264", ORDER, SECONDS)
+    assert choice.quality == pytest.approx(41.0, abs=0.05)
+    assert choice.plain_quality == pytest.approx(41.0, abs=0.05)
+    assert choice.bytes < choice.plain_bytes
+
+
+def test_only_the_scales_allowed_are_tried():
+    curves = Curves(0.8, LOST)
+    choice = choose(curves, Target("crf", 30), "x264", [Fraction(2)], SECONDS, given=True)
+    assert choice.scale == 2
+    assert {scale for scale, _ in curves.asked} == {1, 2}  # 1: for what the plain codec gives
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 51), st.floats(0, 2), st.floats(0, 0.1), st.sampled_from(sorted(AXES)))
+def test_it_ends_and_is_never_said_to_lose(crf, worth, noise, codec):
+    curves = Curves(worth, LOST, noise)
+    axis = AXES[codec]
+    crf = axis.rounded(crf)
+    choice = choose(lambda scale, at: curves(scale, min(at, 51)), Target("crf", crf), codec, ORDER, SECONDS)
+    # At equal quality, by the slope that was found.
+    at_equal = choice.bytes * math.exp((choice.plain_quality - choice.quality) / choice.db_per_log)
+    assert at_equal <= choice.plain_bytes * 1.001
+    assert 0.5 <= choice.db_per_log <= 15
+    assert axis.least <= choice.crf <= axis.most
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), [
+    ("crf=26", "crf", 26), ("psnr=38.5", "psnr", 38.5), ("size=5M", "size", 5e6), ("size=300k", "size", 3e5),
+    ("bitrate=400k", "bitrate", 4e5), ("crf=0", "crf", 0)])
+def test_targets_as_people_write_them(text, kind, value):
+    assert target(text) == Target(kind, value)
+
+
+@pytest.mark.parametrize("text", ["26", "crf", "crf=", "crf=x", "crf=-1", "psnr=0", "size=5m", "crf=3k", "vmaf=",
+                                  "size=0"])
+def test_other_targets_are_refused(text):
+    with pytest.raises(Exception, match="target such as|must be above 0"):
+        target(text)
+
+
+@pytest.mark.parametrize("wanted", [Target("psnr", 99), Target("size", 100)])
+def test_what_cannot_be_reached_is_said(wanted):
+    choice = choose(Curves(0.6, LOST), wanted, "x264", ORDER, SECONDS)
+    assert not choice.reached and not choice.nets
+    assert choose(Curves(0.6, LOST), Target("psnr", 40), "x264", ORDER, SECONDS).reached
+
+
+def test_a_scale_that_only_happens_to_be_alone_must_pay():
+    curves = Curves(0.0, LOST, net_bytes=10**5)
+    assert not choose(curves, Target("crf", 30), "x264", [Fraction(1)], SECONDS).nets
+    assert choose(curves, Target("crf", 30), "x264", [Fraction(1)], SECONDS, given=True).nets

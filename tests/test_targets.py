@@ -1,0 +1,188 @@
+"""`stdo encode` with a target and at every scale: what it chooses is what it makes, and it goes on where it stopped."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from clips import ffmpeg
+
+from stdo_min.algorithm import rung
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.target import Target
+from stdo_min.cli import main
+from stdo_min.commands.encode import encode
+from stdo_min.commands.eval import evaluate
+from stdo_min.commands.info import describe
+from stdo_min.commands.train import train
+from stdo_min.engine.budget import Budget
+from stdo_min.format import sidecar
+from stdo_min.format.reference import upscale_frame
+from stdo_min.player import frames, open_video, read_sidecar
+from stdo_min.video.ffmpeg import VideoError, ask, ffmpeg_executable
+from stdo_min.video.keyframes import packet_sizes
+from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.probe import probe
+from stdo_min.video.read import read_lr, read_source
+from stdo_min.video.vmaf import vmaf
+
+SMALL = Recipe(budget=Budget(steps=60), channels=(4,), patch=12, memory=16 << 20)
+
+
+@pytest.fixture(autouse=True)
+def short_trials(monkeypatch):
+    monkeypatch.setattr(rung, "STEPS", 60)
+
+
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory):
+    """A clip without fine detail, which a small lr video holds as well."""
+    path = tmp_path_factory.mktemp("smooth") / "smooth.mkv"
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic", "-frames:v", "24", "-c:v",
+           "libx264", "-qp", "4", "-pix_fmt", "yuv420p", path)
+    return path
+
+
+@pytest.fixture
+def tried():
+    """The lines that say which scale and crf are tried."""
+    lines = []
+    return lines, lambda line: lines.append(line) if line.startswith("trying") else None
+
+
+@pytest.mark.parametrize("scale", ["1", "3/2", "2", "3"])
+def test_each_scale_plays_as_it_was_measured(clip, tmp_path, scale):
+    out, scale = tmp_path / "out.mkv", Fraction(scale)
+    result = encode(clip, out, scale, SMALL, crf=34)
+    video = open_video(out)
+    found = evaluate(clip, video)
+    assert found["scale"] == scale == Fraction(video.upscaler.scale)
+    assert (video.upscaler.hr_width, video.upscaler.hr_height) == (160, 90)
+    assert found["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
+    assert result.psnr_y >= result.psnr_bicubic_y
+    newer = scale == Fraction(3, 2) or video.upscaler.segments[0].computed
+    assert describe(video.data)["version"] == (3 if newer else 1)
+    parsed = sidecar.read(video.data)
+    shown = next(frames(video))
+    lr = next(read_lr(video.info))
+    for plane, wanted in zip(shown.hr, upscale_frame(parsed, 0, shown.labels, lr), strict=True):
+        np.testing.assert_array_equal(plane, wanted)
+
+
+@pytest.mark.parametrize("scale", ["1", "3/2", "3"])
+def test_train_finds_the_scale(clip, tmp_path, scale):
+    lr = tmp_path / "lr.mp4"
+    encode_lr(probe(clip), lr, Fraction(scale), crf=30)
+    train(lr, clip, tmp_path / "lr.stdo", SMALL)
+    assert sidecar.read(read_sidecar(tmp_path / "lr.stdo")).scale == Fraction(scale)
+
+
+def test_a_scale_between_two_videos_must_exist(clip, tmp_path):
+    encode_lr(probe(clip), tmp_path / "lr.mp4", 2, crf=30)
+    with pytest.raises(VideoError, match="is not 160x90 at scale 1.5;"):
+        train(tmp_path / "lr.mp4", clip, tmp_path / "lr.stdo", SMALL, scale=Fraction(3, 2))
+
+
+def test_nets_that_do_not_pay_leave_the_plain_video(clip, tmp_path, tried):
+    """On a tiny clip nets of 16,16 cost more than they can save."""
+    lines, note = tried
+    out, plain = tmp_path / "out.mkv", tmp_path / "plain.mkv"
+    dear = Recipe(budget=Budget(steps=10), channels=(16, 16), patch=12)
+    result = encode(clip, out, None, dear, wanted=Target("crf", 20), note=note)
+    encode_lr(probe(clip), plain, 1, crf=20)
+    assert result.nets == 0 and result.psnr_y == result.psnr_bicubic_y
+    assert packet_sizes(out) == packet_sizes(plain)
+    assert result.bytes_sidecar < 100
+    found = evaluate(clip, open_video(out))
+    assert (found["scale"], found["nets"][0]["patches"] > 0) == (1, True)
+    assert len(lines) >= 3
+
+
+def test_a_low_rate_takes_a_small_lr_video(smooth, tmp_path):
+    result = encode(smooth, tmp_path / "out.mkv", None, SMALL, wanted=Target("crf", 30))
+    video = open_video(tmp_path / "out.mkv")
+    assert video.upscaler.scale > 1
+    encode_lr(probe(smooth), tmp_path / "plain.mkv", 1, crf=30)
+    assert sum(packet_sizes(tmp_path / "out.mkv")) + result.bytes_sidecar < sum(packet_sizes(tmp_path / "plain.mkv"))
+
+
+@pytest.mark.parametrize("scale", [None, Fraction(2)])
+def test_a_size_is_met(clip, tmp_path, scale):
+    result = encode(clip, tmp_path / "out.mkv", scale, SMALL, wanted=Target("size", 40_000))
+    size = sum(packet_sizes(tmp_path / "out.mkv")) + result.bytes_sidecar
+    assert size == pytest.approx(40_000, rel=0.02)
+    assert scale is None or open_video(tmp_path / "out.mkv").upscaler.scale == scale
+
+
+def test_a_quality_is_met(smooth, tmp_path):
+    result = encode(smooth, tmp_path / "out.mkv", Fraction(3, 2), SMALL, wanted=Target("psnr", 36.0))
+    assert result.psnr_y == pytest.approx(36.0, abs=0.2)  # so few steps leave nets unfinished
+
+
+@pytest.mark.skipif(b" libvmaf " not in ask(ffmpeg_executable(), ["-filters"]).out, reason="this ffmpeg has no libvmaf")
+def test_a_vmaf_is_met(smooth, tmp_path):
+    out = tmp_path / "out.mkv"
+    encode(smooth, out, Fraction(3, 2), SMALL, wanted=Target("vmaf", 85))
+    info = probe(smooth)
+
+    pairs = ((shown.hr, truth) for shown, truth in zip(frames(open_video(out)), read_source(info), strict=True))
+    assert vmaf(info, pairs) == pytest.approx(85, abs=2)
+    same = ((truth, truth) for truth in read_source(info))
+    assert vmaf(info, same) > 95
+
+
+def test_a_kill_while_a_scale_is_tried_leaves_a_folder_that_is_swept(clip, tmp_path):
+    out = tmp_path / "out.mkv"
+
+    def stop(line):
+        if line.startswith("trying"):
+            raise KeyboardInterrupt
+
+    work = tmp_path / "out.mkv.work"
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, out, None, SMALL, wanted=Target("crf", 40), note=stop)
+    assert not work.exists()  # nothing was finished
+    work.mkdir()
+    (work / "run.json").write_text("{}")
+    (work / "killed.tmp").mkdir()
+    (work / "killed.tmp" / "rung-0.mp4").touch()
+    encode(clip, out, None, SMALL, wanted=Target("crf", 40), restart=True)
+    assert out.exists() and not work.exists()
+
+
+def test_what_was_chosen_is_kept(clip, tmp_path, tried):
+    lines, note = tried
+
+    def stop(done, expected):
+        raise KeyboardInterrupt
+
+    out, options = tmp_path / "out.mkv", {"wanted": Target("crf", 40), "note": note}
+    with pytest.raises(KeyboardInterrupt):
+        encode(clip, out, None, SMALL, **options, lr_progress=stop)
+    kept = json.loads((tmp_path / "out.mkv.work" / "choice").read_text())
+    assert lines
+    lines.clear()
+    encode(clip, out, None, SMALL, **options)
+    assert not lines
+    assert open_video(out).upscaler.scale == Fraction(kept["scale"])
+
+
+def test_steps_repeat_what_is_chosen(clip, tmp_path):
+    for name in ("a.mkv", "b.mkv"):
+        encode(clip, tmp_path / name, None, SMALL, wanted=Target("crf", 38), threads=1 if name == "a.mkv" else 2)
+    assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--scale", "2.5"], "'2.5' is not a scale: 1, 1.5, 2, 3, 4"),
+    (["--target", "good"], "'good' is not a target such as crf=26"),
+    (["--scale", "1.5", "--patch", "10"], "--patch is 10; at scale 1.5 it must be a multiple of 4"),
+    (["--target", "crf=20", "--lossless"], "not allowed with"), (["--crf", "60"], "crf is 60; x264 takes 0..51"),
+    (["--general", "some.stdo"], "its net is for one scale; give that with --scale"),
+])
+def test_what_is_not_possible_is_said(clip, tmp_path, capsys, options, message):
+    try:
+        assert main(["encode", str(clip), str(tmp_path / "o.mkv"), *options]) == 1
+    except SystemExit as error:
+        assert error.code == 2
+    assert message in capsys.readouterr().err
