@@ -15,7 +15,8 @@ import numpy as np
 
 from stdo_min.format.cores import fast_cores
 from stdo_min.format.psnr import psnr, squared_errors
-from stdo_min.video.ffmpeg import FFMPEG, VideoError, ask, ffmpeg_executable, ffmpeg_process, input_arguments
+from stdo_min.video.ffmpeg import FFMPEG, VideoError, ask, ffmpeg_executable, ffmpeg_process
+from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import Frame, read_source
 
@@ -70,10 +71,7 @@ def measure(info: VideoInfo, shown: Iterator[Frame]) -> dict:
 
 def picture_bytes(path: Path) -> int:
     """The bytes of all packets of a file's video: no container, no sound."""
-    arguments = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-bsf:v", "setts=pts=N:dts=N",
-                 "-f", "framecrc", "pipe:1"]
-    with ffmpeg_process(arguments, path, stdout=subprocess.PIPE) as process:
-        return sum(int(line.split(b",")[4]) for line in process.stdout if not line.startswith(b"#"))
+    return sum(packet_sizes(path))
 
 
 def _graph(info: VideoInfo, folder: Path) -> str:

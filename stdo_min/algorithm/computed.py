@@ -1,8 +1,4 @@
-"""Labels that cost no bits: computed from the lr patch, by how much its pixels differ from those around them.
-
-The more active a patch, the higher its class; thresholds cut the classes apart, and a table says which net serves
-which. Integers alone, so that every player computes the same.
-"""
+"""Which thresholds and labels computed labels should have: those of least J, by dynamic programming."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from stdo_min.engine.pool import Pool
 from stdo_min.engine.quantise import quantise
 from stdo_min.format import sidecar
 
-CALIBRATION_PIXELS = 100_000  # lr, halo included: 128 patches of 20x20 with a halo of 4; more change nothing
+CALIBRATION_PIXELS = 100_000  # net pixels, halo included: 128 patches of 20x20 with a halo of 4; more change nothing
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Net:
 
     @property
     def halo(self) -> int:
-        """lr pixels around a patch that the net reads."""
+        """Net pixels around a patch that the net reads."""
         return sum((weight.shape[2] - 1) // 2 for weight in self.weights)
 
     @property

@@ -20,7 +20,7 @@ from stdo_min.engine.optimiser import Adam, learning_rate
 from stdo_min.engine.pool import Pool
 from stdo_min.format.psnr import psnr
 
-BATCH_PIXELS = 25_088  # lr, halo included: 32 patches of 20x20 with a halo of 4
+BATCH_PIXELS = 25_088  # net pixels, halo included: 32 patches of 20x20 with a halo of 4
 SHARDS = 4  # parts of a batch that may run side by side; fixed, so the sum does not depend on the number of threads
 PEAK_RATE = 1e-2
 LOSS = "l2"  # what PSNR counts; the absolute error's best guess at a sparse residual is 0, so nets would learn nothing
@@ -162,7 +162,7 @@ def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: 
           threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
     """A net trained from `net` (left as it is) on the patches of `pool`: L2; Adam; warm-up and cosine.
 
-    Batches of about 25,000 lr pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
+    Batches of about 25,000 net pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
     change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is
     returned. A net that diverged, or that died (no gradient reaches its first layer), goes on from the last that was
     sound at half the learning rate. progress(done, dB) is called after every step: done 0..1, dB the PSNR of the latest

@@ -68,7 +68,7 @@ class Net:
 
     @property
     def halo(self) -> int:
-        """The lr pixels that the net reads on each side of a patch."""
+        """The net pixels that the net reads on each side of a patch."""
         return sum(layer.kernel // 2 for layer in self.layers)
 
     @property

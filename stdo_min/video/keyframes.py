@@ -47,7 +47,8 @@ def keyframes(info: VideoInfo) -> tuple[np.ndarray, int]:
 
 def packet_sizes(path: Path) -> list[int]:
     """The bytes of each packet of a video, in the order of the file; nothing is decoded."""
-    arguments = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
+    arguments = [*input_arguments(path), "-map", "0:V:0", "-c", "copy", "-copyinkf", "-bsf:v", "setts=pts=N:dts=N",
+                 "-f", "framecrc", "pipe:1"]
     with ffmpeg_process(arguments, path, stdout=subprocess.PIPE) as process:
         return [int(line.split(b",")[4]) for line in process.stdout if not line.startswith(b"#")]
 
