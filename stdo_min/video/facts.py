@@ -12,6 +12,10 @@ from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, i
 
 FFPROBE = "STDO_FFPROBE"  # the environment variable
 _UNTOLD = ("unknown", "reserved", "unspecified", None)
+# As libavutil/pixdesc.c spells them, a longer name before its own beginning.
+_COLORS = """tv pc unknown reserved gbr rgb bt709 fcc bt470m bt470bg smpte170m smpte240m smpte2084 smpte2085 smpte428 smpte431
+    smpte432 film ycgco-re ycgco-ro ycgco bt2020-10 bt2020-12 bt2020nc bt2020c bt2020 chroma-derived-nc chroma-derived-c ictcp
+    ipt-c2 ebu3213 linear log100 log316 iec61966-2-4 iec61966-2-1 bt1361e arib-std-b67""".split()
 
 
 class Attachment(NamedTuple):
@@ -90,8 +94,10 @@ def read_report(report: str) -> Facts | None:
     streams = _streams(header)
     pictures = [text for _, kind, text, _ in streams if kind == "Video" and "(attached pic)" not in text]
     shown = re.search(r" n: *\d+ pts: *\S+ +pts_time:\S+.* fmt:(\S+)", decoded)
-    # Names are in small letters: ffmpeg's threads write into each other's lines, as in "color_space:unknownOutput #0".
-    colors = dict(re.findall(r"(color_(?:range|space|primaries|trc)):([a-z0-9_-]+)", decoded.partition("\n[out")[0]))
+    # Known names first: ffmpeg's threads write into each other's lines, as in "color_space:unknownOutput #0" or, with
+    # a "12" of another thread's line, "color_trc:bt70912".
+    colors = dict(re.findall(rf"(color_(?:range|space|primaries|trc)):({'|'.join(_COLORS)}|[a-z0-9_-]+)",
+                             decoded.partition("\n[out")[0]))
     average = re.search(r"([\d.]+)(k?) fps", pictures[0]) if pictures else None
     duration = re.search(r"^  Duration: (\d+):(\d+):(\d+)\.(\d\d)", header, re.M)
     hours, minutes, seconds, hundredths = map(int, duration.groups()) if duration else (0, 0, 0, 0)
