@@ -28,6 +28,7 @@ from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, TARGET_UNIT, Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.shuffle import unshuffle
 from stdo_min.engine.train import Learner, Stepper
+from stdo_min.engine.whiten import Whitening
 from stdo_min.format.base import base
 from stdo_min.format.psnr import psnr
 from stdo_min.video.lr_video import encode_lr
@@ -119,7 +120,7 @@ def main(argv: list[str]) -> int:
             lr = np.ascontiguousarray(pool.lr[:, cut:-cut, cut:-cut]) if cut else pool.lr
             part = Pool(lr, pool.residual, pool.weight)
             errors = np.mean((pool.residual / np.float32(64)) ** 2, axis=(1, 2, 3))
-            drawn, learner = np.cumsum(sampling(errors)), Learner(net)
+            drawn, learner = np.cumsum(sampling(errors)), Learner(net, Whitening.of(lr, net.weights[0].shape[2]))
             with Stepper(part, a.threads) as stepper:
                 for step in range(a.steps):
                     learner.step(stepper, stepper.draw(drawn, 32, rng), step / a.steps)

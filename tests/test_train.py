@@ -14,6 +14,7 @@ from stdo_min.engine.net import new_net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.shuffle import shuffle
 from stdo_min.engine.train import PEAK_RATE, Learner, Stepper, train
+from stdo_min.engine.whiten import Whitening
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_net_that_died_is_started_again(pool, fallen):
 
 
 def test_a_net_that_fails_goes_on_from_the_last_that_was_sound(pool):
-    learner = Learner(start())
+    learner = Learner(start(), Whitening.of(pool.lr, 5))
     with Stepper(pool, 1) as stepper:
         for done in (0.0, 0.1):
             learner.step(stepper, np.arange(32), done)
@@ -172,12 +173,6 @@ def test_a_small_sparse_residual_is_learnt_whatever_the_seed(sparse, fallen):
     assert not fallen
 
 
-def test_the_absolute_error_learns_hardly_any_of_it(sparse, monkeypatch):
-    """Zero is its best guess where most of the residual is zero, which is why it is not the loss."""
-    monkeypatch.setattr("stdo_min.engine.train.LOSS", "l1")
-    assert max(gained(sparse, seed) for seed in range(5)) < 0.2
-
-
 def test_an_empty_pool_is_refused(pool):
     empty = Pool(pool.lr[:0], pool.residual[:0], pool.weight[:0])
     with pytest.raises(ValueError, match="no patch"):
@@ -187,4 +182,4 @@ def test_an_empty_pool_is_refused(pool):
 def test_ten_steps_as_recorded(pool):
     # Recorded from this very test; it changes only if the computation of a step does.
     net = train(start(), pool, Budget(steps=10), np.random.default_rng(8))
-    assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(28.678686, rel=1e-5)
+    assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(31.131302, rel=1e-5)

@@ -19,6 +19,7 @@ from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import PEAK_RATE, PROBE_PATCHES, Learner, Stepper
+from stdo_min.engine.whiten import Whitening
 from stdo_min.format.psnr import psnr
 
 
@@ -59,7 +60,8 @@ def refine(chunks: Chunks, sampled: Sampled, rounds: int, budget: Budget, rng: n
     round_, step, started = 0, 0, time.monotonic()
     done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
-        learners = [Learner(net, peak, stepper.last_rate) for net in chunks.nets]
+        whitening = Whitening.of(pool.lr, chunks.nets[0].weights[0].shape[2])
+        learners = [Learner(net, whitening, peak) for net in chunks.nets]
         while done < 1 and member.any():
             before, end = step, min(1.0, (round_ + 1) / (rounds + 1))
             weight = sampling(error) / probability

@@ -1,4 +1,5 @@
-"""Adam, and the learning rate over a run: a short linear warm-up, then half a cosine down to almost nothing."""
+"""Adam, plain and in a rotated basis; the learning rate over a run: a linear warm-up, then half a cosine down to almost
+nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +7,11 @@ import math
 
 import numpy as np
 
+TURNS = 25  # steps from one turn of the basis to the next
+BETA_COVARIANCE = 0.95
 
-def learning_rate(progress: float, peak: float, warm_up: float = 0.02, floor: float = 0.002) -> float:
+
+def learning_rate(progress: float, peak: float, warm_up: float = 0.1, floor: float = 0.002) -> float:
     """The learning rate at `progress` (0..1) of a run: linear up to `peak` over `warm_up`, then cosine to a `floor`."""
     if progress < warm_up:
         return peak * max(progress / warm_up, 0.01)
@@ -18,40 +22,81 @@ def learning_rate(progress: float, peak: float, warm_up: float = 0.02, floor: fl
 class Adam:
     """Adam (Kingma & Ba, 2015, in the efficient order of its section 2) over float arrays, changed in place."""
 
-    def __init__(self, parameters: list[np.ndarray], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8,
-                 factors: list[float] | None = None):
-        """factors: of the rate, one for each parameter; by default 1."""
-        self.factors = factors or [1.0] * len(parameters)
+    def __init__(self, parameters: list[np.ndarray], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8):
         self.parameters, self.beta1, self.beta2, self.epsilon = parameters, beta1, beta2, epsilon
         self.means = [np.zeros_like(p) for p in parameters]
         self.squares = [np.zeros_like(p) for p in parameters]
         self.spares = [np.empty_like(p) for p in parameters]  # so that a step allocates nothing
         self.steps = 0
 
-    @property
-    def trust(self) -> float:
-        """The share of the learning rate that is safe yet, 0..1: it grows over the first 2 / (1 - beta2) steps.
-
-        Until then Adam's memory is short, and it takes full steps in directions that are mostly noise; on a small
-        sparse residual these switch ReLUs off for good (the warm-up is that of Ma & Yarats, 2021).
-        """
-        return min(1.0, (self.steps + 1) * (1 - self.beta2) / 2)
-
     def step(self, gradients: list[np.ndarray], rate: float) -> None:
         """Move every parameter by one step of size about `rate` against its gradient (same order and shapes)."""
         self.steps += 1
         rate *= math.sqrt(1 - self.beta2**self.steps) / (1 - self.beta1**self.steps)
-        for p, g, mean, square, spare, factor in zip(
-                self.parameters, gradients, self.means, self.squares, self.spares, self.factors, strict=True):
-            np.subtract(g, mean, out=spare)
-            spare *= 1 - self.beta1
-            mean += spare
-            np.multiply(g, g, out=spare)
-            spare -= square
-            spare *= 1 - self.beta2
-            square += spare
-            np.sqrt(square, out=spare)
-            spare += self.epsilon
-            np.divide(mean, spare, out=spare)
-            spare *= rate * factor
-            p -= spare
+        for number, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
+            p -= self._towards(number, g, rate)
+
+    def _towards(self, number, g, rate):
+        """What to take off a parameter; the result lives until the next call."""
+        mean, square, spare = self.means[number], self.squares[number], self.spares[number]
+        np.subtract(g, mean, out=spare)
+        spare *= 1 - self.beta1
+        mean += spare
+        self._square(g, square, spare)
+        return self._scaled(mean, square, rate, spare)
+
+    def _square(self, g, square, spare):
+        np.multiply(g, g, out=spare)
+        spare -= square
+        spare *= 1 - self.beta2
+        square += spare
+
+    def _scaled(self, mean, square, rate, spare):
+        np.sqrt(square, out=spare)
+        spare += self.epsilon
+        np.divide(mean, spare, out=spare)
+        spare *= rate
+        return spare
+
+
+class Soap(Adam):
+    """Adam in a rotated basis of what each layer reads: SOAP (Vyas et al., 2024) with one of its two sides.
+
+    A layer reads windows of channels that are much alike, so the gradients of its weights are too. In the eigenbasis of
+    their own covariance they are independent, as Adam takes them to be. The side of the outputs gains nothing more
+    (docs/training.md).
+    """
+
+    def __init__(self, parameters: list[np.ndarray], beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8):
+        super().__init__(parameters, beta1, beta2, epsilon)
+        self.bases: dict[int, np.ndarray] = {}  # the columns are the axes; for parameters that are weights
+        self.covariances: dict[int, np.ndarray] = {}
+
+    def _towards(self, number, g, rate):
+        if g.ndim == 1:
+            return super()._towards(number, g, rate)
+        flat, mean, spare = g.reshape(len(g), -1), self.means[number], self.spares[number]
+        self._turn(number, flat)
+        basis = self.bases[number]
+        np.subtract(g, mean, out=spare)
+        spare *= 1 - self.beta1
+        mean += spare
+        square, spare = self.squares[number].reshape(flat.shape), spare.reshape(flat.shape)
+        self._square(flat @ basis, square, spare)
+        return (self._scaled(mean.reshape(flat.shape) @ basis, square, rate, spare) @ basis.T).reshape(g.shape)
+
+    def _turn(self, number, flat):
+        """Keep the covariance of the gradients, and now and then turn the basis to its axes."""
+        seen = flat.T @ flat
+        if number not in self.covariances:
+            self.covariances[number] = seen
+        else:
+            kept = self.covariances[number]
+            seen -= kept
+            seen *= 1 - BETA_COVARIANCE
+            kept += seen
+        if self.steps == 1:
+            self.bases[number] = np.eye(len(seen), dtype=seen.dtype)
+        # A net that diverged has none; whoever trains it sees that by its errors.
+        if (self.steps - 1) % TURNS == 0 and np.isfinite(self.covariances[number]).all():
+            self.bases[number] = np.linalg.eigh(self.covariances[number])[1]

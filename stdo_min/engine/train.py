@@ -11,21 +11,21 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.convolution import Workspace
 from stdo_min.engine.gradients import loss_and_gradients, squared_errors
-from stdo_min.engine.net import TARGET_UNIT, Net
-from stdo_min.engine.optimiser import Adam, learning_rate
+from stdo_min.engine.net import Net
+from stdo_min.engine.optimiser import Soap, learning_rate
 from stdo_min.engine.pool import Pool
+from stdo_min.engine.whiten import Whitening
 from stdo_min.format.psnr import psnr
 
 BATCH_PIXELS = 25_088  # net pixels, halo included: 32 patches of 20x20 with a halo of 4
 SHARDS = 4  # parts of a batch that may run side by side; fixed, so the sum does not depend on the number of threads
 PEAK_RATE = 1e-2
 LOSS = "l2"  # what PSNR counts; the absolute error's best guess at a sparse residual is 0, so nets would learn nothing
-YOUNG = 0.2  # of a run: at the most so long a new net takes smaller steps
-LAST, MEASURED = 8.0, 512  # of `last_rate`: its factor, and how many patches it looks at
 PROBES, PROBE_PATCHES = 24, 96
 DIVERGED = 4  # a net whose error is this many times what it was
 
@@ -41,12 +41,14 @@ class Stepper:
         self.workspaces = [Workspace() for _ in range(self.helpers + 1)]
         self.shards = [[] for _ in range(SHARDS)]  # gradients, kept from step to step
         self.executor = ThreadPoolExecutor(max(1, self.helpers))
-        self.last_rate = last_rate(pool)
 
     def __enter__(self) -> Stepper:
+        # Threads that BLAS starts for products as small as those of Soap wait busily, on the cores that train.
+        self.blas = threadpool_limits(1, "blas")
         return self
 
     def __exit__(self, *_) -> None:
+        self.blas.restore_original_limits()
         self.executor.shutdown()
 
     def draw(self, drawn: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -105,22 +107,24 @@ class Stepper:
 
 
 class Learner:
-    """A net in training, with Adam's memory, the peak of its learning rate, and the latest weights that were sound."""
+    """A net in training, with the optimiser's memory, the peak of its learning rate, and the latest sound weights."""
 
-    def __init__(self, net: Net, peak: float = PEAK_RATE, last: float = 1.0):
-        """last: the factor of the rate of the last layer, see `last_rate`."""
-        self.net, self.peak, self.last, self.alive = net.copy(), peak, last, True
-        self.new = not np.any(net.weights[-1])  # it starts as the base; nets that are trained already need no such care
-        self.adam = self._adam()
+    def __init__(self, net: Net, whitening: Whitening, peak: float = PEAK_RATE):
+        """whitening: of the pool's patches, for the net's first kernel."""
+        self.whitening, self.peak, self.alive = whitening, peak, True
+        # A last layer of zeros makes a net the base: it is new, and its first weights are mere random numbers.
+        self.net = net.copy() if np.any(net.weights[-1]) else whitening.start(net)
+        self._begin()
         self.keep()
 
     def step(self, stepper: Stepper, index: np.ndarray, done: float) -> None:
         """Train on a batch; `done`, 0..1, is how much of the run is over."""
         _, gradients = stepper.gradients(self.net, index, LOSS)
         # Where no gradient reaches the first layer, every channel of a later layer is off.
-        self.alive = self.adam.steps == 0 or bool(np.any(gradients[0]))
-        trust = max(self.adam.trust, min(1.0, done / YOUNG)) if self.new else 1.0
-        self.adam.step(gradients, learning_rate(done, self.peak) * trust)
+        self.alive = self.optimiser.steps == 0 or bool(np.any(gradients[0]))
+        first = gradients[0].reshape(self.first.shape) @ self.whitening.matrix
+        self.optimiser.step([first, *gradients[1:]], learning_rate(done, self.peak))
+        self.net.weights[0][:] = self.whitening.pixels(self.first, self.net.weights[0].shape)
 
     def sound(self, error: float, before: float) -> bool:
         """Whether the net is alive and its error not far above what it was `before`."""
@@ -136,31 +140,20 @@ class Learner:
         self.restart(self.kept)
 
     def restart(self, net: Net) -> None:
-        """Go on from the weights of another net, with Adam's memory empty."""
+        """Go on from the weights of another net, with the optimiser's memory empty."""
         self.net, self.alive = net.copy(), True
-        self.adam = self._adam()
+        self._begin()
         self.keep()
 
-    def _adam(self):
-        hidden = len(self.net.parameters) - 2
-        return Adam(self.net.parameters, factors=[self.last ** 0.5] * hidden + [self.last] * 2)
-
-
-def last_rate(pool: Pool) -> float:
-    """The factor of the last layer's learning rate that fits the residuals of a pool, at most 1.
-
-    Adam's steps are absolute: at the usual rate a few of them give a net larger outputs than the residual of a video
-    that is coded at full size, and the way back kills it. So the last layer, whose size is the output's, moves by steps
-    in proportion to the root mean square of the residual, and the others by the root of that (docs/training.md).
-    """
-    seen = pool.residual[np.linspace(0, len(pool) - 1, min(len(pool), MEASURED)).astype(int)]
-    size = np.sqrt(np.mean(np.square(seen, dtype=np.float32), dtype=np.float64)) * TARGET_UNIT
-    return float(min(1.0, max(size, 1e-3) * LAST))
+    def _begin(self):
+        self.first = self.whitening.whitened(self.net.weights[0])
+        self.optimiser = Soap([self.first, *self.net.parameters[1:]])
 
 
 def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
           threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
-    """A net trained from `net` (left as it is) on the patches of `pool`: L2; Adam; warm-up and cosine.
+    """A net trained from `net` (left as it is) on the patches of `pool`: L2; Soap on whitened
+    windows; warm-up and cosine.
 
     Batches of about 25,000 net pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
     change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is
@@ -177,7 +170,7 @@ def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: 
     step, next_probe, started = 0, 0, time.monotonic()
     done = budget.done(step, started)
     with Stepper(pool, threads) as stepper:
-        learner = Learner(net, peak, stepper.last_rate)
+        learner = Learner(net, Whitening.of(pool.lr, net.weights[0].shape[2]), peak)
         least = probed = stepper.errors(net, sample).mean()
         while done < 1:
             learner.step(stepper, stepper.draw(drawn, stepper.batch, rng), done)

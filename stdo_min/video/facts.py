@@ -13,9 +13,11 @@ from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, i
 FFPROBE = "STDO_FFPROBE"  # the environment variable
 _UNTOLD = ("unknown", "reserved", "unspecified", None)
 # As libavutil/pixdesc.c spells them, a longer name before its own beginning.
-_COLORS = """tv pc unknown reserved gbr rgb bt709 fcc bt470m bt470bg smpte170m smpte240m smpte2084 smpte2085 smpte428 smpte431
-    smpte432 film ycgco-re ycgco-ro ycgco bt2020-10 bt2020-12 bt2020nc bt2020c bt2020 chroma-derived-nc chroma-derived-c ictcp
-    ipt-c2 ebu3213 linear log100 log316 iec61966-2-4 iec61966-2-1 bt1361e arib-std-b67""".split()
+_COLORS = (
+    "tv", "pc", "unknown", "reserved", "gbr", "rgb", "bt709", "fcc", "bt470m", "bt470bg", "smpte170m", "smpte240m",
+    "smpte2084", "smpte2085", "smpte428", "smpte431", "smpte432", "film", "ycgco-re", "ycgco-ro", "ycgco",
+    "bt2020-10", "bt2020-12", "bt2020nc", "bt2020c", "bt2020", "chroma-derived-nc", "chroma-derived-c", "ictcp",
+    "ipt-c2", "ebu3213", "linear", "log100", "log316", "iec61966-2-4", "iec61966-2-1", "bt1361e", "arib-std-b67")
 
 
 class Attachment(NamedTuple):
