@@ -132,6 +132,7 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
                    rate=str(info.rate), segment=segment)
     with open_work(out, run, restart, note) as work:
         if wanted:
+            _check_budget(info, scale, recipe, segment, crew)
             choice = chosen(info, wanted, scale, recipe, codec, segment, work, threads, note)
             scale, crf = choice.scale, choice.crf
             recipe = replace(recipe, db_per_log=choice.db_per_log, plain=not choice.nets)
@@ -151,6 +152,15 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
         _write(made, parts, info, work, names, force, inputs)
     bytes_lr = out.stat().st_size - (len(made.data) if len(names) == 1 else 0)
     return Result(out, made.frames, made.nets, made.psnr_y, made.psnr_bicubic_y, bytes_lr, len(made.data))
+
+
+def _check_budget(info, scale, recipe, segment, crew) -> None:
+    """Refuse a budget that is too small before anything is coded; without a scale by 1, where passes take longest."""
+    scale = scale or Fraction(1)
+    header = sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
+    starts, frames = lay_segments(info, header, segment)
+    with crew(len(starts)) as workers:
+        foretold(recipe, frames, info, header, workers, lambda line: None)
 
 
 def _tasks(parts, coded, info, header, halo, recipe) -> list[SegmentTask]:

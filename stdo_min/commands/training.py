@@ -18,7 +18,7 @@ from stdo_min.algorithm.crew import Crew, choose_jobs, dask_crew, local_crew
 from stdo_min.algorithm.pace import pass_seconds
 from stdo_min.algorithm.recipe import DEFAULT_START, DEFAULT_TIMES, MODES, Recipe, Times
 from stdo_min.algorithm.segments import SEGMENT_SECONDS, cut, most_frames
-from stdo_min.algorithm.shape import MAX_MAC, SHAPES
+from stdo_min.algorithm.shape import MAX_MAC
 from stdo_min.commands import options
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net, new_net
@@ -178,7 +178,8 @@ def foretold(recipe: Recipe, frames: int, info: VideoInfo, header: sidecar.Sidec
     if recipe.budget.seconds is None or recipe.plain:
         return recipe
     budget = recipe.budget.seconds
-    passes = pass_seconds(info, header, recipe.channels or SHAPES[-1][1], crew.threads) * frames / crew.jobs
+    channels = recipe.shaped(math.inf, header.net_scale).channels
+    passes = pass_seconds(info, header, channels, crew.threads) * frames / crew.jobs
     if passes > budget + SPARE:
         enough = max(2.0, math.ceil(4 * passes / seconds) / 2)
         raise VideoError(f"a budget of {told(budget)} is too small: reading and judging alone take about "
