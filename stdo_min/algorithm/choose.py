@@ -13,21 +13,22 @@ from typing import NamedTuple
 
 from stdo_min.algorithm.rung import Rung
 from stdo_min.algorithm.target import Target
+from stdo_min.format.base import SCALES
 
-# From the greatest lr video down, but for 1, which pays where little is to be saved.
-ORDER = (Fraction(3, 2), Fraction(1), Fraction(2), Fraction(3), Fraction(4))
-CLEARLY = 0.03  # of a unit of cost: so much worse, 3/2 leaves nothing to 2
+CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may err by
 PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is shipped
 TRIES = 3  # rungs of one scale
 NEAR = 1.0  # a crf so near to a rung that was measured needs no other
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
+USUAL_DB, USUAL_VMAF, USUAL_BITS = 40.0, 88.0, 0.03  # what a usual film has at an axis' crf `usual`; bits a pixel
 
 
 @dataclass(frozen=True)
 class Axis:
     """A codec's crf: its limits, the least step, and about what one step of 1 changes: dB, VMAF, and log bytes.
 
-    offset: by how much the crf of a scale lies above that of the plain codec at equal quality.
+    usual: the crf at which a usual film has 40 dB. offset: by how much the crf of a scale lies above that of the plain
+    codec at equal quality. first: from which crf of the plain codec on each scale is expected to be the best.
     """
 
     least: float
@@ -36,18 +37,40 @@ class Axis:
     db: float
     vmaf: float
     log_bytes: float
+    usual: float
     offset: dict[Fraction, float]
+    first: dict[Fraction, float]
 
     def rounded(self, crf: float) -> float:
         """The nearest crf that the codec takes."""
         return min(self.most, max(self.least, round(crf / self.step) * self.step))
 
+    def above(self, crf: float) -> float:
+        """The least crf that the codec takes and that is not below."""
+        return min(self.most, max(self.least, math.ceil(crf / self.step - 1e-6) * self.step))
 
-_LIKE_X264 = {Fraction(1): 1.0, Fraction(3, 2): -3.0, Fraction(2): -7.0, Fraction(3): -12.0, Fraction(4): -16.0}
+    def guess(self, target: Target, seconds: float, pixels: float) -> float:
+        """The crf at which the plain codec meets a target on a usual film of so many seconds and pixels of luma."""
+        if target.kind == "crf":
+            return self.rounded(target.value)
+        if target.of_bytes:
+            lacking = math.log(8 * target.bytes(seconds) / (USUAL_BITS * pixels)) / self.log_bytes
+        elif target.kind == "vmaf":
+            lacking = (target.value - USUAL_VMAF) / (1.5 * self.vmaf)  # it falls faster where it is low
+        else:
+            lacking = (target.value - USUAL_DB) / self.db
+        edge = (self.most - self.least) / 10
+        return self.rounded(min(self.most - edge, max(self.least + edge, self.usual + lacking)))
+
+
+def _by_scale(*values):
+    return dict(zip(sorted(SCALES), values, strict=True))
+
+
 AXES = {
-    "x264": Axis(0, 51, 0.05, -0.55, -2.0, -0.12, _LIKE_X264),
-    "x265": Axis(0, 51, 0.05, -0.50, -2.0, -0.12, _LIKE_X264),
-    "av1": Axis(1, 63, 1, -0.25, -1.0, -0.06, {scale: 1.6 * offset for scale, offset in _LIKE_X264.items()}),
+    "x264": Axis(0, 51, 0.05, -0.55, -2.0, -0.12, 28, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 27, 35, 43, 49)),
+    "x265": Axis(0, 51, 0.05, -0.50, -2.0, -0.12, 29, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 29, 38, 46, 50)),
+    "av1": Axis(1, 63, 1, -0.25, -1.0, -0.06, 50, _by_scale(0, -7, -11, -17, -22), _by_scale(0, 58, 63, 64, 64)),
 }
 
 
@@ -57,8 +80,7 @@ class Choice:
 
     nets: False for the plain video. bytes, plain_bytes: of the whole film. quality, plain_quality: PSNR of luma in dB,
     or VMAF where that is the target. db_per_log: the codec's slope here, dB for each e-fold of the bytes; None where it
-    was not measured. gain: dB of luma by the nets. reached: whether the
-    target is.
+    was not measured. gain: of quality by the nets. reached: whether the target is.
     """
 
     scale: Fraction
@@ -93,87 +115,124 @@ class _Met(NamedTuple):
 
 
 def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str, scales: Sequence[Fraction],
-           seconds: float, given: bool = False) -> Choice:
+           seconds: float, pixels: float, given: bool = False, more: Callable[[], bool] = lambda: True) -> Choice:
     """The scale and crf that meet the target best, or the plain video where nets do not pay.
 
-    rungs(scale, crf): measures one. scales: those allowed. seconds: the length of the film. given: whether the user
-    asked for the one scale allowed, which is then taken with its nets in any case. Scales are tried in ORDER, as long
-    as the next may be better.
+    rungs(scale, crf): measures one. scales: those allowed. seconds, pixels: of the film, of luma. given: whether the
+    user asked for the one scale allowed, which is then taken with its nets in any case. more: whether there is time for
+    another rung; the plain video and the scale that is expected to be the best get one each in any case.
+
+    From the scale expected on, its neighbours are tried as long as they are better, since curves of scales cross once,
+    in their order. One rung of each mostly decides; the best gets more, until its crf is known.
     """
     axis, one = AXES[codec], Fraction(1)
-    wanted, start = target.value, (axis.least + axis.most) / 2
+    wanted, start = target.value, axis.guess(target, seconds, pixels)
     if target.kind == "crf":
-        start = axis.rounded(target.value)
         wanted = rungs(one, start).quality(False)
     elif target.of_bytes:
         wanted = math.log(target.bytes(seconds))
-    curves = _Curves(rungs, axis, target, wanted)
-    plain = curves.meet(one, False, start)
-    found: dict[Fraction, _Met] = {}
-    for scale in (scale for scale in ORDER if scale in scales):
-        met = curves.meet(scale, True, plain.crf + axis.offset[scale])
-        if met.reached or given:
-            found[scale] = met
-        if _ends(scale, found):
-            break
+    plain_curve = _Curve(rungs, axis, target, wanted, one, False)
+    plain_curve.measure(start)
+    while plain_curve.open() and more():
+        plain_curve.measure(plain_curve.met().crf)
+    plain, allowed, curves = plain_curve.met(), sorted(scales), {}
+    # A cost is log bytes, or quality, of which so much is worth as much as the plain codec makes of so many bytes.
+    unit = plain.slope if target.of_bytes else 1.0
+    expected = max((scale for scale in allowed if axis.first[scale] <= plain.crf), default=min(allowed, default=None))
+    while (scale := _next(curves, allowed, CLEARLY * unit) if curves else expected) and (not curves or more()):
+        if scale in curves:
+            curves[scale].measure(curves[scale].met().crf)
+        else:
+            crf = plain_curve.nearest().crf if scale == 1 else _guess(scale, curves, plain, axis, target)
+            curves[scale] = _Curve(rungs, axis, target, wanted, scale, True)
+            curves[scale].measure(crf)
+    found = {scale: curve.met() for scale, curve in curves.items() if given or curve.met().reached}
     scale = min(found, key=lambda one: found[one].cost, default=one)
-    # A cost is log bytes, or quality, of which PAYS is worth as much as the plain codec makes of so many bytes.
-    margin = math.log(PAYS) * (plain.slope if target.of_bytes else 1)
-    pays = given or bool(found) and found[scale].cost < plain.cost + margin
+    pays = given or bool(found) and found[scale].cost < plain.cost + math.log(PAYS) * unit
     if not pays:
         scale = one
     kept = found[scale] if pays else plain
     return Choice(scale, kept.crf, pays, math.exp(kept.size), kept.quality, math.exp(plain.size), plain.quality,
-                  None if target.kind == "vmaf" else kept.slope, curves.gain[scale] if pays else 0.0, kept.reached)
+                  None if target.kind == "vmaf" else kept.slope, curves[scale].gain() if pays else 0.0, kept.reached)
 
 
-def _ends(scale, found) -> bool:
-    """Whether still smaller lr videos would be worse still: curves of scales cross once, in their order."""
-    if scale == ORDER[0] or not found:
-        return False
-    best = min(found, key=lambda one: found[one].cost)
-    clearly = len(found) == 2 and found[ORDER[0]].cost > found[1].cost + CLEARLY if scale == 1 else False
-    return best < scale or clearly
+def _next(curves, allowed, close) -> Fraction | None:
+    """The scale that most needs another rung: a neighbour of the best, the best itself, or one that comes close."""
+    met = {scale: curve.met() for scale, curve in curves.items()}
+    # Where none reaches the target, the greatest lr video comes nearest.
+    order = sorted(met, key=lambda one: (not met[one].reached, met[one].cost if met[one].reached else one))
+    best, at = order[0], allowed.index(order[0])
+    above, below = allowed[at + 1:at + 2], allowed[max(0, at - 1):at]
+    for scale in [*(above if met[best].reached else []), *below]:
+        if scale not in curves:
+            return scale
+    for scale in order:
+        if curves[scale].open() and (scale == best or met[best].reached and met[scale].reached
+                                     and met[scale].cost < met[best].cost + close):
+            return scale
+    return None
 
 
-class _Curves:
-    """Quality over bytes, a curve for each scale, and where they meet what is wanted: a quality, or log bytes."""
+def _guess(scale, curves, plain, axis, target) -> float:
+    """The crf of a scale that was not measured yet, as far from its usual one as that of the nearest scale."""
+    near = min((one for one in curves if one > 1), key=lambda one: abs(one - scale), default=None)
+    # In as many bytes as the plain codec it is lower than at the same quality.
+    far = 2.0 if target.of_bytes else 1.0
+    if near:
+        far = min(3.0, max(0.3, (curves[near].met().crf - plain.crf) / axis.offset[near]))
+    return plain.crf + far * axis.offset[scale]
 
-    def __init__(self, rungs, axis: Axis, target: Target, wanted: float):
+
+class _Curve:
+    """Quality over bytes of a scale, and where it meets what is wanted: a quality, or log bytes."""
+
+    def __init__(self, rungs, axis: Axis, target: Target, wanted: float, scale: Fraction, nets: bool):
         self._rungs, self._axis, self._wanted, self._of_bytes = rungs, axis, wanted, target.of_bytes
-        self._by_vmaf = target.kind == "vmaf"
-        self._step = axis.vmaf if self._by_vmaf else axis.db  # about what a crf of 1 changes of quality
-        self._slopes = SLOPES[self._by_vmaf]
-        self.gain: dict[Fraction, float] = {}  # dB of the nets at each scale
+        self._scale, self._nets = scale, nets
+        by_vmaf = target.kind == "vmaf"
+        self._usual = _Point(1, axis.log_bytes, axis.vmaf if by_vmaf else axis.db)  # what a crf of 1 changes
+        self._slopes, self._points = SLOPES[by_vmaf], []
 
-    def meet(self, scale: Fraction, nets: bool, guess: float) -> _Met:
-        """Where the curve of a scale meets what is wanted, by a secant over crf, from a guess on."""
-        points, crf = [], self._axis.rounded(guess)
-        while True:
-            rung = self._rungs(scale, crf)
-            self.gain[scale] = rung.quality(True) - rung.quality(False)
-            points.append(_Point(crf, math.log(rung.bytes(nets)), rung.quality(nets, self._by_vmaf)))
-            nearest, slope, steps = self._line(points)
-            lacking = self._wanted - (nearest.size if self._of_bytes else nearest.quality)
-            exact = nearest.crf + lacking / (steps.size if self._of_bytes else steps.quality)
-            crf = self._axis.rounded(exact)
-            if len(points) == TRIES or min(abs(point.crf - crf) for point in points) < NEAR:
-                break
+    def measure(self, crf: float) -> None:
+        """Measure a rung at the crf that the codec takes and that is nearest."""
+        crf = self._axis.rounded(crf)
+        rung = self._rungs(self._scale, crf)
+        self._points.append(_Point(crf, math.log(rung.bytes(self._nets)), rung.quality(self._nets)))
+
+    def nearest(self) -> _Point:
+        """The point measured that is nearest to what is wanted."""
+        return min(self._points, key=self._distance)
+
+    def gain(self) -> float:
+        """Quality that the nets add."""
+        nearest = self.nearest()
+        return nearest.quality - self._rungs(self._scale, nearest.crf).quality(False)
+
+    def open(self) -> bool:
+        """Whether another rung, where it seems to meet what is wanted, would tell more."""
+        crf = self.met().crf
+        return len(self._points) < TRIES and min(abs(point.crf - crf) for point in self._points) >= NEAR
+
+    def met(self) -> _Met:
+        """Where the curve meets what is wanted, by a secant over crf."""
+        nearest, slope, steps = self._line()
+        lacking = self._wanted - (nearest.size if self._of_bytes else nearest.quality)
+        exact = nearest.crf + lacking / (steps.size if self._of_bytes else steps.quality)
+        crf = self._axis.above(exact) if self._of_bytes else self._axis.rounded(exact)
         size = nearest.size + steps.size * (crf - nearest.crf)
         quality = nearest.quality + steps.quality * (crf - nearest.crf)
         if self._of_bytes:
             return _Met(crf, size, quality, slope, size < self._wanted + 0.05,
                         -(nearest.quality + slope * (self._wanted - nearest.size)))
-        return _Met(crf, size, quality, slope, quality > self._wanted + 0.3 * self._step,
+        return _Met(crf, size, quality, slope, quality > self._wanted + 0.3 * self._usual.quality,
                     nearest.size + (self._wanted - nearest.quality) / slope)
 
-    def _line(self, points) -> tuple[_Point, float, _Point]:
-        """The point nearest to what is wanted, quality for each e-fold of bytes, and what a crf of 1 changes."""
-        def distance(point):
-            return abs((point.size if self._of_bytes else point.quality) - self._wanted)
+    def _distance(self, point) -> float:
+        return abs((point.size if self._of_bytes else point.quality) - self._wanted)
 
-        near = sorted(points, key=distance)[:2]
-        steps = _Point(1, self._axis.log_bytes, self._step)
+    def _line(self) -> tuple[_Point, float, _Point]:
+        """The point nearest to what is wanted, quality for each e-fold of bytes, and what a crf of 1 changes."""
+        near, steps = sorted(self._points, key=self._distance)[:2], self._usual
         if len(near) == 2:
             apart = near[0].crf - near[1].crf
             # Curves fall; noise must not turn them.

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from stdo_min.algorithm.fitted import calibrated
-from stdo_min.algorithm.frames import pairs
+from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.general import merged
+from stdo_min.algorithm.price import MAP_BITS
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled, capacity, sample
 from stdo_min.algorithm.show import patch_errors
@@ -34,14 +36,16 @@ from stdo_min.video.lr_parts import Part
 from stdo_min.video.lr_video import encode_part
 from stdo_min.video.probe import VideoInfo, probe
 from stdo_min.video.read import on_any_road, read_lr, read_source
-from stdo_min.video.stretch import ROADS
 from stdo_min.video.vmaf import vmaf
 
-STEPS = 500  # of the net of a rung, on from the net of the rung before
+# Of the net of a rung, and where it goes on from the net of another rung of its scale.
+STEPS, MORE_STEPS = 250, 125
+JUDGED = 4096  # patches that a net is judged by
 PROBE = 4  # purpose of random numbers, beside those of tasks.py
 KEYFRAMES = 250  # frames from one to the next where nothing changes, as the codecs have it
-# Pixels of all stretches, for each second of the budget and at most; without seconds as for a minute.
-PIXELS_A_SECOND, MOST_PIXELS, STRETCHES = 900_000, 150_000_000, 4
+# Pixels of all stretches, for each second of the budget and at most; without seconds as for a minute. VMAF takes as
+# long as all else together.
+PIXELS_A_SECOND, MOST_PIXELS, STRETCHES, BY_VMAF = 500_000, 150_000_000, 4, 0.5
 
 
 class Stretch(NamedTuple):
@@ -51,47 +55,54 @@ class Stretch(NamedTuple):
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rung:
-    """A scale and crf, and what they give: bytes of the whole film, and mean squared errors of luma.
+    """A scale and crf, and what they give on the stretches.
 
-    lr_bytes: of the lr video, reckoned from the stretches. net_bytes: of one net for each segment. base_error and
-    error: of the base alone, and with the net, in grey levels squared. base_vmaf, vmaf: the same, where VMAF is
-    asked for.
+    lr_bytes: of the whole film's lr video, reckoned from the stretches. net_bytes: of its nets and maps, foretold.
+    quality(nets): PSNR of luma in dB, or VMAF, with the nets or without. It is measured when it is first asked for,
+    since training takes most of a rung's time.
     """
 
     scale: Fraction
     crf: float
     lr_bytes: float
-    net_bytes: int
-    base_error: float
-    error: float
-    base_vmaf: float = math.nan
-    vmaf: float = math.nan
+    net_bytes: float
+    quality: Callable[[bool], float]
 
     def bytes(self, nets: bool) -> float:
         """All bytes, with the nets or without."""
         return self.lr_bytes + self.net_bytes * nets
 
-    def quality(self, nets: bool, by_vmaf: bool = False) -> float:
-        """PSNR of luma in dB, or VMAF, with the nets or without."""
-        if by_vmaf:
-            return self.vmaf if nets else self.base_vmaf
-        return float(psnr(max(self.error if nets else self.base_error, 1e-9), 1))
 
-
-def stretches_of(frames: int, width: int, height: int, seconds: float | None) -> list[Stretch]:
+def stretches_of(frames: int, width: int, height: int, seconds: float | None, by_vmaf: bool = False) -> list[Stretch]:
     """The stretches of a source of so many frames on which rungs are tried: all of it where it is short.
 
-    seconds: of the budget, or None.
+    seconds: of the budget, or None. by_vmaf: whether their VMAF will be measured.
     """
-    most = min(MOST_PIXELS, PIXELS_A_SECOND * (60 if seconds is None else seconds))
+    most = min(MOST_PIXELS, PIXELS_A_SECOND * (60 if seconds is None else seconds)) * (BY_VMAF if by_vmaf else 1)
     count = max(24, int(most / (width * height)))
     if frames <= 1.25 * count:
         return [Stretch(0, frames)]
-    parts = min(STRETCHES, max(1, count // 48))
+    parts = min(STRETCHES, max(1, count // 30))
     each = count // parts
     return [Stretch((2 * part + 1) * frames // (2 * parts) - each // 2, each) for part in range(parts)]
+
+
+def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, header: sidecar.Sidecar) -> float:
+    """Bytes of the sidecar of a film, foretold: nets of the shape that so many bytes of lr video get, and their maps.
+
+    More nets than one pay seldom (docs/rates.md), unless the recipe says how many. A recipe without nets has none.
+    """
+    empty = len(sidecar.write(sidecar.of_nets(header, [])))
+    if recipe.plain:
+        return empty
+    channels = recipe.shaped(lr_bytes / segments, header.net_scale).channels
+    net = new_net(channels, header.net_scale, np.random.default_rng(0))
+    one = recipe.mode in ("single", "jstdo")
+    nets = 1 if one or recipe.mode == "auto" else recipe.chunks or 1
+    bits = 0.0 if one else MAP_BITS * frames * header.rows * header.columns
+    return empty + segments * nets * net.nbytes + bits / 8
 
 
 class Rungs:
@@ -100,55 +111,41 @@ class Rungs:
     def __init__(self, info: VideoInfo, header: Callable[[Fraction], sidecar.Sidecar], frames: int, segments: int,
                  codec: str, recipe: Recipe, stretches: Sequence[Stretch], threads: int, folder: Path,
                  by_vmaf: bool = False, tell: Callable[[Fraction, float], None] = lambda scale, crf: None):
-        """header: gives the sizes at a scale. frames, segments: of the film. folder: takes what is coded, for a while.
+        """header: gives the sizes at a scale. frames, segments: of the film. folder: takes what is coded, and keeps it.
 
-        by_vmaf: measure VMAF too. tell: is called before each rung.
+        by_vmaf: whether quality is VMAF. tell: is called before each rung.
         """
         self._info, self._header, self._frames, self._segments = info, header, frames, segments
         self._codec, self._recipe = codec, recipe
         self._stretches, self._threads, self._folder, self._tell = stretches, threads, folder, tell
         self._by_vmaf = by_vmaf
         self._found: dict[tuple[Fraction, float], Rung] = {}
+        self._known: dict[tuple[int, bool], float] = {}  # quality of a rung by its number, with nets and without
         self._nets: dict[tuple, Net] = {}  # the latest of each scale and shape
 
     def __call__(self, scale: Fraction, crf: float) -> Rung:
-        """The rung of a scale and crf."""
+        """The rung of a scale and crf. Raises VideoError where the source ends before all stretches."""
         if (scale, crf) not in self._found:
             self._tell(scale, crf)
-            self._found[scale, crf] = self._measure(scale, crf)
+            self._found[scale, crf] = self._coded(scale, crf)
         return self._found[scale, crf]
 
-    def _measure(self, scale, crf) -> Rung:
-        header, rng = self._header(scale), generator(self._recipe.seed, PROBE, len(self._found))
-        keys, others, parts = [], [], []
-        for number, stretch in enumerate(self._stretches):
-            part = self._folder / f"rung-{number}.mp4"
-            sums = encode_part(self._info, *stretch, part, scale, self._codec, crf)[:stretch.count]
+    def _coded(self, scale, crf) -> Rung:
+        number, keys, others, parts = len(self._found), [], [], []
+        for index, stretch in enumerate(self._stretches):
+            path = self._folder / f"rung-{number}-{index}.mp4"
+            sums = encode_part(self._info, *stretch, path, scale, self._codec, crf)[:stretch.count]
             if not len(sums):
                 continue  # the source is shorter than it says
-            sizes = packet_sizes(part)
+            sizes = packet_sizes(path)
             keys.append(sizes[0])
             others.extend(sizes[1:])
-            parts.append((part, stretch._replace(count=len(sums)), sums))
+            parts.append(Part(stretch.first, path, sums))
         if not parts:
             raise VideoError(f"{self._info.path}: ends before frame {self._stretches[0].first}; the file is damaged")
-        lr_bytes = self._whole_bytes(keys, others)
-        channels = self._recipe.shaped(lr_bytes / self._segments, header.net_scale).channels
-        net = self._nets.get((scale, channels)) or new_net(channels, header.net_scale, rng)
-        sampled = [self._sample(header, net.halo, *part, rng) for part in parts]
-        whole = merged(sampled) if len(sampled) > 1 else sampled[0]
-        net = train(net, whole.pool.weighing(1 / whole.probability), Budget(steps=STEPS), rng, threads=self._threads)
-        self._nets[scale, channels] = net
-        with Stepper(whole.pool, self._threads) as stepper:
-            errors = stepper.errors(net, np.arange(len(whole.pool)))
-        base_error = float(np.mean([one.mean_error for one in sampled]))
-        left = np.sum(errors / whole.probability) / max(np.sum(whole.base_errors / whole.probability), 1e-12)
-        vmafs = [self._vmaf(header, parts, nets) for nets in ([], [calibrated(net, whole.pool, self._threads)])
-                 ] if self._by_vmaf else [math.nan] * 2
-        for part, _, _ in parts:
-            part.unlink()
-        return Rung(scale, crf, lr_bytes, self._segments * net.nbytes, base_error,
-                    base_error * float(left), *vmafs)
+        lr_bytes, header = self._whole_bytes(keys, others), self._header(scale)
+        return Rung(scale, crf, lr_bytes, sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header),
+                    partial(self._quality, number, header, scale, parts, lr_bytes))
 
     def _whole_bytes(self, keys, others) -> float:
         """The bytes of the film's lr video, from those of the first and the other packets of the stretches."""
@@ -157,41 +154,78 @@ class Rungs:
         count = max(self._segments, math.ceil(self._frames / KEYFRAMES))
         return count * float(np.mean(keys)) + (self._frames - count) * float(np.mean(others or keys))
 
-    def _vmaf(self, header, parts, nets) -> float:
-        """VMAF of the stretches as they play with one net everywhere, or with none."""
-        upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, nets)))
-        labels = np.full((header.rows, header.columns), len(nets), np.uint8)
+    def _quality(self, number, header, scale, parts, lr_bytes, nets) -> float:
+        if (number, nets) in self._known:
+            return self._known[number, nets]
+        measured = base_vmaf if self._by_vmaf else base_psnr
+        found = {nets: measured(self._info, header, parts, self._threads)} if not nets else \
+            self._trained(number, header, scale, parts, lr_bytes)
+        self._known.update({(number, nets): quality for nets, quality in found.items()})
+        return self._known[number, nets]
 
-        def shown():
-            for part, stretch, sums in parts:
-                with ThreadPoolExecutor(self._threads) as executor:
-                    for lr, truth in self._pairs(part, stretch, sums, ROADS[-1]):
-                        yield upscaler.upscale(0, labels, lr, executor=executor, threads=self._threads), truth
+    def _trained(self, number, header, scale, parts, lr_bytes) -> dict[bool, float]:
+        """Quality with a net, and without where that is known by the way."""
+        rng = generator(self._recipe.seed, PROBE, number)
+        channels = self._recipe.shaped(lr_bytes / self._segments, header.net_scale).channels
+        before = self._nets.get((scale, channels))
+        net = before or new_net(channels, header.net_scale, rng)
+        sampled = [self._sample(header, net.halo, part, rng) for part in parts]
+        whole = merged(sampled) if len(sampled) > 1 else sampled[0]
+        net = train(net, whole.pool.weighing(1 / whole.probability), Budget(steps=MORE_STEPS if before else STEPS), rng,
+                    threads=self._threads)
+        self._nets[scale, channels] = net
+        if self._by_vmaf:
+            shown = calibrated(net, whole.pool, self._threads)
+            return {True: base_vmaf(self._info, header, parts, self._threads, [shown])}
+        index = np.sort(rng.permutation(len(whole.pool))[:JUDGED])
+        with Stepper(whole.pool, self._threads) as stepper:
+            errors = stepper.errors(net, index)
+        base_error, weight = float(np.mean([one.mean_error for one in sampled])), 1 / whole.probability[index]
+        left = np.sum(errors * weight) / max(np.sum(whole.base_errors[index] * weight), 1e-12)
+        return {nets: float(psnr(max(error, 1e-9), 1)) for nets, error in ((False, base_error),
+                                                                          (True, base_error * left))}
 
-        return vmaf(self._info, shown(), self._threads)
-
-    def _pairs(self, part, stretch, sums, road):
-        source = read_source(self._info, *stretch, road, sums)
-        return pairs(read_lr(probe(part)), source, str(self._info.path), stretch.count, stretch.first)
-
-    def _sample(self, header, halo, part, stretch, sums, rng) -> Sampled:
+    def _sample(self, header, halo, part, rng) -> Sampled:
         size = capacity(self._recipe.memory // len(self._stretches), header.net_side, halo, header.net_scale)
 
         def on(road):
-            return sample(self._pairs(part, stretch, sums, road), header, halo, size, rng, self._threads)
+            return sample(_pairs(self._info, part, road), header, halo, size, rng, self._threads)
 
-        return on_any_road(on, self._info, stretch.first)
+        return on_any_road(on, self._info, part.first)
 
 
 def base_psnr(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], threads: int = 1) -> float:
-    """PSNR of luma in dB of a whole lr video, coded in parts, under the base alone."""
+    """PSNR of luma in dB of an lr video, coded in parts, under the base alone."""
     base, error, frames = Upscaler(sidecar.write(sidecar.of_nets(header, []))), 0, 0
     with ThreadPoolExecutor(threads) as executor:
         for part in parts:
             def errors(road, part=part):
-                source = read_source(info, part.first, len(part.checksums), road, part.checksums)
-                both = pairs(read_lr(probe(part.path)), source, str(info.path), len(part.checksums), part.first)
-                return sum(int(patch_errors(base, 0, lr.y, hr.y, executor, threads)[0].sum()) for lr, hr in both)
+                return sum(int(patch_errors(base, 0, lr.y, hr.y, executor, threads)[0].sum())
+                           for lr, hr in _pairs(info, part, road))
 
             error, frames = error + on_any_road(errors, info, part.first), frames + len(part.checksums)
     return float(psnr(max(error, 1), frames * info.width * info.height))
+
+
+def base_vmaf(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], threads: int = 1,
+              nets: Sequence[sidecar.Net] = ()) -> float:
+    """VMAF of an lr video, coded in parts, under the base alone, or under the one net of `nets` everywhere."""
+    upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, list(nets))))
+    labels, total, frames = np.full((header.rows, header.columns), len(nets), np.uint8), 0.0, 0
+    with ThreadPoolExecutor(threads) as executor:
+        for part in parts:
+            def of_part(road, part=part):
+                shown = ((upscaler.upscale(0, labels, lr, executor=executor, threads=threads), hr)
+                         for lr, hr in _pairs(info, part, road))
+                return vmaf(info, shown, threads)
+
+            count = len(part.checksums)
+            total, frames = total + count * on_any_road(of_part, info, part.first), frames + count
+    return total / frames
+
+
+def _pairs(info, part, road) -> Pairs:
+    """The frames of a part, and those of the source that it was made of."""
+    count = len(part.checksums)
+    source = read_source(info, part.first, count, road, part.checksums)
+    return pairs(read_lr(probe(part.path)), source, str(info.path), count, part.first)

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import re
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -13,14 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from numpy.random import default_rng
-
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.siting import LEFT
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import options
 from stdo_min.commands.training import check_patch, lay_segments, sizes
-from stdo_min.engine.net import new_net
 from stdo_min.format.base import SCALES
 from stdo_min.format.sidecar import Sidecar
 from stdo_min.video.ffmpeg import VideoError
@@ -35,7 +33,9 @@ if TYPE_CHECKING:
 
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
 CHOICE, SETTLED = "choice", "settled"  # tasks of the work folder: what is tried, and that it is taken
+SHARE = 0.25  # of a budget in seconds: what trying may take
 MISSED, TRIES = 0.12, 4  # in crf, about 1.5 % of the bytes or 0.06 dB; how often the film is coded
+MISSED_VMAF = 1.0
 
 
 def scale_or_auto(text: str) -> Fraction | None:
@@ -55,11 +55,33 @@ def target(text: str) -> Target:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+class Trying:
+    """The seconds that trying may take, and the lines about it; without seconds as many rungs are tried as it takes."""
+
+    def __init__(self, seconds: float | None, note: Callable[[str], None]):
+        self._limit, self._note, self._rungs = seconds, note, 0
+        self._began = self._latest = time.monotonic()  # when trying began, and when the latest rung did
+
+    def tell(self, scale: Fraction, crf: float) -> None:
+        """Say which rung is tried."""
+        self._rungs, self._latest = self._rungs + 1, time.monotonic()
+        self._note(f"trying scale {options.plain(scale)} at crf {crf:g}")
+
+    def more(self) -> bool:
+        """Whether there is time for another rung, if it takes as long as the latest."""
+        now = time.monotonic()
+        if self._limit is None or 2 * now - self._began - self._latest <= self._limit:
+            return True
+        self._note(f"no time to try more than {self._rungs}: a quarter of the budget is over")
+        return False
+
+
 def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Recipe, codec: str, segment: float,
            work: Work, threads: int, note: Callable[[str], None]) -> Choice:
     """The scale and crf of a film, from the work folder or by trying some on stretches of it.
 
-    scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice.
+    scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice. Of a
+    budget in seconds it takes a quarter at the most, but for the two rungs without which nothing is known.
     """
     from stdo_min.algorithm.choose import Choice, choose
     from stdo_min.algorithm.rung import Rungs, stretches_of
@@ -73,14 +95,16 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
         return sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
 
     starts, frames = lay_segments(info, header(Fraction(3, 2)), segment)
-    seconds = float(frames / info.rate)
-    stretches = stretches_of(frames, info.width, info.height, recipe.resolved(seconds).budget.seconds)
+    seconds, by_vmaf = float(frames / info.rate), wanted.kind == "vmaf"
+    budget = recipe.resolved(seconds).budget.seconds
+    stretches = stretches_of(frames, info.width, info.height, budget, by_vmaf)
     allowed = [one for one in ([scale] if scale else SCALES) if _fits(info, recipe.patch, one)]
+    trying = Trying(None if budget is None else SHARE * budget, note)
     with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
-        rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder),
-                      wanted.kind == "vmaf",
-                      lambda scale, crf: note(f"trying scale {options.plain(scale)} at crf {crf:g}"))
-        choice = choose(rungs, wanted, codec, allowed, seconds, given=scale is not None)
+        rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder), by_vmaf,
+                      trying.tell)
+        choice = choose(rungs, wanted, codec, allowed, seconds, frames * info.width * info.height,
+                        given=scale is not None, more=trying.more)
     note(_told(choice, wanted))
     _keep(choice, work)
     return choice
@@ -89,27 +113,30 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
 def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Sidecar, recipe: Recipe, codec: str,
                    work: Work, code: Callable[[float], list[Part]], threads: int,
                    note: Callable[[str], None]) -> list[Part]:
-    """The parts of the lr video, coded at the crf chosen, and again where the whole film misses a size or a PSNR.
+    """The parts of the lr video, coded at the crf chosen, and again where the whole film misses the target.
 
-    code(crf): codes the parts that the work folder does not hold. A crf that is better is kept there, so that a run
-    that was stopped goes on with it.
+    A size is missed by what is above it, or by more than MISSED below it; where a codec takes whole crfs only, the
+    lowest that stays below it is taken. A VMAF is missed by more than MISSED_VMAF. code(crf): codes the parts that the
+    work folder does not hold. A crf that is better is kept there, so that a run that was stopped goes on with it.
     """
     from stdo_min.algorithm.choose import AXES
-    from stdo_min.algorithm.rung import base_psnr
 
     if work.has(SETTLED):
         return code(choice.crf)
-    axis = AXES[codec]
+    axis, seen = AXES[codec], []
+    usual = axis.log_bytes if wanted.of_bytes else axis.vmaf if wanted.kind == "vmaf" else axis.db
+    least = axis.least  # below, the film is too large
     for left in reversed(range(TRIES)):
         parts, crf = code(choice.crf), choice.crf
-        if left and wanted.of_bytes:
-            size = sum(sum(packet_sizes(part.path)) for part in parts)
-            net = new_net(recipe.shaped(size / len(parts), header.net_scale).channels, header.net_scale, default_rng(0))
-            seconds = sum(len(part.checksums) for part in parts) / info.rate
-            most = max(wanted.bytes(seconds) - choice.nets * len(parts) * net.nbytes, 1)
-            crf = axis.rounded(crf + math.log(most / size) / axis.log_bytes)
-        elif left and wanted.kind == "psnr":
-            crf = axis.rounded(crf + (wanted.value - base_psnr(info, header, parts, threads) - choice.gain) / axis.db)
+        if left and wanted.kind != "crf":
+            lacking = _lacking(choice, wanted, info, header, recipe, parts, threads)
+            seen.append((crf, lacking))
+            exact = crf + lacking / _step(seen, usual)
+            if wanted.of_bytes:
+                least = crf + axis.step if lacking < 0 else least
+                crf = axis.above(max(least, exact))
+            elif wanted.kind == "psnr" or abs(lacking) > MISSED_VMAF:
+                crf = axis.rounded(exact)
         if abs(crf - choice.crf) < MISSED:
             work.keep(SETTLED, lambda file: None)
             return parts
@@ -118,6 +145,27 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
         choice = replace(choice, crf=crf)
         _keep(choice, work)
     raise AssertionError("the last try is taken as it is")
+
+
+def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
+    """What a whole film, coded in parts, lacks of a target: log bytes, dB or VMAF."""
+    from stdo_min.algorithm.rung import base_psnr, base_vmaf, sidecar_bytes
+
+    if not wanted.of_bytes:
+        measured = base_vmaf if wanted.kind == "vmaf" else base_psnr
+        return wanted.value - measured(info, header, parts, threads) - choice.gain
+    size = sum(sum(packet_sizes(part.path)) for part in parts)
+    frames = sum(len(part.checksums) for part in parts)
+    beside = sidecar_bytes(recipe, size, len(parts), frames, header)
+    return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
+
+
+def _step(seen, usual) -> float:
+    """What a crf of 1 changes, from the last two of (crf, what is lacking there); not far from what is usual."""
+    if len(seen) < 2:
+        return usual
+    (before, lacked), (crf, lacking) = seen[-2:]
+    return min(usual / 2, max(2 * usual, (lacked - lacking) / (crf - before)))
 
 
 def _keep(choice, work):
