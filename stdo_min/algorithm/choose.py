@@ -18,7 +18,8 @@ from stdo_min.format.base import SCALES
 CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may err by
 PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is shipped
 TRIES = 3  # rungs of one scale
-NEAR = 1.0  # a crf so near to a rung that was measured needs no other
+NEAR = 0.12  # of the logarithm of the bytes: a crf so near to a rung that was measured needs no other
+NEAR_PLAIN = 0.3  # the same for the plain video, by which others are only judged
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
 USUAL_DB, USUAL_VMAF, USUAL_BITS = 40.0, 88.0, 0.03  # what a usual film has at an axis' crf `usual`; bits a pixel
 
@@ -56,7 +57,7 @@ class Axis:
         if target.of_bytes:
             lacking = math.log(8 * target.bytes(seconds) / (USUAL_BITS * pixels)) / self.log_bytes
         elif target.kind == "vmaf":
-            lacking = (target.value - USUAL_VMAF) / (1.5 * self.vmaf)  # it falls faster where it is low
+            lacking = (target.value - USUAL_VMAF) / self.vmaf
         else:
             lacking = (target.value - USUAL_DB) / self.db
         edge = (self.most - self.least) / 10
@@ -68,9 +69,9 @@ def _by_scale(*values):
 
 
 AXES = {
-    "x264": Axis(0, 51, 0.05, -0.55, -2.0, -0.12, 28, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 27, 35, 43, 49)),
-    "x265": Axis(0, 51, 0.05, -0.50, -2.0, -0.12, 29, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 29, 38, 46, 50)),
-    "av1": Axis(1, 63, 1, -0.25, -1.0, -0.06, 50, _by_scale(0, -7, -11, -17, -22), _by_scale(0, 58, 63, 64, 64)),
+    "x264": Axis(0, 51, 0.05, -0.55, -2.7, -0.12, 28, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 27, 35, 43, 49)),
+    "x265": Axis(0, 51, 0.05, -0.50, -2.7, -0.12, 29, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 29, 38, 46, 50)),
+    "av1": Axis(1, 63, 1, -0.25, -1.35, -0.06, 50, _by_scale(0, -7, -11, -17, -22), _by_scale(0, 58, 63, 64, 64)),
 }
 
 
@@ -211,7 +212,8 @@ class _Curve:
     def open(self) -> bool:
         """Whether another rung, where it seems to meet what is wanted, would tell more."""
         crf = self.met().crf
-        return len(self._points) < TRIES and min(abs(point.crf - crf) for point in self._points) >= NEAR
+        near = (NEAR if self._nets else NEAR_PLAIN) / -self._axis.log_bytes
+        return len(self._points) < TRIES and min(abs(point.crf - crf) for point in self._points) >= near
 
     def met(self) -> _Met:
         """Where the curve meets what is wanted, by a secant over crf."""

@@ -56,24 +56,25 @@ def target(text: str) -> Target:
 
 
 class Trying:
-    """The seconds that trying may take, and the lines about it; without seconds as many rungs are tried as it takes."""
+    """The seconds that trying may take, and the lines about it; without seconds as many rungs are tried as it takes.
+
+    rungs: how many were. short: whether there was no time for more when that was last asked.
+    """
 
     def __init__(self, seconds: float | None, note: Callable[[str], None]):
-        self._limit, self._note, self._rungs = seconds, note, 0
+        self._limit, self._note, self.rungs, self.short = seconds, note, 0, False
         self._began = self._latest = time.monotonic()  # when trying began, and when the latest rung did
 
     def tell(self, scale: Fraction, crf: float) -> None:
         """Say which rung is tried."""
-        self._rungs, self._latest = self._rungs + 1, time.monotonic()
+        self.rungs, self._latest = self.rungs + 1, time.monotonic()
         self._note(f"trying scale {options.plain(scale)} at crf {crf:g}")
 
     def more(self) -> bool:
         """Whether there is time for another rung, if it takes as long as the latest."""
         now = time.monotonic()
-        if self._limit is None or 2 * now - self._began - self._latest <= self._limit:
-            return True
-        self._note(f"no time to try more than {self._rungs}: a quarter of the budget is over")
-        return False
+        self.short = self._limit is not None and 2 * now - self._began - self._latest > self._limit
+        return not self.short
 
 
 def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Recipe, codec: str, segment: float,
@@ -105,6 +106,8 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
                       trying.tell)
         choice = choose(rungs, wanted, codec, allowed, seconds, frames * info.width * info.height,
                         given=scale is not None, more=trying.more)
+    if trying.short:
+        note(f"a quarter of the budget has no time for more than {trying.rungs} tries")
     note(_told(choice, wanted))
     _keep(choice, work)
     return choice
