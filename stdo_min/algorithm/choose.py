@@ -226,7 +226,9 @@ class _Curve:
         if self._of_bytes:
             return _Met(crf, size, quality, slope, size < self._wanted + 0.05,
                         -(nearest.quality + slope * (self._wanted - nearest.size)))
-        return _Met(crf, size, quality, slope, quality > self._wanted + 0.3 * self._usual.quality,
+        # Half of a step is lost by rounding the crf, which is much where the codec takes whole numbers only.
+        slack = -(0.3 + self._axis.step / 2) * self._usual.quality
+        return _Met(crf, size, quality, slope, quality > self._wanted - slack,
                     nearest.size + (self._wanted - nearest.quality) / slope)
 
     def _distance(self, point) -> float:

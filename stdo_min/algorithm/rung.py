@@ -26,7 +26,7 @@ from stdo_min.algorithm.show import patch_errors
 from stdo_min.algorithm.tasks import generator
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net, new_net
-from stdo_min.engine.train import Stepper, train
+from stdo_min.engine.train import PEAK_RATE, Stepper, train
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import psnr
@@ -39,7 +39,7 @@ from stdo_min.video.read import on_any_road, read_lr, read_source
 from stdo_min.video.vmaf import vmaf
 
 # Of the net of a rung, and where it goes on from the net of another rung of its scale.
-STEPS, MORE_STEPS = 250, 125
+STEPS, MORE_STEPS = 600, 250
 JUDGED = 4096  # patches that a net is judged by
 PROBE = 4  # purpose of random numbers, beside those of tasks.py
 KEYFRAMES = 250  # frames from one to the next where nothing changes, as the codecs have it
@@ -89,10 +89,12 @@ def stretches_of(frames: int, width: int, height: int, seconds: float | None, by
     return [Stretch((2 * part + 1) * frames // (2 * parts) - each // 2, each) for part in range(parts)]
 
 
-def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, header: sidecar.Sidecar) -> float:
+def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, header: sidecar.Sidecar,
+                  maps: bool) -> float:
     """Bytes of the sidecar of a film, foretold: nets of the shape that so many bytes of lr video get, and their maps.
 
     More nets than one pay seldom (docs/rates.md), unless the recipe says how many. A recipe without nets has none.
+    maps: False leaves out maps, which mode auto takes only where they pay for themselves.
     """
     empty = len(sidecar.write(sidecar.of_nets(header, [])))
     if recipe.plain:
@@ -101,7 +103,7 @@ def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, h
     net = new_net(channels, header.net_scale, np.random.default_rng(0))
     one = recipe.mode in ("single", "jstdo")
     nets = 1 if one or recipe.mode == "auto" else recipe.chunks or 1
-    bits = 0.0 if one else MAP_BITS * frames * header.rows * header.columns
+    bits = 0.0 if one or not maps else MAP_BITS * frames * header.rows * header.columns
     return empty + segments * nets * net.nbytes + bits / 8
 
 
@@ -144,8 +146,8 @@ class Rungs:
         if not parts:
             raise VideoError(f"{self._info.path}: ends before frame {self._stretches[0].first}; the file is damaged")
         lr_bytes, header = self._whole_bytes(keys, others), self._header(scale)
-        return Rung(scale, crf, lr_bytes, sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header),
-                    partial(self._quality, number, header, scale, parts, lr_bytes))
+        beside = sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header, maps=False)
+        return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes))
 
     def _whole_bytes(self, keys, others) -> float:
         """The bytes of the film's lr video, from those of the first and the other packets of the stretches."""
@@ -171,8 +173,9 @@ class Rungs:
         net = before or new_net(channels, header.net_scale, rng)
         sampled = [self._sample(header, net.halo, part, rng) for part in parts]
         whole = merged(sampled) if len(sampled) > 1 else sampled[0]
+        # So short a run learns small residuals more surely at half the rate: with it no seed ends near the base.
         net = train(net, whole.pool.weighing(1 / whole.probability), Budget(steps=MORE_STEPS if before else STEPS), rng,
-                    threads=self._threads)
+                    PEAK_RATE / 2, self._threads)
         self._nets[scale, channels] = net
         if self._by_vmaf:
             shown = calibrated(net, whole.pool, self._threads)

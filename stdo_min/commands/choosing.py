@@ -159,7 +159,7 @@ def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
         return wanted.value - measured(info, header, parts, threads) - choice.gain
     size = sum(sum(packet_sizes(part.path)) for part in parts)
     frames = sum(len(part.checksums) for part in parts)
-    beside = sidecar_bytes(recipe, size, len(parts), frames, header)
+    beside = sidecar_bytes(recipe, size, len(parts), frames, header, maps=True)
     return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
 
 
