@@ -14,22 +14,35 @@ from functools import cached_property
 
 import numpy as np
 
+from stdo_min.format import netcode
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import read_classes
+from stdo_min.format.netcode import (
+    MAX_BIAS,
+    MAX_CHANNELS,
+    MAX_CODE,
+    MAX_KERNEL,
+    MAX_LAYERS,
+    MAX_MULTIPLIER,
+    MAX_SHIFT,
+    Layer,
+    Net,
+)
 
 MAGIC = b"\x89STDO\r\n\x1a"
 VERSION = 3  # the newest that is read
 MODE_NAMES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "jstdo"}
-MAX_NETS, MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 63, 8, 9, 64, 24
-MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
+MAX_NETS, MAX_TABLE = 63, 2**16 - 1  # of a segment, of a file
 MAX_FRAMES, MAX_SEGMENT_FRAMES = 2**24, 2**16 - 1
 
 HIDDEN_LAYERS = MAX_LAYERS - 1  # of a net that is trained; the last layer gives the pixels
 
-_HEADER = struct.Struct("<8sHBBHBBHHHHIIB3s")  # without its crc
-_SEGMENT = struct.Struct("<IIIIIBB2sI")
+_HEADER = struct.Struct("<8sHBBHBBHHHHIIBHB")  # without its crc
+_SEGMENT = struct.Struct("<IIIIIBB2sI")  # before version 3
+_COMPACT = struct.Struct("<BII")  # of a segment of version 3, after its frames
 _LAYER = struct.Struct("<BBBB")
 _CRC = struct.Struct("<I")
+_COMPUTED = 128  # the bit beside the number of nets
 
 
 class SidecarError(ValueError):
@@ -40,56 +53,9 @@ class SidecarError(ValueError):
         self.status = status
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One convolution with its requantisation.
-
-    multiplier is uint16 (out,) with 1..32767, bias int32 (out,) with -2^30..2^30, and weight int8 (out, kernel,
-    kernel, in).
-    """
-
-    kernel: int
-    shift: int
-    multiplier: np.ndarray
-    bias: np.ndarray
-    weight: np.ndarray
-
-    @property
-    def out(self) -> int:
-        """Output channels."""
-        return self.weight.shape[0]
-
-
-@dataclass(frozen=True)
-class Net:
-    """The layers of one net, first to last."""
-
-    layers: tuple[Layer, ...]
-
-    @property
-    def halo(self) -> int:
-        """The net pixels that the net reads on each side of a patch."""
-        return sum(layer.kernel // 2 for layer in self.layers)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Output channels of each layer."""
-        return tuple(layer.out for layer in self.layers)
-
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        """Kernel side of each layer."""
-        return tuple(layer.kernel for layer in self.layers)
-
-    @property
-    def nbytes(self) -> int:
-        """Size in the file."""
-        return net_bytes(self.kernels, self.channels, self.layers[0].weight.shape[3])
-
-
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames with its own nets; net n serves label n + 1.
+    """A run of frames with nets, which others may share; net n serves label n + 1.
 
     map_data: what patchmap.encode returns, or, where labels are computed, what Classes.encode does.
     """
@@ -105,7 +71,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """All that a sidecar file says; the fields are those of FORMAT.md."""
+    """All that a sidecar file says; the fields are those of FORMAT.md.
+
+    version: of the format, that it was read from or is written in.
+    """
 
     scale: Fraction
     mode: int
@@ -117,12 +86,7 @@ class Sidecar:
     hr_height: int
     segments: tuple[Segment, ...]
     colour: int = 0
-
-    @property
-    def version(self) -> int:
-        """The oldest version of the format that can hold this."""
-        new = self.scale.denominator > 1 or any(segment.computed for segment in self.segments)
-        return 3 if new else 1 if self.colour == 0 else 2
+    version: int = VERSION
 
     @property
     def net_scale(self) -> int:
@@ -154,6 +118,15 @@ class Sidecar:
         """Frames of all segments."""
         return sum(segment.frames for segment in self.segments)
 
+    @cached_property
+    def nets(self) -> tuple[Net, ...]:
+        """The nets of all segments, those that are shared once."""
+        return tuple({id(net): net for segment in self.segments for net in segment.nets}.values())
+
+    def bytes_of(self, net: Net) -> int:
+        """Size of a net in a file of this version, where it shares nothing with others."""
+        return net.nbytes if self.version >= 3 else netcode.plain_bytes(net.kernels, net.channels, net.planes)
+
     @property
     def columns(self) -> int:
         """Columns of the patch grid."""
@@ -163,13 +136,6 @@ class Sidecar:
     def rows(self) -> int:
         """Rows of the patch grid."""
         return -(-self.lr_height // self.patch)
-
-
-def net_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
-    """The size in the file of a net: kernel side and output channels of each layer."""
-    inputs = (planes, *channels)
-    return 1 + sum(_LAYER.size + 6 * out + k * k * last * out
-                   for k, last, out in zip(kernels, inputs, channels, strict=False))
 
 
 def net_scale(scale: Fraction | int) -> int:
@@ -210,7 +176,7 @@ def _limit(name: str, value: int, low: int, high: int) -> None:
         raise ValueError(f"{name} is {value}; it must be {low}..{high}")
 
 
-def _write_layer(layer: Layer, inputs: int) -> bytes:
+def _check_layer(layer: Layer, inputs: int) -> None:
     out = layer.out
     _limit("out channels", out, 1, MAX_CHANNELS)
     _limit("kernel", layer.kernel, 1, MAX_KERNEL)
@@ -228,24 +194,59 @@ def _write_layer(layer: Layer, inputs: int) -> bytes:
         _limit("multiplier", int(extreme), 1, MAX_MULTIPLIER)
     for extreme in (layer.bias.min(), layer.bias.max()):
         _limit("bias", int(extreme), -MAX_BIAS, MAX_BIAS)
-    return (
-        _LAYER.pack(layer.kernel, out, layer.shift, 0)
-        + layer.multiplier.astype("<u2").tobytes()
-        + layer.bias.astype("<i4").tobytes()
-        + layer.weight.tobytes()
-    )
 
 
-def _write_net(net: Net, s: Sidecar) -> bytes:
+def _check_net(net: Net, s: Sidecar) -> None:
     _limit("layers of a net", len(net.layers), 1, MAX_LAYERS)
     wanted = s.planes * s.net_scale * s.net_scale
     if net.channels[-1] != wanted:
         raise ValueError(f"the last layer has {net.channels[-1]} channels; at scale {s.scale} it must be {wanted}")
-    inputs = (s.planes, *net.channels)
-    return bytes([len(net.layers)]) + b"".join(map(_write_layer, net.layers, inputs))
+    for layer, inputs in zip(net.layers, (s.planes, *net.channels), strict=False):
+        _check_layer(layer, inputs)
 
 
-def _write_segment(segment: Segment, sidecar: Sidecar, first_frame: int) -> bytes:
+def _plain_net(net: Net) -> bytes:
+    """The net as versions 1 and 2 have it."""
+    layers = (_LAYER.pack(layer.kernel, layer.out, layer.shift, 0) + layer.multiplier.astype("<u2").tobytes()
+              + layer.bias.astype("<i4").tobytes() + layer.weight.tobytes() for layer in net.layers)
+    return bytes([len(net.layers)]) + b"".join(layers)
+
+
+class _Table:
+    """The nets of a file of version 3: `data`, and the index of each by its plain bytes.
+
+    Each is coded by its differences to the first that it fits, where that is shorter. Such nets stand right after it.
+    """
+
+    def __init__(self, nets: Iterable[Net]):
+        different = {_plain_net(net): net for net in nets}
+        _limit("nets of the sidecar", len(different), 0, MAX_TABLE)
+        families: list[list[tuple[bytes, Net, bytes]]] = []  # of the head and those coded by their differences to it
+        for plain, net in different.items():
+            family = next((family for family in families if netcode.fits(net, family[0][1])), None)
+            code = netcode.encode(net, family[0][1]) if family else b""
+            if family and len(code) < net.nbytes:
+                family.append((plain, net, code))
+            else:
+                families.append([(plain, net, net.code)])
+        members = [member for family in families for member in family]
+        self._index = {plain: index for index, (plain, _, _) in enumerate(members)}
+        self.data = b"".join(_varint(len(code)) + code for _, _, code in members)
+        self.data += _CRC.pack(zlib.crc32(self.data)) if members else b""
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def index(self, net: Net) -> int:
+        return self._index[_plain_net(net)]
+
+
+def _varint(value: int) -> bytes:
+    low, rest = value & 127, value >> 7
+    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+
+
+def _check_segment(segment: Segment, s: Sidecar, first_frame: int) -> None:
     _limit("first_frame", segment.first_frame, first_frame, first_frame)
     _limit("frames of a segment", segment.frames, 1, MAX_SEGMENT_FRAMES)
     _limit("lr_first_crc", segment.lr_first_crc, 0, 2**32 - 1)
@@ -253,28 +254,44 @@ def _write_segment(segment: Segment, sidecar: Sidecar, first_frame: int) -> byte
     _limit("nets of a segment", len(segment.nets), 0, MAX_NETS)
     if not segment.nets and segment.map_data:
         raise ValueError(f"map_data is {len(segment.map_data)} bytes; without nets it must be empty")
-    nets = b"".join(_write_net(net, sidecar) for net in segment.nets)
+    for net in segment.nets:
+        _check_net(net, s)
     if segment.computed:
+        _limit("version of a sidecar with computed labels", s.version, 3, VERSION)
         read_classes(segment.map_data, len(segment.nets))
+
+
+def _write_plain(segment: Segment) -> bytes:
+    """A segment as versions 1 and 2 have it."""
+    nets = b"".join(map(_plain_net, segment.nets))
     size = _SEGMENT.size + len(nets) + len(segment.map_data) + _CRC.size
     _limit("bytes of a segment", size, 0, 2**32 - 1)
-    crcs = segment.lr_first_crc, segment.lr_crc
-    fields = (size, first_frame, segment.frames, *crcs, len(segment.nets), segment.computed, b"")
-    data = _SEGMENT.pack(*fields, len(segment.map_data)) + nets + segment.map_data
+    data = _SEGMENT.pack(size, segment.first_frame, segment.frames, segment.lr_first_crc, segment.lr_crc,
+                         len(segment.nets), 0, b"", len(segment.map_data)) + nets + segment.map_data
+    return data + _CRC.pack(zlib.crc32(data))
+
+
+def _write_compact(segment: Segment, table: _Table) -> bytes:
+    nets = len(segment.nets) | (_COMPUTED if segment.computed else 0)
+    data = (_varint(segment.frames) + _COMPACT.pack(nets, segment.lr_first_crc, segment.lr_crc)
+            + b"".join(_varint(table.index(net)) for net in segment.nets) + segment.map_data)
+    _limit("bytes of a segment", len(data) + _CRC.size, 0, 2**32 - 1)
+    data = _varint(len(data) + _CRC.size) + data
     return data + _CRC.pack(zlib.crc32(data))
 
 
 def write(sidecar: Sidecar) -> bytes:
-    """Return the sidecar as a file.
+    """Return the sidecar as a file of its version; version 3 holds all, and nets that are equal once.
 
     Raises ValueError with the value and its limit for whatever FORMAT.md does not allow.
     """
     s = sidecar
     if s.scale not in SCALES:
         raise ValueError(f"scale is {s.scale}; it must be one of {', '.join(map(str, SCALES))}")
+    divisor = s.scale.denominator
+    _limit("version", s.version, 3 if divisor > 1 else 2 if s.colour else 1, VERSION)
     _limit("mode", s.mode, 0, 255)
     _limit("patch", s.patch, 8, 128)
-    divisor = s.scale.denominator
     if divisor > 1 and s.patch % 4:
         raise ValueError(f"patch is {s.patch}; at scale {s.scale} it must be a multiple of 4")
     _limit("chroma", s.chroma, 0, 1)
@@ -285,16 +302,19 @@ def write(sidecar: Sidecar) -> bytes:
             raise ValueError(f"lr_{name} is {lr}; at scale {s.scale} it must be even")
         _limit(f"hr_{name}", hr, int((lr - 2 * divisor) * s.scale) + 1, int(lr * s.scale))
     _limit("frames", s.frames, 1, MAX_FRAMES)
-    header = _HEADER.pack(
-        MAGIC, s.version, s.scale.numerator, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
-        s.hr_width, s.hr_height, s.frames, len(s.segments), divisor if s.version >= 3 else 0, b"",
-    )  # fmt: skip
-    parts = [header, _CRC.pack(zlib.crc32(header))]
     first_frame = 0
     for segment in s.segments:
-        parts.append(_write_segment(segment, s, first_frame))
+        _check_segment(segment, s, first_frame)
         first_frame += segment.frames
-    return b"".join(parts)
+
+    new = s.version >= 3
+    table = _Table(s.nets if new else ())
+    header = _HEADER.pack(
+        MAGIC, s.version, s.scale.numerator, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
+        s.hr_width, s.hr_height, s.frames, len(s.segments), divisor if new else 0, len(table), 0,
+    )  # fmt: skip
+    segments = (_write_compact(segment, table) if new else _write_plain(segment) for segment in s.segments)
+    return b"".join([header, _CRC.pack(zlib.crc32(header)), table.data, *segments])
 
 
 # ---- Read ----
@@ -306,13 +326,19 @@ def _require(condition: bool, status: str, message: str) -> None:
 
 
 class _Fields:
-    """A cursor over the nets of one segment, which refuses to pass its end."""
+    """A cursor over bytes, which refuses to pass their end."""
 
-    def __init__(self, data: bytes, start: int, end: int):
-        self.data, self.at, self.end = data, start, end
+    def __init__(self, data: bytes, start: int, end: int, status: str):
+        """status: what a read past the end gives."""
+        self.data, self.at, self.end, self.status = data, start, end, status
+
+    @property
+    def remain(self) -> int:
+        return self.end - self.at
 
     def require(self, size: int) -> None:
-        _require(size <= self.end - self.at, "SEGMENT", f"a net needs {size} bytes where {self.end - self.at} remain")
+        _require(size <= self.remain, self.status, "the sidecar ends early: " * (self.status == "TRUNCATED")
+                 + f"{size} bytes are needed where {self.remain} remain")
 
     def take(self, size: int) -> bytes:
         self.require(size)
@@ -322,6 +348,24 @@ class _Fields:
     def array(self, dtype: str, count: int) -> np.ndarray:
         stored = np.frombuffer(self.take(count * np.dtype(dtype).itemsize), dtype)
         return stored.astype(stored.dtype.newbyteorder("="))
+
+    def varint(self, wrong: str) -> int:
+        """A number; `wrong` is the status where its bytes are not the fewest or it has more than 32 bits."""
+        value = 0
+        for shift in (0, 7, 14, 21, 28):
+            (byte,) = self.take(1)
+            value |= (byte & 127) << shift
+            if byte < 128:
+                break
+        _require(byte < 128 and value < 2**32 and (byte > 0 or shift == 0), wrong,
+                 "a number has more bytes than it needs, or more than 32 bits")
+        return value
+
+    def subset(self, size: int, status: str) -> _Fields:
+        """The next bytes, as fields of their own."""
+        self.require(size)
+        self.at += size
+        return _Fields(self.data, self.at - size, self.at, status)
 
 
 def _read_layer(fields: _Fields, inputs: int, last_out: int | None) -> Layer:
@@ -352,42 +396,105 @@ def _read_net(fields: _Fields, outputs: int, planes: int) -> Net:
     return Net(tuple(layers))
 
 
-def _read_segment(
-    data: bytes, start: int, outputs: int, planes: int, first_frame: int, left: int, last: bool, version: int
-) -> tuple[Segment, int]:
-    remain = len(data) - start
-    smallest = _SEGMENT.size + _CRC.size
-    _require(remain >= smallest, "TRUNCATED", f"the sidecar ends early: a segment needs {smallest} bytes, not {remain}")
-    size, first, frames, lr_first_crc, lr_crc, nets, computed, reserved, map_size = _SEGMENT.unpack_from(data, start)
-    _require(size <= remain, "TRUNCATED", f"the sidecar ends early: a segment of {size} bytes has {remain}")
-    _require(size >= smallest, "SEGMENT", f"a segment's size is {size}; it must be {smallest} or more")
-    _require(first == first_frame, "SEGMENT", f"a segment's first_frame is {first}; it must be {first_frame}")
+def _read_table(fields: _Fields, count: int, outputs: int, planes: int) -> tuple[Net, ...]:
+    """The nets of a file of version 3: all shapes are read, and the crc, before any is decoded."""
+    start, base, found = fields.at, None, []
+    for _ in range(count):
+        size = fields.varint("NET")
+        _require(1 <= size <= MAX_CODE, "NET", f"the code of a net has {size} bytes; it must have 1..{MAX_CODE}")
+        code = fields.take(size)
+        try:
+            shape = netcode.read_shape(code, planes, outputs, base)
+        except ValueError as error:
+            raise SidecarError("STDO_ERROR_NET", str(error)) from None
+        base = shape  # that of a net coded by its differences is the same
+        found.append((code, shape))
+    if count:
+        own = zlib.crc32(fields.data[start:fields.at])
+        _require(_CRC.unpack(fields.take(_CRC.size)) == (own,), "NET_CRC", "the crc of the net table is wrong")
+    nets: list[Net] = []
+    for code, shape in found:
+        if code[0] > 0:
+            nets.append(netcode.decode(code, shape, planes))
+            alone = nets[-1]
+        else:
+            nets.append(netcode.decode(code, shape, planes, alone))
+    return tuple(nets)
+
+
+def _check_frames(frames: int, left: int, last: bool) -> None:
+    """left: of the header's frames. last: whether no segment follows."""
     _require(
         1 <= frames <= min(left, MAX_SEGMENT_FRAMES) and (not last or frames == left),
         "SEGMENT",
         f"a segment has {frames} frames; 1..{MAX_SEGMENT_FRAMES} are allowed and {left} remain of the header's",
     )
-    _require(nets <= MAX_NETS, "SEGMENT", f"a segment has {nets} nets; it must be 0..{MAX_NETS}")
-    most = 1 if version >= 3 and nets else 0
-    _require(computed <= most, "SEGMENT",
-             f"a segment's computed is {computed}; in version {version} with {nets} nets it must be 0..{most}")
-    _require(reserved == bytes(2), "SEGMENT", f"a segment's reserved bytes are {reserved.hex()}; they must be 0")
-    _require(nets > 0 or map_size == 0, "SEGMENT", f"a map of {map_size} bytes has no nets; it must be empty")
 
-    end = start + size - _CRC.size
-    fields = _Fields(data, start + _SEGMENT.size, end)
-    found = tuple(_read_net(fields, outputs, planes) for _ in range(nets))
-    rest = end - fields.at
-    _require(rest == map_size, "SEGMENT", f"a map is said to be {map_size} bytes where the segment holds {rest}")
-    map_data = fields.take(map_size)
+
+def _read_map(fields: _Fields, nets: int, computed: bool) -> bytes:
+    """The map: the rest of a segment."""
+    map_data = fields.take(fields.remain)
     if computed:
         try:
             read_classes(map_data, nets)
         except ValueError as error:
             raise SidecarError("STDO_ERROR_SEGMENT", str(error)) from None
+    return map_data
+
+
+def _check_crc(data: bytes, start: int, end: int) -> None:
     (crc,) = _CRC.unpack_from(data, end)
     _require(crc == zlib.crc32(data[start:end]), "SEGMENT_CRC", "the crc of a segment is wrong")
-    return Segment(first, frames, lr_first_crc, lr_crc, found, map_data, bool(computed)), start + size
+
+
+def _read_plain(file: _Fields, outputs: int, planes: int, first_frame: int, left: int, last: bool) -> Segment:
+    """A segment as versions 1 and 2 have it."""
+    start, smallest = file.at, _SEGMENT.size + _CRC.size
+    file.require(smallest)
+    size, first, frames, lr_first_crc, lr_crc, nets, computed, reserved, map_size = _SEGMENT.unpack_from(
+        file.data, start)
+    file.require(size)
+    _require(size >= smallest, "SEGMENT", f"a segment's size is {size}; it must be {smallest} or more")
+    _require(first == first_frame, "SEGMENT", f"a segment's first_frame is {first}; it must be {first_frame}")
+    _check_frames(frames, left, last)
+    _require(nets <= MAX_NETS, "SEGMENT", f"a segment has {nets} nets; it must be 0..{MAX_NETS}")
+    reserved = bytes([computed]) + reserved
+    _require(reserved == bytes(3), "SEGMENT", f"a segment's reserved bytes are {reserved.hex()}; they must be 0")
+    _require(nets > 0 or map_size == 0, "SEGMENT", f"a map of {map_size} bytes has no nets; it must be empty")
+
+    fields = file.subset(size, "SEGMENT")
+    fields.at, fields.end = start + _SEGMENT.size, fields.end - _CRC.size
+    found = tuple(_read_net(fields, outputs, planes) for _ in range(nets))
+    _require(fields.remain == map_size, "SEGMENT",
+             f"a map is said to be {map_size} bytes where the segment holds {fields.remain}")
+    map_data = _read_map(fields, nets, False)
+    _check_crc(file.data, start, fields.end)
+    return Segment(first, frames, lr_first_crc, lr_crc, found, map_data)
+
+
+def _read_compact(file: _Fields, table: tuple[Net, ...], first_frame: int, left: int, last: bool) -> Segment:
+    """A segment of version 3."""
+    start, size, smallest = file.at, file.varint("SEGMENT"), 1 + _COMPACT.size + _CRC.size
+    file.require(size)
+    _require(size >= smallest, "SEGMENT", f"a segment's size is {size}; it must be {smallest} or more")
+    fields = file.subset(size, "SEGMENT")
+    fields.end -= _CRC.size
+    frames = fields.varint("SEGMENT")
+    _check_frames(frames, left, last)
+    nets, lr_first_crc, lr_crc = _COMPACT.unpack(fields.take(_COMPACT.size))
+    computed, nets = nets >= _COMPUTED, nets % _COMPUTED
+    _require(nets <= MAX_NETS, "SEGMENT", f"a segment has {nets} nets; it must be 0..{MAX_NETS}")
+    _require(nets > 0 or not computed, "SEGMENT", "a segment without nets has computed labels")
+    found = []
+    for _ in range(nets):
+        index = fields.varint("SEGMENT")
+        _require(index < len(table), "SEGMENT", f"a segment has net {index} of a table of {len(table)}")
+        found.append(table[index])
+    _require(nets > 0 or fields.remain == 0, "SEGMENT",
+             f"a map of {fields.remain} bytes has no nets; it must be empty")
+    map_data = _read_map(fields, nets, computed)
+    _check_crc(file.data, start, fields.end)
+    return Segment(first_frame, frames, lr_first_crc, lr_crc, tuple(found), map_data, computed)
 
 
 def read(data: bytes) -> Sidecar:
@@ -400,11 +507,11 @@ def read(data: bytes) -> Sidecar:
     header_size = _HEADER.size + _CRC.size
     _require(len(data) >= header_size, "TRUNCATED", f"the sidecar ends early: {len(data)} bytes of {header_size}")
     (_, version, scale, mode, patch, chroma, colour, lr_width, lr_height, hr_width, hr_height, frames, segments,
-     divisor, reserved) = _HEADER.unpack_from(data)  # fmt: skip
+     divisor, nets, reserved) = _HEADER.unpack_from(data)  # fmt: skip
     _require(version <= VERSION, "VERSION", f"the sidecar's version is {version}; this program reads {VERSION}")
     _require(version >= 1, "HEADER", f"the sidecar's version is {version}; it must be 1..{VERSION}")
     if version < 3:
-        divisor, reserved = 1, bytes([divisor]) + reserved
+        divisor, nets, reserved = 1, 0, divisor | nets | reserved
     _require(divisor in (1, 2), "HEADER", f"the scale's divisor is {divisor}; it must be 1 or 2")
     scale = Fraction(scale, divisor)
     _require(scale in SCALES and scale.denominator == divisor, "HEADER",
@@ -422,18 +529,19 @@ def read(data: bytes) -> Sidecar:
         _require(low <= hr <= high, "HEADER", f"{name} is {hr}; it must be {low}..{high}")
     _require(1 <= frames <= MAX_FRAMES, "HEADER", f"frames is {frames}; it must be 1..{MAX_FRAMES}")
     _require(1 <= segments <= frames, "HEADER", f"segments is {segments}; it must be 1..{frames}")
-    _require(not any(reserved), "HEADER", f"a reserved field of the header is {reserved.hex()}; it must be 0")
+    _require(reserved == 0, "HEADER", f"a reserved field of the header is {reserved}; it must be 0")
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
     _require(crc == zlib.crc32(data[: _HEADER.size]), "HEADER_CRC", "the crc of the sidecar's header is wrong")
 
     found: list[Segment] = []
-    first_frame, at = 0, header_size
     planes = 3 if colour else 1
     outputs = planes * (1 if divisor > 1 else int(scale) ** 2)
+    file, first_frame = _Fields(data, header_size, len(data), "TRUNCATED"), 0
+    table = _read_table(file, nets, outputs, planes)
     for number in range(segments):
         left, last = frames - first_frame, number == segments - 1
-        segment, at = _read_segment(data, at, outputs, planes, first_frame, left, last, version)
-        found.append(segment)
-        first_frame += segment.frames
-    _require(at == len(data), "TRAILING", f"{len(data) - at} bytes follow the sidecar's last segment")
-    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour)
+        found.append(_read_plain(file, outputs, planes, first_frame, left, last) if version < 3 else
+                     _read_compact(file, table, first_frame, left, last))
+        first_frame += found[-1].frames
+    _require(file.remain == 0, "TRAILING", f"{file.remain} bytes follow the sidecar's last segment")
+    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour, version)
