@@ -1,4 +1,5 @@
-/* Decodes nets. Numbers are lengths in bits, by trees of contexts, and the bits below the first, of which one adapts. */
+/* Decodes nets. A number is its length in bits, by a tree of contexts, and the bits below its first, of which one
+   adapts. */
 #include "netcode.h"
 
 #include "sizes.h"

@@ -16,12 +16,11 @@ from stdo_min import cli
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.engine.net import new_net
 from stdo_min.format.library import Upscaler
-from stdo_min.format.netcode import plain_bytes
+from stdo_min.format.netcode import Layer, plain_bytes
 from stdo_min.format.patchmap import decode
 from stdo_min.format.random_nets import like, make_sidecar, random_net, random_sidecar
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import (
-    Layer,
     Net,
     Segment,
     Sidecar,

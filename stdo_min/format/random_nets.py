@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from stdo_min.format import patchmap
-from stdo_min.format.sidecar import VERSION, Layer, Net, Segment, Sidecar, net_scale
+from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.sidecar import VERSION, Segment, Sidecar, net_scale
 
 
 def random_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tuple[int, int]], last_kernel: int,
