@@ -1,54 +1,28 @@
 /* The labels of a frame: decoded from the map by an adaptive binary range decoder and a prediction, or computed from the
    activity of the lr patches. */
+#include "range_decoder.h"
 #include "sidecar.h"
-
 #include "sizes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HALF = 1 << 14, ONE = 1 << 15, RATE = 5 };
-
 struct stdo_map {
     const stdo_sidecar *sidecar;
     uint32_t segment;           /* the one being decoded */
     uint32_t next;              /* frame that decode_frame gives next, counted in the segment */
-    uint32_t range, code, position;
+    stdo_range_decoder coder;
     uint16_t same[4];
     uint16_t other[STDO_MAX_NETS + 1][STDO_MAX_NETS - 1];
     uint8_t *labels;            /* [rows][columns] of the frame before `next` */
     uint8_t *moved;             /* [columns]: of the row above, from the left overwritten by this row */
 };
 
-static uint32_t next_byte(stdo_map *map, const stdo_segment *segment)
-{
-    return map->position < segment->info.map_bytes ? segment->map[map->position++] : 0;
-}
-
-static int decode_bit(stdo_map *map, const stdo_segment *segment, uint16_t *p)
-{
-    const uint32_t bound = (map->range >> 15) * *p;
-    const int bit = map->code >= bound;
-    if (bit) {
-        map->code -= bound;
-        map->range -= bound;
-        *p = (uint16_t)(*p - (*p >> RATE));
-    } else {
-        map->range = bound;
-        *p = (uint16_t)(*p + ((ONE - *p) >> RATE));
-    }
-    while (map->range < 1u << 24) {
-        map->range <<= 8;
-        map->code = map->code << 8 | next_byte(map, segment);
-    }
-    return bit;
-}
-
 static uint8_t decode_label(stdo_map *map, const stdo_segment *segment, uint8_t predicted, unsigned context)
 {
-    if (decode_bit(map, segment, &map->same[context]) == 0) return predicted;
+    if (stdo_range_bit(&map->coder, &map->same[context]) == 0) return predicted;
     uint8_t i = 0;
-    while (i + 1u < segment->info.nets && decode_bit(map, segment, &map->other[predicted][i])) i++;
+    while (i + 1u < segment->info.nets && stdo_range_bit(&map->coder, &map->other[predicted][i])) i++;
     return (uint8_t)(i + (i >= predicted));
 }
 
@@ -57,13 +31,10 @@ static void start_segment(stdo_map *map, uint32_t index)
     const stdo_segment *segment = &map->sidecar->segment[index];
     map->segment = index;
     map->next = 0;
-    map->range = UINT32_MAX;
-    map->code = 0;
-    map->position = 0;
-    for (int i = 0; i < 4; i++) map->code = map->code << 8 | next_byte(map, segment);
-    for (int i = 0; i < 4; i++) map->same[i] = HALF;
+    stdo_range_start(&map->coder, segment->map, segment->info.map_bytes);
+    for (int i = 0; i < 4; i++) map->same[i] = STDO_CONTEXT_START;
     for (int i = 0; i <= STDO_MAX_NETS; i++)
-        for (int j = 0; j < STDO_MAX_NETS - 1; j++) map->other[i][j] = HALF;
+        for (int j = 0; j < STDO_MAX_NETS - 1; j++) map->other[i][j] = STDO_CONTEXT_START;
     memset(map->labels, 0, (size_t)map->sidecar->info.columns * map->sidecar->info.rows);
 }
 

@@ -14,6 +14,7 @@ const char *stdo_status_string(stdo_status status)
     case STDO_ERROR_TRUNCATED: return "the sidecar ends early";
     case STDO_ERROR_SEGMENT: return "a segment's fields are out of range or do not fill its size";
     case STDO_ERROR_NET: return "a field of a net is out of range";
+    case STDO_ERROR_NET_CRC: return "the crc of the sidecar's nets is wrong";
     case STDO_ERROR_SEGMENT_CRC: return "the crc of a segment is wrong";
     case STDO_ERROR_TRAILING: return "bytes follow the sidecar's last segment";
     case STDO_ERROR_FRAME_RANGE: return "the frame is beyond the sidecar's last";

@@ -10,25 +10,42 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from samples import fix_header, fix_segment, put, random_labels
+from samples import Places, fix_all, fix_header, fix_segment, put, random_labels
 
 from stdo_min.format.classes import Classes
-from stdo_min.format.random_nets import make_sidecar, random_net
-from stdo_min.format.sidecar import Sidecar, write
+from stdo_min.format.random_nets import like, make_sidecar, random_net
+from stdo_min.format.sidecar import VERSION, Net, Sidecar, write
 
 CORPUS = Path(__file__).parent / "corpus"
 SEGMENT, NET = 40, 68  # where the first segment and its first net begin
 
 
-def small_sidecar(seed: int = 1) -> Sidecar:
-    """Two segments of a 20x12 video at scale 2; the first net has two layers."""
+def small_sidecar(seed: int = 1, version: int = VERSION) -> Sidecar:
+    """Two segments of a 20x12 video at scale 2, each with two nets; those of the first have two layers."""
     rng = np.random.default_rng(seed)
     size, patch = (20, 12), 8
     segments = []
     for hidden, frames in (([(3, 2)], 3), ([], 2)):
         nets = tuple(random_net(rng, 2, hidden, 1) for _ in range(2))
         segments.append((nets, random_labels(rng, frames, size, patch, 2)))
-    return make_sidecar(2, size, patch, segments, crop=(1, 3))
+    return make_sidecar(2, size, patch, segments, crop=(1, 3), version=version)
+
+
+def shared_nets() -> Sidecar:
+    """Three segments with nets of each other, and some that differ a little from them."""
+    rng = np.random.default_rng(3)
+    a, b = (random_net(rng, 2, [(3, 3)], 1) for _ in range(2))
+    near = [like(rng, a) for _ in range(2)]
+    segments = [(a, b), (near[0], a), (b, near[1], near[0])]
+    size, patch = (20, 12), 8
+    return make_sidecar(2, size, patch, [(nets, random_labels(rng, 2, size, patch, len(nets))) for nets in segments])
+
+
+def of_zeros() -> Sidecar:
+    """One net with weights of zero alone, whose code must be filled up."""
+    net = random_net(np.random.default_rng(4), 1, [(9, 16), (5, 8)], 1)
+    layers = (replace(layer, weight=0 * layer.weight, bias=0 * layer.bias) for layer in net.layers)
+    return make_sidecar(1, (8, 8), 8, [((Net(tuple(layers)),), np.ones((1, 1, 1), np.uint8))])
 
 
 def with_classes(sidecar: Sidecar, thresholds: list[int], labels: list[int]) -> bytes:
@@ -46,24 +63,35 @@ def good_files() -> dict[str, bytes]:
         labels = random_labels(rng, 3, size, patch, nets)
         return write(make_sidecar(scale, size, patch, [(found, labels)], **more))
 
+    small = small_sidecar()
+    last = Places(write(small)).nets[-1]
     return {
-        "two-segments": write(small_sidecar()),
-        "no-nets": one(4, (8, 8), 8, 0, [], 1),
-        "one-net-no-crop": one(1, (9, 17), 8, 1, [(3, 3)], 3),
-        "patch-greater-than-frame": one(3, (11, 8), 128, 2, [(5, 4), (1, 2)], 3, chroma=1),
-        "greatest-crop": one(4, (17, 9), 8, 1, [(3, 5)], 1, crop=(7, 7), chroma=1),
-        "most-nets": one(1, (64, 64), 8, 63, [], 1),
-        "most-layers": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
+        "two-segments": write(small_sidecar(version=1)),
+        "no-nets": one(4, (8, 8), 8, 0, [], 1, version=1),
+        "one-net-no-crop": one(1, (9, 17), 8, 1, [(3, 3)], 3, version=1),
+        "patch-greater-than-frame": one(3, (11, 8), 128, 2, [(5, 4), (1, 2)], 3, chroma=1, version=1),
+        "greatest-crop": one(4, (17, 9), 8, 1, [(3, 5)], 1, crop=(7, 7), chroma=1, version=1),
+        "most-nets": one(1, (64, 64), 8, 63, [], 1, version=1),
+        "most-layers": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9, version=1),
         "three-halves": one(Fraction(3, 2), (20, 12), 8, 2, [(5, 2)], 3, crop=(1, 5), chroma=1),
-        "version-three-scale-2": fix_header(put(put(write(small_sidecar()), 8, 3, 2), 32, 1, 1)),
         "computed-labels": with_classes(small_sidecar(), [7, 900], [2, 0, 1]),
         "computed-labels-all-alike": with_classes(small_sidecar(), [], [2]),
-        "unknown-mode": one(2, (8, 8), 9, 0, [], 1, mode=255),
+        "unknown-mode": one(2, (8, 8), 9, 0, [], 1, mode=255, version=1),
+        "two-segments-version-2": write(small_sidecar(version=2)),
+        "two-segments-version-3": write(small),
+        "shared-nets": write(shared_nets()),
+        "no-nets-version-3": one(4, (8, 8), 8, 0, [], 1),
+        "most-nets-version-3": one(1, (64, 64), 8, 63, [], 1),
+        "most-layers-version-3": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
+        "net-of-zeros": write(of_zeros()),
+        "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 3, -1, last[2] - last[1] - 3)),
+        "net-that-no-segment-has": fix_all(put(write(small), Places(write(small)).segments[0][1] + 10, 1, 1)),
     }
 
 
 def bad_files() -> dict[str, bytes]:
-    good = write(small_sidecar())
+    """Those of versions 1 and 2, and of the header of all."""
+    good = write(small_sidecar(version=1))
     second = SEGMENT + int.from_bytes(good[SEGMENT : SEGMENT + 4], "little")
     files = {
         "magic.empty": b"",
@@ -96,7 +124,7 @@ def bad_files() -> dict[str, bytes]:
         "header.scale-2-by-2": (10, 2, 1), "header.scale-1-by-2": (10, 1, 1), "header.scale-4-by-2": (10, 4, 1),
         "header.three-halves-in-version-2": (8, 2, 2), "header.three-halves-of-odd-width": (16, 21, 2),
         "header.three-halves-patch-10": (12, 10, 2), "header.three-halves-hr-great": (20, 31, 2),
-        "header.three-halves-hr-small": (22, 12, 2), "header.reserved-byte": (33, 1, 1),
+        "header.three-halves-hr-small": (22, 12, 2), "header.reserved-byte": (35, 1, 1),
     }  # fmt: skip
     for name, (at, value, size) in three_halves.items():
         files[name] = fix_header(put(thirds, at, value, size))
@@ -124,30 +152,73 @@ def bad_files() -> dict[str, bytes]:
     for name, (at, value, size) in segment.items():
         files[name] = fix_segment(put(good, at, value, size))
     # A third net would be looked for in the map, so there must be none.
-    no_map = make_sidecar(2, (20, 12), 8, [(small_sidecar().segments[0].nets, np.zeros((3, 2, 3), np.uint8))])
+    no_map = make_sidecar(2, (20, 12), 8, [(small_sidecar().segments[0].nets, np.zeros((3, 2, 3), np.uint8))],
+                          version=1)
     files["segment.net-missing"] = fix_segment(put(write(no_map), SEGMENT + 20, 3, 1))
     files["segment.size-31"] = put(good, SEGMENT, 31, 4)
     files["truncated.size-huge"] = put(good, SEGMENT, 2**32 - 1, 4)
+    return files
+
+
+def bad_files_3() -> dict[str, bytes]:
+    """Those of version 3, behind the header."""
+    good = write(small_sidecar())
+    at = Places(good)
+    (size, code, end), (_, second, _), *_ = at.nets
+    start, fields, crc = at.segments[0]
+    sized, grown = good[:start], good[fields:]
+    files = {
+        "header.nets-in-version-2": fix_header(put(write(small_sidecar(version=2)), 33, 1, 2)),
+        "header.reserved-byte-beside-nets": fix_header(put(good, 35, 1, 1)),
+        "truncated.net-size": good[:40], "truncated.net": good[:end - 1], "truncated.net-crc": good[:at.table_crc + 3],
+        "truncated.net-size-huge": good[:size] + bytes([128, 128, 128, 8]) + good[code:],
+        "truncated.nets-65535": fix_header(put(good[:40], 33, 65535, 2)),
+        "truncated.no-segment": good[:start], "truncated.segment-3": good[:crc + 3],
+        "truncated.segment-size": sized + b"\x80",
+        "truncated.segment-size-huge": sized + b"\xff\xff\xff\xff\x0f" + grown,
+        "net_crc.wrong": put(good, at.table_crc, 0, 4), "segment_crc.wrong-3": put(good, crc, 0, 4),
+        "trailing.byte-3": good + b"\0",
+        "net.size-0": put(good, size, 0, 1),
+        "net.size-too-great": good[:size] + bytes([129, 128, 128, 8]) + good[code:],
+        "net.size-of-33-bits": good[:size] + b"\xff\xff\xff\xff\x1f" + good[code:],
+        "net.size-of-six-bytes": good[:size] + b"\xff\xff\xff\xff\x8f\0" + good[code:],
+        "net.size-not-shortest": good[:size] + bytes([good[size] | 128, 0]) + good[code:],
+        "net.ends-within-layers": put(put(good, size, 4, 1), code, 2, 1),
+        "net.claims-much": put(put(good, code + 1, 4 << 5, 1), code + 2, 64, 1),
+        "segment.size-13": put(good, start, 13, 1),
+        "segment.size-not-shortest": sized + bytes([good[start] | 128, 0]) + grown,
+        "segment.size-of-33-bits": sized + b"\xff\xff\xff\xff\x10" + grown,
+        "segment.frames-of-33-bits": put(good, fields, 0x1FFFFFFFFF, 5),
+        "segment.frames-not-shortest": put(put(good, fields, 0x83, 1), fields + 1, 0, 1),
+        "segment.fields-missing": fix_header(put(put(put(good, start, 14, 1), fields, 0x2AC, 2), 24, 300, 4)),
+        "segment.net-not-shortest": put(good, fields + 10, 128, 2),
+    }
+    for name, (place, value) in {
+        "net.first-differs": (code, 0), "net.layers-9-coded": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
+        "net.shift-25-coded": (code + 1, 25), "net.channels-0-coded": (code + 2, 0),
+        "net.channels-65-coded": (code + 2, 65), "net.last-channels-3-coded": (code + 4, 3),
+        "net.second-layers-255": (second, 255),
+        "segment.frames-0-coded": (fields, 0), "segment.frames-more": (fields, 6),
+        "segment.nets-64-coded": (fields + 1, 64),
+        "segment.nets-0-with-map": (fields + 1, 0), "segment.computed-without-nets": (fields + 1, 128),
+        "segment.computed-without-classes": (fields + 1, 130), "segment.net-4": (fields + 10, 4),
+    }.items():
+        files[name] = fix_all(put(good, place, value, 1))
     computed = with_classes(small_sidecar(), [7, 900], [2, 0, 1])
-    classes = SEGMENT + int.from_bytes(computed[SEGMENT : SEGMENT + 4], "little") - 4 - 8
-    in_version_2 = fix_header(put(put(computed, 8, 2, 2), 32, 0, 1))
-    files["segment.computed-in-version-2"] = in_version_2
-    for name, (at, value, size) in {
-        "segment.computed-2": (SEGMENT + 21, 2, 1), "segment.computed-classes-many": (classes, 3, 1),
+    classes = Places(computed).segments[0][2] - 8
+    for name, (place, value, size) in {
+        "segment.computed-classes-many": (classes, 3, 1),
         "segment.computed-classes-few": (classes, 1, 1), "segment.computed-thresholds-fall": (classes + 1, 901, 2),
         "segment.computed-thresholds-equal": (classes + 1, 900, 2), "segment.computed-label-3": (classes + 6, 3, 1),
-        "segment.reserved-beside-computed": (SEGMENT + 22, 1, 1),
     }.items():
-        files[name] = fix_segment(put(computed, at, value, size))
-    none = write(make_sidecar(Fraction(3, 2), (20, 12), 8, [((), np.zeros((3, 2, 3), np.uint8))]))
-    files["segment.computed-without-nets"] = fix_segment(put(none, SEGMENT + 21, 1, 1))
+        files[name] = fix_all(put(computed, place, value, size))
     return files
 
 
 def corpus() -> dict[str, bytes]:
     """Return file name -> bytes."""
     files = {f"ok.{name}.stdo": data for name, data in good_files().items()}
-    files.update({f"{name}.stdo": data for name, data in bad_files().items()})
+    files.update({f"{name}.stdo": data for name, data in {**bad_files(), **bad_files_3()}.items()})
     return files
 
 

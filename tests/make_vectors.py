@@ -18,23 +18,31 @@ from samples import random_labels
 from stdo_min.format import patchmap
 from stdo_min.format.classes import Classes, activity, read_classes
 from stdo_min.format.library import plane_shapes
-from stdo_min.format.random_nets import make_sidecar, random_net
+from stdo_min.format.random_nets import like, make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Sidecar, read, write
 
 VECTORS = Path(__file__).parent / "vectors"
 CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames of each segment, nets, more fields
-    "d16-x4": (4, (53, 37), 20, [(5, 16), (3, 16)], 3, [2], 2, {"crop": (2, 5), "chroma": 1}),
-    "8-8-x2": (2, (61, 34), 11, [(5, 8), (3, 8)], 3, [3], 1, {}),
-    "odd-x3": (3, (29, 23), 9, [(9, 5), (1, 17), (3, 12)], 5, [2], 2, {"crop": (1, 3)}),
-    "segments-x4": (4, (40, 24), 8, [(3, 12)], 3, [2, 1, 2], 3, {"chroma": 1}),
-    "rgb-x2": (2, (24, 19), 8, [(3, 32)], 3, [2], 2, {"colour": 1}),
-    "restore-x1": (1, (45, 32), 16, [(5, 16), (3, 4)], 7, [2], 2, {}),
+    "d16-x4": (4, (53, 37), 20, [(5, 16), (3, 16)], 3, [2], 2, {"crop": (2, 5), "chroma": 1, "version": 1}),
+    "8-8-x2": (2, (61, 34), 11, [(5, 8), (3, 8)], 3, [3], 1, {"version": 1}),
+    "odd-x3": (3, (29, 23), 9, [(9, 5), (1, 17), (3, 12)], 5, [2], 2, {"crop": (1, 3), "version": 1}),
+    "segments-x4": (4, (40, 24), 8, [(3, 12)], 3, [2, 1, 2], 3, {"chroma": 1, "version": 1}),
+    "rgb-x2": (2, (24, 19), 8, [(3, 32)], 3, [2], 2, {"colour": 1, "version": 2}),
+    "restore-x1": (1, (45, 32), 16, [(5, 16), (3, 4)], 7, [2], 2, {"version": 1}),
     "d16-x1.5": (Fraction(3, 2), (54, 38), 20, [(5, 16), (3, 16)], 3, [2], 2, {"crop": (2, 5), "chroma": 1}),
     "8-x1.5": (Fraction(3, 2), (70, 46), 12, [(5, 8)], 3, [2, 1], 1, {}),
     "rgb-x1.5": (Fraction(3, 2), (30, 22), 8, [(1, 5)], 1, [2], 2, {"colour": 1, "crop": (1, 1)}),
     "computed-x2": (2, (53, 38), 9, [(5, 4)], 3, [3, 2], 2, {"crop": (1, 0)}),
+    "shared-x2": (2, (48, 40), 12, [(5, 8), (3, 4)], 3, [2, 2, 1], 3, {"crop": (0, 3)}),
 }
+
+
+def share(rng: np.random.Generator, segments: list) -> list:
+    """Return three segments with the nets of the first, in another order, and some that differ a little from them."""
+    (a, b, c), between = segments[0][0], [like(rng, segments[0][0][0]) for _ in range(2)]
+    nets = (a, b, c), (between[0], c, a), (b, between[1], between[0])
+    return [(mine, labels) for mine, (_, labels) in zip(nets, segments, strict=True)]
 
 
 def lr_frames(rng: np.random.Generator, sidecar: Sidecar) -> list[tuple[np.ndarray, ...]]:
@@ -107,6 +115,8 @@ if __name__ == "__main__":
              random_labels(rng, frames, size, patch, nets))
             for frames in lengths
         ]  # fmt: skip
+        if name.startswith("shared"):
+            segments = share(rng, segments)
         sidecar = make_sidecar(scale, size, patch, segments, **more)
         if name.startswith("computed"):
             first, *others = sidecar.segments  # of the others the labels stay in the map

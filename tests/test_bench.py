@@ -9,8 +9,26 @@ import pytest
 from clips import ffmpeg
 from tiers import cpu_words
 
-from bench import _bd, _jobs, _measure, _ours, _plot, chroma, infer, peak, peers, quality, rd, recipe, refine, train
+from bench import (
+    _bd,
+    _jobs,
+    _measure,
+    _ours,
+    _plot,
+    chroma,
+    infer,
+    nets,
+    peak,
+    peers,
+    quality,
+    rd,
+    recipe,
+    refine,
+    train,
+)
 from bench.peers import NET, WHOLE, Ready, Variant
+from stdo_min.format.random_nets import make_sidecar, random_net
+from stdo_min.format.sidecar import write
 from stdo_min.video.ffmpeg import Answer, VideoError
 from stdo_min.video.lr_video import encode_lr
 from stdo_min.video.probe import probe
@@ -179,6 +197,21 @@ def test_quality(clip, tmp_path, capsys):
     assert abs(lanczos - bicubic) < 1
     assert found["rows"][2]["gmacs"] == pytest.approx(80 * 46 * (25 * 6 + 9 * 6 * 4) / 1e9)  # every pixel of 80x46
     assert len(capsys.readouterr().out.splitlines()) == 6
+
+
+def test_nets(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    found = tuple(random_net(rng, 2, [(3, 8)], 3) for _ in range(2))
+    path = tmp_path / "two.stdo"
+    path.write_bytes(write(make_sidecar(2, (16, 16), 8, [(found, np.zeros((1, 2, 2), np.uint8))], version=1)))
+    assert nets.main([str(path), "--json", str(tmp_path / "nets.json")]) == 0
+    said, rows = capsys.readouterr().out, json.loads((tmp_path / "nets.json").read_text())
+    assert len(rows) == 2 and len(said.splitlines()) == 5 and "in version 3, opened in" in said
+    for row, net in zip(rows, found, strict=True):
+        assert (row["weights"], row["code"]) == (9 * 8 + 9 * 8 * 4, net.nbytes)
+        assert row["plain"] == 1 + 2 * 4 + 12 * 6 + row["weights"]
+        assert 7 < row["bits_per_weight"] < 9, "random bytes are not made smaller"
+        assert row["entropy"] < row["code"] and row["xz"] > row["entropy"]
 
 
 def test_steps_of_both_engines_are_the_same():

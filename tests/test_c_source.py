@@ -65,7 +65,8 @@ def test_the_parameters_are_counted():
 
 # What is done once, when a sidecar is opened.
 WHEN_OPENED = {"check_header", "extent_ok", "stdo_open_float", "plane_of", "stdo_net_measure", "shape_of",
-               "pack_block", "weight_at", "stdo_arm_weight"}  # fmt: skip
+               "pack_block", "weight_at", "stdo_arm_weight",
+               "stdo_range_bits"}  # fmt: skip
 
 
 def dividing_functions(folder, flags):

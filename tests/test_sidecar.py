@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from make_corpus import CORPUS, corpus, small_sidecar
-from samples import fix_header, fix_segment, random_frame, random_labels, statuses
+from samples import fix_all, random_frame, random_labels, statuses
 
 from stdo_min import cli
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.engine.net import new_net
 from stdo_min.format.library import Upscaler
+from stdo_min.format.netcode import Layer, plain_bytes
 from stdo_min.format.patchmap import decode
-from stdo_min.format.random_nets import make_sidecar, random_net, random_sidecar
+from stdo_min.format.random_nets import like, make_sidecar, random_net, random_sidecar
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import (
-    Layer,
     Net,
+    Segment,
     Sidecar,
     SidecarError,
     check_channels,
@@ -31,7 +32,7 @@ from stdo_min.format.sidecar import (
     write,
 )
 
-SMALL = write(small_sidecar())
+SMALL, SMALL_PLAIN = (write(small_sidecar(version=version)) for version in (3, 1))
 FILES = sorted(path.name for path in CORPUS.glob("*.stdo"))
 reproducible = settings(derandomize=True, deadline=None, max_examples=60, database=None)
 
@@ -41,16 +42,22 @@ def sidecars(draw) -> Sidecar:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     scale, patch = draw(st.integers(1, 4)), draw(st.integers(8, 128))
     size = (draw(st.integers(8, 60)), draw(st.integers(8, 60)))
-    segments = []
+    segments, known = [], []
     for _ in range(draw(st.integers(1, 3))):
         nets = []
         for _ in range(draw(st.integers(0, 3))):
+            kind = draw(st.sampled_from(["new", "shared", "like"] if known else ["new"]))
+            if kind != "new":
+                other = draw(st.sampled_from(known))
+                nets.append(other if kind == "shared" else like(rng, other))
+                continue
             hidden = draw(st.lists(st.tuples(st.sampled_from([1, 3, 5, 7, 9]), st.integers(1, 8)), max_size=3))
             nets.append(random_net(rng, scale, hidden, draw(st.sampled_from([1, 3]))))
+        known += nets
         segments.append((tuple(nets), random_labels(rng, draw(st.integers(1, 4)), size, patch, len(nets))))
     crop = draw(st.integers(0, 2 * scale - 1)), draw(st.integers(0, 2 * scale - 1))
-    chroma, mode = draw(st.integers(0, 1)), draw(st.integers(0, 255))
-    return make_sidecar(scale, size, patch, segments, crop=crop, chroma=chroma, mode=mode)
+    chroma, mode, version = draw(st.integers(0, 1)), draw(st.integers(0, 255)), draw(st.integers(1, 3))
+    return make_sidecar(scale, size, patch, segments, crop=crop, chroma=chroma, mode=mode, version=version)
 
 
 @reproducible
@@ -82,7 +89,8 @@ def test_c_reads_the_same_fields(sidecar):
         for name in ("first_frame", "frames", "lr_first_crc", "lr_crc"):
             assert getattr(info, name) == getattr(segment, name), name
         assert info.nets == len(segment.nets)
-        assert info.net_bytes == sum(net.nbytes for net in segment.nets)
+        if sidecar.version < 3:
+            assert info.net_bytes == sum(map(sidecar.bytes_of, segment.nets))
         assert info.map_bytes == len(segment.map_data)
 
 
@@ -97,29 +105,30 @@ def test_both_readers_give_the_status_in_the_name(name):
     assert statuses((CORPUS / name).read_bytes()) == (expected, expected)
 
 
-def test_every_truncation_is_refused():
-    for size in range(len(SMALL)):
-        python, c = statuses(SMALL[:size])
+@pytest.mark.parametrize("small", [SMALL, SMALL_PLAIN])
+def test_every_truncation_is_refused(small):
+    for size in range(len(small)):
+        python, c = statuses(small[:size])
         assert python == c and python in ("STDO_ERROR_MAGIC", "STDO_ERROR_TRUNCATED"), size
 
 
-def test_every_flipped_bit_is_refused():
-    for at in range(len(SMALL)):
+@pytest.mark.parametrize("small", [SMALL, SMALL_PLAIN])
+def test_every_flipped_bit_is_refused(small):
+    for at in range(len(small)):
         for bit in range(8):
-            python, c = statuses(SMALL[:at] + bytes([SMALL[at] ^ 1 << bit]) + SMALL[at + 1 :])
+            python, c = statuses(small[:at] + bytes([small[at] ^ 1 << bit]) + small[at + 1 :])
             assert python == c != "STDO_OK", (at, bit)
 
 
-def test_readers_agree_on_random_changes_with_right_crcs():
+@pytest.mark.parametrize("small", [SMALL, SMALL_PLAIN])
+def test_readers_agree_on_random_changes_with_right_crcs(small):
     rng = np.random.default_rng(3)
     seen = set()
     for _ in range(2000):
-        data = bytearray(SMALL)
+        data = bytearray(small)
         for at in rng.integers(0, len(data) if rng.random() < 0.5 else 100, rng.integers(1, 4)):
             data[at] = rng.choice([0, 1, 2, 9, 127, 128, 255, int(rng.integers(256))])
-        data = fix_header(bytes(data))
-        if int.from_bytes(data[40:44], "little") in range(32, len(data) - 40):
-            data = fix_segment(data)
+        data = fix_all(bytes(data))
         python, c = statuses(data)
         assert python == c, data.hex()
         seen.add(c)
@@ -131,7 +140,8 @@ def test_properties_of_a_net():
     net = random_net(rng, 4, [(5, 16), (3, 16)], 3)
     assert (net.halo, net.kernels, net.channels) == (4, (5, 3, 3), (16, 16, 16))
     sidecar = make_sidecar(4, (16, 8), 8, [((net,), np.zeros((1, 1, 2), np.uint8))])
-    assert len(write(sidecar)) == 40 + 32 + net.nbytes
+    assert len(write(replace(sidecar, version=1))) == 40 + 32 + plain_bytes(net.kernels, net.channels)
+    assert len(write(sidecar)) == 40 + 2 + net.nbytes + 4 + 16
     assert (sidecar.columns, sidecar.rows, sidecar.frames) == (2, 1, 1)
 
 
@@ -167,7 +177,9 @@ def test_write_refuses_layers(changes, message):
     ("changes", "message"),
     [
         ({"scale": 5}, "scale is 5; it must be one of 1, 3/2, 2, 3, 4"),
-            ({"scale": Fraction(3, 2), "patch": 10}, "patch is 10; at scale 3/2 it must be a multiple of 4"),
+        ({"scale": Fraction(3, 2), "version": 2}, "version is 2; it must be 3..3"),
+        ({"version": 4}, "version is 4; it must be 1..3"),
+        ({"scale": Fraction(3, 2), "patch": 10}, "patch is 10; at scale 3/2 it must be a multiple of 4"),
         ({"patch": 7}, "patch is 7; it must be 8..128"),
         ({"hr_width": 41}, "hr_width is 41; it must be 37..40"),
         ({"segments": ()}, "frames is 0"),
@@ -176,6 +188,40 @@ def test_write_refuses_layers(changes, message):
 def test_write_refuses_headers(changes, message):
     with pytest.raises(ValueError, match=message):
         write(replace(small_sidecar(), **changes))
+
+
+def film(count: int) -> Sidecar:
+    """A film of segments of 480 frames that all have the same net."""
+    net = random_net(np.random.default_rng(8), 2, [(5, 4)], 3)
+    segments = tuple(Segment(480 * number, 480, 1, 2, (net,), bytes(50)) for number in range(count))
+    return Sidecar(Fraction(2), 1, 8, 0, 16, 16, 32, 32, segments)
+
+
+def test_a_segment_that_has_a_known_net_takes_17_bytes_beside_its_map():
+    one, two = film(1), film(2)
+    assert len(write(one)) == 40 + 2 + one.nets[0].nbytes + 4 + 17 + 50
+    assert len(write(two)) - len(write(one)) == 17 + 50
+    again = read(write(two))
+    assert again.segments[0].nets[0] is again.segments[1].nets[0] and len(again.nets) == 1
+    upscaler = Upscaler(write(two))
+    assert (upscaler.nets, upscaler.net_bytes) == (1, one.nets[0].nbytes)
+    assert [segment.net_bytes for segment in upscaler.segments] == [one.nets[0].nbytes] * 2
+
+
+def test_nets_that_are_equal_are_stored_once_and_those_alike_by_their_differences():
+    rng = np.random.default_rng(9)
+    net = random_net(rng, 2, [(5, 8), (3, 8)], 3)
+    equal = Net(tuple(replace(layer, weight=layer.weight.copy()) for layer in net.layers))
+    segments = tuple(Segment(number, 1, 1, 2, nets, b"") for number, nets in
+                     enumerate([(net, equal), (random_net(rng, 2, [], 1), like(rng, net)), (like(rng, net), net)]))
+    sidecar = Sidecar(Fraction(2), 1, 8, 0, 16, 16, 32, 32, segments)
+    data = write(sidecar)
+    upscaler, again = Upscaler(data), read(data)
+    assert upscaler.nets == len(again.nets) == 4
+    assert again.segments[0].nets[0] is again.segments[0].nets[1] is again.segments[2].nets[1]
+    small = again.segments[1].nets[0].nbytes
+    assert upscaler.net_bytes < 2 * net.nbytes + small, "two nets that differ by -2..2 take less than one"
+    assert write(again) == data
 
 
 def test_read_error_is_one_line():

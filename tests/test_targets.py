@@ -67,8 +67,7 @@ def test_each_scale_plays_as_it_was_measured(clip, tmp_path, scale):
     assert (video.upscaler.hr_width, video.upscaler.hr_height) == (160, 90)
     assert found["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
     assert result.psnr_y >= result.psnr_bicubic_y
-    newer = scale == Fraction(3, 2) or video.upscaler.segments[0].computed
-    assert describe(video.data)["version"] == (3 if newer else 1)
+    assert describe(video.data)["version"] == 3
     parsed = sidecar.read(video.data)
     shown = next(frames(video))
     lr = next(read_lr(video.info))

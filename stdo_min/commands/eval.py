@@ -69,16 +69,17 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar), bytes_sidecar and, of it,
     bytes_map; and nets, a list with index, patches, bytes, psnr_y, psnr_bicubic_y and gains of each: net 0 is the base
-    alone, nets are numbered through all segments, and gains are dB that the whole would lose without it. comparison:
-    looks at every frame. rate: of a folder of frames, see open_source. Raises VideoError if the source has another size
-    or other frames.
+    alone, nets are numbered as segments first refer to them, and gains are dB that the whole would lose without it.
+    comparison: looks at every frame. rate: of a folder of frames, see open_source. Raises VideoError if the source has
+    another size or other frames.
     """
     original = open_source(source, rate)
     upscaler, path = video.upscaler, video.info.path
     if (original.width, original.height) != (upscaler.hr_width, upscaler.hr_height):
         raise VideoError(f"{source}: {original.width}x{original.height}, but {path} was made from a video of "
                          f"{upscaler.hr_width}x{upscaler.hr_height}; give its own source")
-    totals, done = _Totals(upscaler), 0
+    parsed = sidecar.read(video.data)
+    totals, done = _Totals(upscaler, parsed), 0
     with closing(frames(video, threads)) as shown, closing(read_source(original)) as truths:
         for done, frame in enumerate(shown, 1):
             truth = next(truths, None)
@@ -94,25 +95,26 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     return {"frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height,
             "scale": options.plain(upscaler.scale), **totals.quality(done), "bytes_lr": _lr_bytes(video),
             "bytes_sidecar": len(video.data), "bytes_map": sum(segment.map_bytes for segment in upscaler.segments),
-            "nets": totals.by_net(_net_bytes(video.data))}
+            "nets": totals.by_net([0, *map(parsed.bytes_of, parsed.nets)])}
 
 
 class _Totals:
     """Sums over frames, of luma for each net and of both chroma planes."""
 
-    def __init__(self, upscaler: Upscaler):
+    def __init__(self, upscaler: Upscaler, parsed: sidecar.Sidecar):
         self.upscaler, self.side = upscaler, int(upscaler.patch * upscaler.scale)
         self.grid = upscaler.rows, upscaler.columns
         self.pixels = patch_pixels(upscaler.hr_height, upscaler.hr_width, self.side, self.grid)
         self.none = np.zeros(self.grid, np.uint8)
-        self.first_net = np.concatenate(([0], np.cumsum([segment.nets for segment in upscaler.segments])))
-        self.luma = np.zeros((self.first_net[-1] + 1, 4), np.int64)  # patches, pixels, squared error, that of the base
+        number = {id(net): index for index, net in enumerate(parsed.nets, 1)}
+        self.numbers = [np.array([0, *(number[id(net)] for net in segment.nets)]) for segment in parsed.segments]
+        self.luma = np.zeros((len(number) + 1, 4), np.int64)  # patches, pixels, squared error, that of the base
         self.chroma = [0, 0]
 
     def add(self, frame: Shown, truth: Frame) -> Frame:
         """Add one frame as it is shown; returns it under the base alone."""
         base = self.upscaler.upscale(frame.segment, self.none, frame.lr)
-        nets = np.where(frame.labels > 0, frame.labels + self.first_net[frame.segment], 0).ravel()
+        nets = self.numbers[frame.segment][frame.labels].ravel()
         for column, values in enumerate((np.ones_like(self.pixels), self.pixels, self._errors(truth.y, frame.hr.y),
                                          self._errors(truth.y, base[0]))):
             np.add.at(self.luma[:, column], nets, values.ravel())
@@ -140,11 +142,6 @@ class _Totals:
                  "gains": round(10 * math.log10(max(whole + base_error - error, 1) / whole), 4)}
                 for index, (size, (patches, pixels, error, base_error)) in enumerate(zip(sizes, self.luma.tolist(),
                                                                                            strict=True))]
-
-
-def _net_bytes(data: bytes) -> list[int]:
-    """The bytes in the file of each net, the base first."""
-    return [0, *(net.nbytes for segment in sidecar.read(data).segments for net in segment.nets)]
 
 
 def _decibel(error: int, pixels: int) -> float | None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stdo_min.format.sidecar import check_channels, net_bytes
+from stdo_min.format.netcode import expected_bytes
+from stdo_min.format.sidecar import check_channels
 
 INPUT_CENTRE, INPUT_UNIT = 128.0, 128.0
 RESIDUAL_UNIT = 32.0  # grey levels: keeps the last layer's weights the size of the others' (Adam's steps are absolute)
@@ -33,8 +34,8 @@ class Net:
 
     @property
     def nbytes(self) -> int:
-        """Size in the file, once quantised."""
-        return net_bytes([weight.shape[2] for weight in self.weights], [len(weight) for weight in self.weights])
+        """About its size in the file, once quantised."""
+        return expected_bytes([weight.shape[2] for weight in self.weights], [len(weight) for weight in self.weights])
 
     @property
     def parameters(self) -> list[np.ndarray]:

@@ -39,7 +39,7 @@ def _check(status: int, tiers: bytes = b"") -> None:
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """What the sidecar says about one segment, sizes in bytes."""
+    """What the sidecar says about one segment, sizes in bytes; net_bytes: of its nets, those too that others share."""
 
     first_frame: int
     frames: int
@@ -99,9 +99,9 @@ class Upscaler:
     """Upscales the frames of one video with its sidecar.
 
     The fields of the header are attributes: scale, mode, patch, chroma, colour, lr_width, lr_height, hr_width,
-    hr_height, frames, columns and rows (of the patch grid). `segments` is a tuple of SegmentInfo, `tier` the name of
-    the implementation that runs; `statistics` counts the patches of all frames. Any number of threads may use one
-    object.
+    hr_height, frames, columns and rows (of the patch grid), nets and net_bytes (of the file). `segments` is a tuple of
+    SegmentInfo, `tier` the name of the implementation that runs; `statistics` counts the patches of all frames. Any
+    number of threads may use one object.
     """
 
     def __init__(self, data: bytes, tiers: str | None = None):
@@ -136,6 +136,7 @@ class Upscaler:
         self.lr_width, self.lr_height = info.lr_width, info.lr_height
         self.hr_width, self.hr_height = info.hr_width, info.hr_height
         self.frames, self.columns, self.rows = info.frames, info.columns, info.rows
+        self.nets, self.net_bytes = info.nets, info.net_bytes
         self.segments = tuple(self._segment(index) for index in range(info.segments))
         self._first_frames = [segment.first_frame for segment in self.segments]
 

@@ -1,6 +1,6 @@
 """The map: which net serves each patch, as an adaptive range code around a prediction from the frame before.
 
-The decoder follows FORMAT.md; the encoder is its mirror, with the carry propagation of LZMA's range coder.
+Coder and decoder walk the patches in the same way; rangecoder.py turns bits into bytes.
 """
 
 from __future__ import annotations
@@ -9,75 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-_HALF, _ONE, _RATE = 1 << 14, 1 << 15, 5
-_TOP, _MASK = 1 << 24, (1 << 32) - 1
-
-
-class _Encoder:
-    """Writes bits for _Decoder; all values from `low` on, `range` of them, stand for the bits so far."""
-
-    def __init__(self) -> None:
-        self.low, self.range, self.out = 0, _MASK, bytearray()
-
-    def code(self, contexts: list[int], index: int, bit: int) -> int:
-        p = contexts[index]
-        bound = (self.range >> 15) * p
-        if bit:
-            self.add(bound)
-            self.range -= bound
-            contexts[index] = p - (p >> _RATE)
-        else:
-            self.range = bound
-            contexts[index] = p + ((_ONE - p) >> _RATE)
-        while self.range < _TOP:
-            self.out.append(self.low >> 24)
-            self.low = (self.low << 8) & _MASK
-            self.range <<= 8
-        return bit
-
-    def add(self, amount: int) -> None:
-        self.low += amount
-        if self.low > _MASK:
-            self.low &= _MASK
-            last = len(self.out) - 1
-            while self.out[last] == 255:
-                self.out[last] = 0
-                last -= 1
-            self.out[last] += 1
-
-    def finish(self) -> bytes:
-        # The range is 2^24 or more, so the interval holds a multiple of 2^24; the zeros after it need no bytes.
-        self.add(_TOP - 1)
-        self.out.append(self.low >> 24)
-        return bytes(self.out).rstrip(b"\0")
-
-
-class _Decoder:
-    """Reads bits from bytes; those past the end are 0."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.position, self.range = data, 4, _MASK
-        self.value = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
-
-    def code(self, contexts: list[int], index: int, bit: int = 0) -> int:
-        """Return the next bit; the argument `bit` is only there to match the encoder."""
-        p = contexts[index]
-        bound = (self.range >> 15) * p
-        if self.value < bound:
-            self.range = bound
-            contexts[index] = p + ((_ONE - p) >> _RATE)
-            bit = 0
-        else:
-            self.value -= bound
-            self.range -= bound
-            contexts[index] = p - (p >> _RATE)
-            bit = 1
-        while self.range < _TOP:
-            byte = self.data[self.position] if self.position < len(self.data) else 0
-            self.position += 1
-            self.range <<= 8
-            self.value = ((self.value << 8) & _MASK) | byte
-        return bit
+from stdo_min.format.rangecoder import HALF, Decoder, Encoder
 
 
 def _walk(frames: int, rows: int, columns: int, nets: int, code_label: Callable) -> None:
@@ -85,8 +17,8 @@ def _walk(frames: int, rows: int, columns: int, nets: int, code_label: Callable)
 
     code_label(frame, patch, predicted, same, context, other) codes one label and returns it.
     """
-    same = [_HALF] * 4
-    other = [[_HALF] * (nets - 1) for _ in range(nets + 1)]
+    same = [HALF] * 4
+    other = [[HALF] * (nets - 1) for _ in range(nets + 1)]
     labels = [0] * (rows * columns)
     for frame in range(frames):
         moved = [0] * columns  # from the current patch on those of the row above, before it those of this row
@@ -116,7 +48,7 @@ def encode(labels: np.ndarray, nets: int) -> bytes:
         return b""
     frames, rows, columns = labels.shape
     wanted = labels.reshape(frames, -1).tolist()
-    coder = _Encoder()
+    coder = Encoder()
 
     def code_label(frame, patch, predicted, same, context, other):
         label = wanted[frame][patch]
@@ -135,7 +67,7 @@ def decode(data: bytes, frames: int, rows: int, columns: int, nets: int) -> np.n
     """Return the labels, uint8 (frames, rows, columns), of one segment's map; any bytes are a valid map."""
     labels = np.zeros((frames, rows * columns), np.uint8)
     if nets:
-        coder = _Decoder(data)
+        coder = Decoder(data)
 
         def code_label(frame, patch, predicted, same, context, other):
             label = predicted

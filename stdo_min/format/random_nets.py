@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from stdo_min.format import patchmap
-from stdo_min.format.sidecar import Layer, Net, Segment, Sidecar, net_scale
+from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.sidecar import VERSION, Segment, Sidecar, net_scale
 
 
 def random_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tuple[int, int]], last_kernel: int,
@@ -30,9 +32,20 @@ def random_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tup
     return Net(tuple(layers))
 
 
+def like(rng: np.random.Generator, net: Net) -> Net:
+    """A net whose biases and weights differ a little from those of another: as training on from it may leave it."""
+    layers = []
+    for layer in net.layers:
+        bias = layer.bias + rng.integers(-9, 10, layer.bias.shape).astype(np.int32)
+        weight = np.clip(layer.weight.astype(int) + rng.integers(-2, 3, layer.weight.shape), -128, 127).astype(np.int8)
+        layers.append(replace(layer, bias=bias, weight=weight))
+    return Net(tuple(layers))
+
+
 def make_sidecar(
     scale: Fraction | int, size: tuple[int, int], patch: int, segments: list[tuple[tuple[Net, ...], np.ndarray]], *,
     crop: tuple[int, int] = (0, 0), chroma: int = 0, mode: int = 2, colour: int = 0,
+    version: int = VERSION,
 ) -> Sidecar:  # fmt: skip
     """A sidecar for lr frames of size (width, height); as there are no such frames, their checksums are 1 and 2.
 
@@ -45,7 +58,8 @@ def make_sidecar(
         first_frame += len(labels)
     (width, height), (crop_x, crop_y) = size, crop
     hr_width, hr_height = int(width * scale) - crop_x, int(height * scale) - crop_y
-    return Sidecar(Fraction(scale), mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour)
+    return Sidecar(Fraction(scale), mode, patch, chroma, width, height, hr_width, hr_height, tuple(found), colour,
+                   version)
 
 
 def random_sidecar(rng: np.random.Generator, scale: int, hidden: list[tuple[int, int]], size: tuple[int, int],

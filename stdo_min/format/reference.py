@@ -11,7 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from stdo_min.format.base import base, to_pixels, upscale
-from stdo_min.format.sidecar import Layer, Net, Sidecar
+from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.sidecar import Sidecar
 
 
 def convolve(layer: Layer, u: np.ndarray) -> np.ndarray:

@@ -50,7 +50,8 @@ typedef enum stdo_status {
     STDO_ERROR_SEGMENT_RANGE = 13,
     STDO_ERROR_ROW_RANGE = 14,
     STDO_ERROR_LABEL_RANGE = 15,
-    STDO_ERROR_TIER = 16
+    STDO_ERROR_TIER = 16,
+    STDO_ERROR_NET_CRC = 17
 } stdo_status;
 
 /* One line of English, without a full stop; constant storage; never NULL, whatever the number. */
@@ -74,14 +75,16 @@ typedef struct stdo_info {
     uint32_t hr_width, hr_height;
     uint32_t frames, segments;
     uint32_t columns, rows;     /* of the patch grid; a frame has columns * rows labels, row by row */
+    uint32_t nets;              /* in the file; segments may share them */
+    uint64_t net_bytes;         /* of these */
 } stdo_info;
 
 typedef struct stdo_segment_info {
     uint32_t first_frame, frames;
     uint32_t lr_first_crc;      /* of the segment's first decoded lr frame: Y, U, V without padding */
     uint32_t lr_crc;            /* of all its decoded lr frames, in order */
-    uint32_t nets;              /* stored nets: labels are 0..nets */
-    uint32_t net_bytes, map_bytes;
+    uint32_t nets;              /* that it refers to: labels are 0..nets */
+    uint32_t net_bytes, map_bytes; /* of its nets, those too that other segments share, and of its map */
     uint32_t computed;          /* 1: labels follow from the lr frame, 0: they are coded in the map */
 } stdo_segment_info;
 

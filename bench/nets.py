@@ -1,0 +1,85 @@
+"""What the code of FORMAT.md makes of nets: bytes beside those of their plain form, of xz, and of order-0 entropy.
+
+    python -m bench nets FILE ... [--json FILE]
+
+FILE is a sidecar, or a video that has one; each line is a net. Entropy: of each layer's weights by how often each
+value is in it, the table not counted, and the other numbers as our code has them. Our code has to learn that table on
+its way, so it takes more. The last line of a file tells what it takes in version 3, and how long C takes to open it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from stdo_min.format import netcode, sidecar
+from stdo_min.format.library import Upscaler
+from stdo_min.player import open_video, read_sidecar
+
+XZ = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]  # raw: without a header
+
+
+def measure(net: netcode.Net) -> dict:
+    """Bytes of one net in each form, and bits that our code takes for each weight."""
+    count = sum(layer.weight.size for layer in net.layers)
+    plain = b"".join(array.tobytes() for layer in net.layers for array in (layer.multiplier, layer.bias, layer.weight))
+    still = netcode.Net(tuple(replace(layer, weight=0 * layer.weight) for layer in net.layers))
+    others = len(netcode.encode(still).rstrip(b"\0"))
+    weights = sum(_entropy(layer.weight) for layer in net.layers) / 8
+    return {"kernels": net.kernels, "channels": net.channels, "weights": count,
+            "plain": netcode.plain_bytes(net.kernels, net.channels, net.planes), "code": net.nbytes,
+            "expected": netcode.expected_bytes(net.kernels, net.channels, net.planes),
+            "xz": len(lzma.compress(plain, lzma.FORMAT_RAW, filters=XZ)), "entropy": round(others + weights),
+            "bits_per_weight": round(8 * (net.nbytes - others) / count, 3)}
+
+
+def _entropy(weight: np.ndarray) -> float:
+    """Bits of order 0 of all values."""
+    counts = np.unique(weight, return_counts=True)[1]
+    return float(-(counts * np.log2(counts / counts.sum())).sum())
+
+
+def opening(data: bytes, times: int = 5) -> float:
+    """Milliseconds in which C opens a sidecar, at best."""
+    taken = []
+    for _ in range(times):
+        began = perf_counter()
+        Upscaler(data)
+        taken.append(perf_counter() - began)
+    return 1000 * min(taken)
+
+
+def main(argv: list[str]) -> int:
+    """Measure the nets of each file, print a table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench nets", description=__doc__.splitlines()[0])
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    parser.add_argument("--json", type=Path)
+    a = parser.parse_args(argv)
+    rows = []
+    print(f"{'file':24} {'channels':12} {'weights':>7} {'plain':>6} {'code':>6} {'expected':>8} {'xz':>6} "
+          f"{'entropy':>7} bits/weight")
+    for path in a.files:
+        data = read_sidecar(path) if path.suffix == ".stdo" else open_video(path).data
+        parsed = sidecar.read(data)
+        for net in parsed.nets:
+            row = {"file": path.name, **measure(net)}
+            rows.append(row)
+            channels = ",".join(map(str, row["channels"]))
+            print(f"{row['file'][:24]:24} {channels:12} {row['weights']:7} {row['plain']:6} {row['code']:6} "
+                  f"{row['expected']:8} {row['xz']:6} {row['entropy']:7} {row['bits_per_weight']:11.2f}", flush=True)
+        newest = sidecar.write(replace(parsed, version=sidecar.VERSION))
+        print(f"{path.name}: {len(data):,} bytes, {len(newest):,} in version 3, opened in {opening(newest):.1f} ms")
+    if rows:
+        keys = "weights", "plain", "code", "expected", "xz", "entropy"
+        total = {key: sum(row[key] for row in rows) for key in keys}
+        print(f"{'all':37} {total['weights']:7} {total['plain']:6} {total['code']:6} {total['expected']:8} "
+              f"{total['xz']:6} {total['entropy']:7}")
+    if a.json:
+        a.json.write_text(json.dumps(rows, indent=1) + "\n")
+    return 0

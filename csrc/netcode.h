@@ -1,0 +1,44 @@
+/* The code of a net in the table of a sidecar of version 3: plain bytes for its shape, a range code for its numbers. */
+#ifndef STDO_NETCODE_H
+#define STDO_NETCODE_H
+
+#include "net.h"
+#include "range_decoder.h"
+
+enum { STDO_MAX_SHIFT = 24, STDO_MAX_CODE = 1 << 24 };
+
+typedef struct stdo_net_shape {
+    uint32_t layers;            /* 0: no net yet */
+    uint32_t head;              /* bytes of the code before its range code */
+    stdo_layer layer[STDO_MAX_LAYERS]; /* kernel, in, out and shift */
+} stdo_net_shape;
+
+/* Reads the shape of a net with so many planes in and channels out. `shape` is that of the net before in the table,
+   which a net coded by its differences keeps. Returns 0 for a code that breaks a rule of FORMAT.md. */
+int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uint32_t outputs, stdo_net_shape *shape);
+
+/* Whether the net of a code is coded by its differences to the last one before that is not. */
+static inline int stdo_net_differs(const uint8_t *code) { return code[0] == 0; }
+
+/* Contexts of numbers, by their length in bits. */
+typedef struct stdo_numbers {
+    uint16_t node[32], first[32];
+} stdo_numbers;
+
+/* Decodes the numbers of a net: for each layer its multipliers, unless the net is coded by its differences, its biases
+   and its weights. Every range code is valid. */
+typedef struct stdo_net_decoder {
+    stdo_range_decoder coder;
+    stdo_numbers zeros, multipliers, biases, weights;
+} stdo_net_decoder;
+
+/* Begins at the range code of a net. */
+void stdo_net_decoder_start(stdo_net_decoder *d, const uint8_t *code, size_t size);
+
+void stdo_decode_multipliers(stdo_net_decoder *d, uint32_t out, int32_t *multiplier);
+
+/* base: the biases or weights that these are differences to, or NULL. */
+void stdo_decode_biases(stdo_net_decoder *d, uint32_t out, uint32_t shift, const int32_t *base, int32_t *bias);
+void stdo_decode_weights(stdo_net_decoder *d, size_t count, const int8_t *base, int8_t *weight);
+
+#endif

@@ -1,0 +1,268 @@
+"""The integer net, and its code in a sidecar of version 3: plain bytes for its shape, a range code for its numbers.
+
+A number is coded as its length in bits, by a tree of adaptive contexts, and the bits below its first, of which one
+adapts. On trained nets neither the weights beside one (same kernel, input or output before) nor contexts of each
+layer's own say enough about it to pay for learning more contexts: `python -m bench nets` shows what is left to gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from stdo_min.format.rangecoder import HALF, Decoder, Encoder
+
+MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 8, 9, 64, 24
+MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
+MAX_CODE = 2**24  # bytes
+LARGEST_RATIO = 64  # of a net's plain bytes to those of its code: a small file cannot ask for much memory or time
+
+# Of trained nets, measured with `python -m bench nets` on four clips: bytes that the shape takes and the contexts lose
+# until they have learnt, bits of an output's multiplier and bias together, and of a weight.
+LEARNING_BYTES, OUTPUT_BITS, WEIGHT_BITS = 32, 29.0, 7.2
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One convolution with its requantisation.
+
+    multiplier is uint16 (out,) with 1..32767, bias int32 (out,) with -2^30..2^30, and weight int8 (out, kernel,
+    kernel, in).
+    """
+
+    kernel: int
+    shift: int
+    multiplier: np.ndarray
+    bias: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def out(self) -> int:
+        """Output channels."""
+        return self.weight.shape[0]
+
+
+@dataclass(frozen=True)
+class Net:
+    """The layers of one net, first to last."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def halo(self) -> int:
+        """The net pixels that the net reads on each side of a patch."""
+        return sum(layer.kernel // 2 for layer in self.layers)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Output channels of each layer."""
+        return tuple(layer.out for layer in self.layers)
+
+    @property
+    def kernels(self) -> tuple[int, ...]:
+        """Kernel side of each layer."""
+        return tuple(layer.kernel for layer in self.layers)
+
+    @property
+    def planes(self) -> int:
+        """Input channels of the first layer."""
+        return self.layers[0].weight.shape[3]
+
+    @cached_property
+    def code(self) -> bytes:
+        """The net's code where it stands alone."""
+        return encode(self)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of that code; in a file, what the net has in common with others may save some."""
+        return len(self.code)
+
+
+def plain_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
+    """The size of a net of this shape in versions 1 and 2, where every number has its bytes."""
+    inputs = (planes, *channels)
+    return 1 + sum(4 + 6 * out + k * k * last * out
+                   for k, last, out in zip(kernels, inputs, channels, strict=False))
+
+
+def expected_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
+    """About the size of the code of a net that has this shape and is not quantised yet."""
+    inputs = (planes, *channels)
+    weights = sum(k * k * last * out for k, last, out in zip(kernels, inputs, channels, strict=False))
+    return LEARNING_BYTES + round((OUTPUT_BITS * sum(channels) + WEIGHT_BITS * weights) / 8)
+
+
+class Shape(NamedTuple):
+    """What the plain bytes of a code say: the kernel, output channels and shift of each layer."""
+
+    kernels: tuple[int, ...]
+    channels: tuple[int, ...]
+    shifts: tuple[int, ...]
+
+
+def shape_of(net: Net) -> Shape:
+    """The shape of a net."""
+    return Shape(net.kernels, net.channels, tuple(layer.shift for layer in net.layers))
+
+
+# ---- Numbers ----
+
+
+class _Numbers:
+    """Codes numbers of 0..2^bits - 1 bits, with contexts that learn their lengths."""
+
+    def __init__(self, bits: int):
+        self._bits, self._node, self._first = bits, [HALF] * (1 << bits), [HALF] * (1 << bits)
+
+    def length(self, coder: Encoder | Decoder, value: int) -> int:
+        """A number of 0..2^bits - 1, by its bits from the first on."""
+        node = 1
+        for at in reversed(range(self._bits)):
+            node = 2 * node + coder.code(self._node, node, value >> at & 1)
+        return node - (1 << self._bits)
+
+    def number(self, coder: Encoder | Decoder, value: int) -> int:
+        """A number that is not negative."""
+        return self._split(coder, value, 0)
+
+    def signed(self, coder: Encoder | Decoder, value: int) -> int:
+        """Any number; its sign is the last bit."""
+        found = self._split(coder, abs(value) << 1 | (value < 0), 1)
+        return -(found >> 1) if found & 1 else found >> 1
+
+    def _split(self, coder, value, more):
+        """A number with `more` bits behind it, which are left out with the number 0."""
+        length = self.length(coder, (value >> more).bit_length())
+        if length == 0:
+            return 0
+        top, below = 1, more
+        if length > 1:
+            below = length - 2 + more
+            top = 2 + coder.code(self._first, length, value >> below & 1)
+        return top << below | coder.bits(below, value)
+
+
+def _zeros(values: Iterable[int]) -> int:
+    """How many zero bits, 15 at most, all values end with."""
+    together = 0
+    for value in values:
+        together |= value
+    return min((together & -together).bit_length() - 1, 15) if together else 0
+
+
+class _Walk:
+    """Visits the numbers of a net in coding order. A coder that decodes ignores the values that it is given."""
+
+    def __init__(self, coder: Encoder | Decoder):
+        self._coder, self._zeros = coder, _Numbers(4)
+        self._multipliers, self._biases, self._weights = _Numbers(4), _Numbers(5), _Numbers(4)
+
+    def multipliers(self, given: list[int]) -> list[int]:
+        """The multipliers of a layer."""
+        zeros = self._zeros.length(self._coder, _zeros(given))
+        return [min(self._multipliers.number(self._coder, (value >> zeros) - 1) + 1 << zeros, MAX_MULTIPLIER)
+                for value in given]
+
+    def biases(self, given: list[int], middle: list[int]) -> list[int]:
+        """The biases of a layer, by their differences to `middle`."""
+        apart = [value - other for value, other in zip(given, middle, strict=True)]
+        zeros = self._zeros.length(self._coder, _zeros(apart))
+        found = [self._biases.signed(self._coder, value >> zeros) << zeros for value in apart]
+        return [max(-MAX_BIAS, min(value + other, MAX_BIAS)) for value, other in zip(found, middle, strict=True)]
+
+    def weights(self, given: np.ndarray, middle: np.ndarray) -> np.ndarray:
+        """The weights of a layer, int8, by their differences to `middle`, which are kept to 8 bits."""
+        apart = (given - middle).ravel().tolist()  # of int8, so they wrap
+        found = np.array([self._weights.signed(self._coder, value) for value in apart])
+        return (found + middle.ravel()).astype(np.int8).reshape(middle.shape)
+
+
+def _walk(coder: Encoder | Decoder, shape: Shape, planes: int, net: Net | None, base: Net | None) -> Net:
+    """Code the numbers of a net, or decode them where there is no net."""
+    walk, layers, inputs = _Walk(coder), [], planes
+    for number, (kernel, out, shift) in enumerate(zip(*shape, strict=True)):
+        given = net.layers[number] if net else None
+        middle = base.layers[number] if base else None
+        nothing, half = [0] * out, [(1 << shift) >> 1] * out  # half: the quantiser adds it, as the shift rounds down
+        multiplier = (middle.multiplier if middle else
+                      np.array(walk.multipliers(given.multiplier.tolist() if given else nothing), np.uint16))
+        bias = walk.biases(given.bias.tolist() if given else nothing, middle.bias.tolist() if middle else half)
+        zero = np.zeros((out, kernel, kernel, inputs), np.int8)
+        weight = walk.weights(given.weight if given else zero, middle.weight if middle else zero)
+        layers.append(Layer(kernel, shift, multiplier, np.array(bias, np.int32), weight))
+        inputs = out
+    return Net(tuple(layers))
+
+
+# ---- Codes ----
+
+
+def fits(net: Net, base: Net) -> bool:
+    """Whether a net can be coded by its differences to a base: all but biases and weights must be the same."""
+    return (shape_of(net), net.planes) == (shape_of(base), base.planes) and all(
+        np.array_equal(mine.multiplier, other.multiplier)
+        and np.abs(mine.bias.astype(np.int64) - other.bias).max() < 2**31  # a number has 31 bits
+        for mine, other in zip(net.layers, base.layers, strict=True))
+
+
+def encode(net: Net, base: Net | None = None) -> bytes:
+    """The code of a net that FORMAT.md allows, alone or by its differences to a base that it fits."""
+    shape, coder = shape_of(net), Encoder()
+    _walk(coder, shape, net.planes, net, base)
+    code = _head(shape, base) + coder.finish()
+    return code.ljust(-(-plain_bytes(*shape[:2], net.planes) // LARGEST_RATIO), b"\0")
+
+
+def decode(code: bytes, shape: Shape, planes: int, base: Net | None = None) -> Net:
+    """The net of a code whose `read_shape` is `shape`; base: where the code begins with 0. Raises nothing."""
+    return _walk(Decoder(code[len(_head(shape, base)):]), shape, planes, None, base)
+
+
+def _head(shape, base) -> bytes:
+    if base is not None:
+        return b"\0"
+    head = [(kernel // 2 << 5 | shift, out) for kernel, out, shift in zip(*shape, strict=True)]
+    return bytes([len(head), *(byte for layer in head for byte in layer)])
+
+
+def read_shape(code: bytes, planes: int, outputs: int, base: Shape | None) -> Shape:
+    """The shape that the plain bytes of a code say.
+
+    planes, outputs: of a net of this file. base: the shape of the last net before that stands alone, or None. Raises
+    ValueError for the first byte that FORMAT.md does not allow.
+    """
+    if not code:
+        raise ValueError("the code of a net is empty")
+    shape = base
+    if code[0] > 0:
+        shape = _read_head(code, outputs)
+    elif base is None:
+        raise ValueError("the first net is coded by its differences to one before")
+    if plain_bytes(*shape[:2], planes) > LARGEST_RATIO * len(code):
+        raise ValueError(f"the code of a net has {len(code)} bytes for {plain_bytes(*shape[:2], planes)} plain ones; "
+                         f"there must be 1 for each {LARGEST_RATIO}")
+    return shape
+
+
+def _read_head(code, outputs) -> Shape:
+    count = code[0]
+    if count > MAX_LAYERS:
+        raise ValueError(f"a net has {count} layers; it must be 1..{MAX_LAYERS}")
+    if len(code) < 1 + 2 * count:
+        raise ValueError(f"a code of {len(code)} bytes ends within its {count} layers")
+    for number in range(count):
+        form, out = code[1 + 2 * number], code[2 + 2 * number]
+        if form >> 5 > MAX_KERNEL // 2:
+            raise ValueError(f"a kernel is {1 + 2 * (form >> 5)}; it must be 1, 3, 5, 7 or 9")
+        if form & 31 > MAX_SHIFT:
+            raise ValueError(f"a shift is {form & 31}; it must be 0..{MAX_SHIFT}")
+        if not 1 <= out <= MAX_CHANNELS or (number == count - 1 and out != outputs):
+            raise ValueError(f"a layer has {out} channels; it must be 1..{MAX_CHANNELS}, the last {outputs}")
+    forms = code[1:1 + 2 * count:2]
+    return Shape(tuple(1 + 2 * (form >> 5) for form in forms), tuple(code[2:2 + 2 * count:2]),
+                 tuple(form & 31 for form in forms))
