@@ -4,7 +4,7 @@
 
 #include "sizes.h"
 
-enum { LARGEST_RATIO = 64, MULTIPLIER_BITS = 4, BIAS_BITS = 5, WEIGHT_BITS = 4, ZEROS_BITS = 4 };
+enum { LARGEST_RATIO = 64, LAYER_BYTES = 512, MULTIPLIER_BITS = 4, BIAS_BITS = 5, WEIGHT_BITS = 4, ZEROS_BITS = 4 };
 
 /* ---- Shapes ---- */
 
@@ -24,13 +24,13 @@ static int read_layers(const uint8_t *code, uint32_t size, uint32_t planes, uint
     return 1;
 }
 
-/* Bytes of the net in versions 1 and 2. */
-static uint32_t plain_bytes(const stdo_net_shape *shape)
+/* Bytes of the net in versions 1 and 2, and about what its layers take besides. */
+static uint32_t counted_bytes(const stdo_net_shape *shape)
 {
     uint32_t bytes = 1;
     for (uint32_t l = 0; l < shape->layers; l++) {
         const stdo_layer *layer = &shape->layer[l];
-        bytes += 4 + layer->out * (6 + layer->kernel * layer->kernel * layer->in);
+        bytes += LAYER_BYTES + 4 + layer->out * (6 + layer->kernel * layer->kernel * layer->in);
     }
     return bytes;
 }
@@ -40,7 +40,7 @@ int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uin
     if (size == 0 || (stdo_net_differs(code) && shape->layers == 0)) return 0;
     if (!stdo_net_differs(code) && !read_layers(code, size, planes, outputs, shape)) return 0;
     shape->head = 1 + 2u * code[0];
-    return plain_bytes(shape) <= (uint64_t)LARGEST_RATIO * size;
+    return counted_bytes(shape) <= (uint64_t)LARGEST_RATIO * size;
 }
 
 /* ---- Numbers ---- */

@@ -146,9 +146,9 @@ def test_codes_that_end_early_and_are_changed_have_one_status():
 def test_a_net_of_zeros_is_filled_up():
     net = random_net(np.random.default_rng(3), 1, [(9, 16), (9, 16)], 9)
     still = Net(tuple(replace(layer, weight=0 * layer.weight, bias=0 * layer.bias) for layer in net.layers))
-    plain = plain_bytes(still.kernels, still.channels)
-    assert still.nbytes == -(-plain // 64) and still.code.endswith(b"\0")
-    with pytest.raises(ValueError, match=f"has {still.nbytes - 1} bytes for {plain} plain ones"):
+    counted = plain_bytes(still.kernels, still.channels) + 512 * len(still.layers)
+    assert still.nbytes == -(-counted // 64) and still.code.endswith(b"\0")
+    with pytest.raises(ValueError, match=f"has {still.nbytes - 1} bytes; it must be {still.nbytes} or more"):
         read_shape(still.code[:-1], 1, 1, None)
     assert_same(again(still.code, still), still)
 

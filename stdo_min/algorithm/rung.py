@@ -94,7 +94,7 @@ def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, h
     """Bytes of the sidecar of a film, foretold: nets of the shape that so many bytes of lr video get, and their maps.
 
     More nets than one pay seldom (docs/rates.md), unless the recipe says how many. A recipe without nets has none.
-    maps: False leaves out maps, which mode auto takes only where they pay for themselves.
+    maps: False leaves out maps: mode auto takes them only where they pay for themselves.
     """
     empty = len(sidecar.write(sidecar.of_nets(header, [])))
     if recipe.plain:
@@ -146,7 +146,8 @@ class Rungs:
         if not parts:
             raise VideoError(f"{self._info.path}: ends before frame {self._stretches[0].first}; the file is damaged")
         lr_bytes, header = self._whole_bytes(keys, others), self._header(scale)
-        beside = sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header, maps=False)
+        beside = sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header,
+                               maps=self._recipe.mode != "auto")
         return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes))
 
     def _whole_bytes(self, keys, others) -> float:

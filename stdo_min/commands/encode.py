@@ -17,7 +17,7 @@ from stdo_min.algorithm.segments import SEGMENT_SECONDS
 from stdo_min.algorithm.siting import LEFT
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import options
-from stdo_min.commands.choosing import PLAIN_CRF, chosen, code_to_target, scale_or_auto, target
+from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, code_to_target, scale_or_auto, target
 from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import (
     Result,
@@ -134,7 +134,8 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
                    rate=str(info.rate), segment=segment)
     with open_work(out, run, restart, note) as work:
         if wanted:
-            _check_budget(info, scale, recipe, segment, crew)
+            if not work.has(CHOICE):
+                _check_budget(info, scale, recipe, segment, crew)
             choice = chosen(info, wanted, scale, recipe, codec, segment, work, threads, note)
             scale, crf = choice.scale, choice.crf
             recipe = replace(recipe, db_per_log=choice.db_per_log, plain=not choice.nets)

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
-TURNS = 25  # steps from one turn of the basis to the next
+TURN_EVERY = 25  # steps from one turn of the basis to the next
 BETA_COVARIANCE = 0.95
+WIDEST = 1024  # inputs of an output: beyond, the basis would take longer than the step
 
 
 def learning_rate(progress: float, peak: float, warm_up: float = 0.1, floor: float = 0.002) -> float:
@@ -73,7 +74,7 @@ class Soap(Adam):
         self.covariances: dict[int, np.ndarray] = {}
 
     def _towards(self, number, g, rate):
-        if g.ndim == 1:
+        if g.ndim == 1 or g[0].size > WIDEST:
             return super()._towards(number, g, rate)
         flat, mean, spare = g.reshape(len(g), -1), self.means[number], self.spares[number]
         self._turn(number, flat)
@@ -98,5 +99,5 @@ class Soap(Adam):
         if self.steps == 1:
             self.bases[number] = np.eye(len(seen), dtype=seen.dtype)
         # A net that diverged has none; whoever trains it sees that by its errors.
-        if (self.steps - 1) % TURNS == 0 and np.isfinite(self.covariances[number]).all():
+        if (self.steps - 1) % TURN_EVERY == 0 and np.isfinite(self.covariances[number]).all():
             self.bases[number] = np.linalg.eigh(self.covariances[number])[1]

@@ -152,8 +152,7 @@ class Learner:
 
 def train(net: Net, pool: Pool, budget: Budget, rng: np.random.Generator, peak: float = PEAK_RATE,
           threads: int = 1, progress: Callable[[float, float], None] | None = None) -> Net:
-    """A net trained from `net` (left as it is) on the patches of `pool`: L2; Soap on whitened
-    windows; warm-up and cosine.
+    """A net trained from `net` (left as it is) on the patches of `pool`: L2; Soap on whitened windows; warm-up, cosine.
 
     Batches of about 25,000 net pixels (32 patches by default) are drawn with the pool's weights; `threads` of 1 to 4
     change the speed only. Now and then the net is probed on a fixed sample of the pool; the best of the probed nets is

@@ -19,7 +19,9 @@ from stdo_min.format.rangecoder import HALF, Decoder, Encoder
 MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
 MAX_CODE = 2**24  # bytes
-LARGEST_RATIO = 64  # of a net's plain bytes to those of its code: a small file cannot ask for much memory or time
+# A byte of code may stand for so many plain bytes, and a layer counts as LAYER_BYTES more, which is about what a player
+# keeps for it: so a small file cannot ask for much memory or time.
+LARGEST_RATIO, LAYER_BYTES = 64, 512
 
 # Of trained nets, measured with `python -m bench nets` on four clips: bytes that the shape takes and the contexts lose
 # until they have learnt, bits of an output's multiplier and bias together, and of a weight.
@@ -215,7 +217,7 @@ def encode(net: Net, base: Net | None = None) -> bytes:
     shape, coder = shape_of(net), Encoder()
     _walk(coder, shape, net.planes, net, base)
     code = _head(shape, base) + coder.finish()
-    return code.ljust(-(-plain_bytes(*shape[:2], net.planes) // LARGEST_RATIO), b"\0")
+    return code.ljust(_least_bytes(shape, net.planes), b"\0")
 
 
 def decode(code: bytes, shape: Shape, planes: int, base: Net | None = None) -> Net:
@@ -243,10 +245,14 @@ def read_shape(code: bytes, planes: int, outputs: int, base: Shape | None) -> Sh
         shape = _read_head(code, outputs)
     elif base is None:
         raise ValueError("the first net is coded by its differences to one before")
-    if plain_bytes(*shape[:2], planes) > LARGEST_RATIO * len(code):
-        raise ValueError(f"the code of a net has {len(code)} bytes for {plain_bytes(*shape[:2], planes)} plain ones; "
-                         f"there must be 1 for each {LARGEST_RATIO}")
+    least = _least_bytes(shape, planes)
+    if len(code) < least:
+        raise ValueError(f"the code of a net of this shape has {len(code)} bytes; it must be {least} or more")
     return shape
+
+
+def _least_bytes(shape, planes) -> int:
+    return -(-(plain_bytes(*shape[:2], planes) + LAYER_BYTES * len(shape.kernels)) // LARGEST_RATIO)
 
 
 def _read_head(code, outputs) -> Shape:

@@ -12,7 +12,7 @@ from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable, i
 
 FFPROBE = "STDO_FFPROBE"  # the environment variable
 _UNTOLD = ("unknown", "reserved", "unspecified", None)
-# As libavutil/pixdesc.c spells them, a longer name before its own beginning.
+# As libavutil/pixdesc.c spells them, a name before those that it begins with.
 _COLORS = (
     "tv", "pc", "unknown", "reserved", "gbr", "rgb", "bt709", "fcc", "bt470m", "bt470bg", "smpte170m", "smpte240m",
     "smpte2084", "smpte2085", "smpte428", "smpte431", "smpte432", "film", "ycgco-re", "ycgco-ro", "ycgco",
