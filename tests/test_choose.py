@@ -112,6 +112,18 @@ def test_where_time_is_short_two_rungs_must_do(wanted):
     assert choice.scale > 1 and choice.nets and choice.reached
 
 
+def test_where_the_first_rung_is_far_off_another_is_measured_even_without_time():
+    curves = Curves(0.8, LOST)
+
+    def rungs(scale, crf):
+        return curves(scale, crf + 8 * (scale > 1))  # this film is much harder at small sizes than usual
+
+    wanted = rungs(1, 38).quality(False)
+    choice = choose(rungs, Target("crf", 38), "x264", SCALES, *FILM, more=lambda: False)
+    assert len({(scale, crf) for scale, crf in curves.asked if scale > 1}) == 2
+    assert choice.scale > 1 and abs(rungs(choice.scale, choice.crf).quality(True) - wanted) < 0.3
+
+
 def test_time_is_asked_for_before_each_other_rung():
     curves, left = Curves(0.8, LOST), iter([True, False])
     choose(curves, Target("crf", 38), "x264", SCALES, *FILM, more=lambda: next(left))

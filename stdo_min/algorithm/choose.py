@@ -19,6 +19,7 @@ CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may er
 PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is shipped
 TRIES = 3  # rungs of one scale
 NEAR = 0.12  # of the logarithm of the bytes: a crf so near to a rung that was measured needs no other
+FAR = 0.3  # the same where there is no time: from so far it gets one more rung
 NEAR_PLAIN = 0.3  # the same for the plain video, by which others are only judged
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
 USUAL_DB, USUAL_VMAF, USUAL_BITS = 40.0, 88.0, 0.03  # what a usual film has at an axis' crf `usual`; bits a pixel
@@ -121,7 +122,8 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
 
     rungs(scale, crf): measures one. scales: those allowed. seconds, pixels: of the film, of luma. given: whether the
     user asked for the one scale allowed, which is then taken with its nets in any case. more: whether there is time for
-    another rung; the plain video and the scale that is expected to be the best get one each in any case.
+    another rung; the plain video and the scale that is expected to be the best get one each in any case, and a second
+    where the first was far off.
 
     From the scale expected on, its neighbours are tried as long as they are better, since curves of scales cross once,
     in their order. One rung of each mostly decides; the best gets more, until its crf is known.
@@ -147,6 +149,10 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
             crf = plain_curve.nearest().crf if scale == 1 else _guess(scale, curves, plain, axis, target)
             curves[scale] = _Curve(rungs, axis, target, wanted, scale, True)
             curves[scale].measure(crf)
+    if curves:  # the crf of a first rung is a guess: so far off, another is worth its time even where there is none
+        best = min(curves.values(), key=lambda curve: curve.met().cost)
+        if best.far():
+            best.measure(best.met().crf)
     found = {scale: curve.met() for scale, curve in curves.items() if given or curve.met().reached}
     scale = min(found, key=lambda one: found[one].cost, default=one)
     pays = given or bool(found) and found[scale].cost < plain.cost + math.log(PAYS) * unit
@@ -208,6 +214,10 @@ class _Curve:
         """Quality that the nets add."""
         nearest = self.nearest()
         return nearest.quality - self._rungs(self._scale, nearest.crf).quality(False)
+
+    def far(self) -> bool:
+        """Whether one rung alone was measured, and so far from what is wanted that the crf is hardly known."""
+        return len(self._points) == 1 and abs(self.met().crf - self._points[0].crf) * -self._axis.log_bytes > FAR
 
     def open(self) -> bool:
         """Whether another rung, where it seems to meet what is wanted, would tell more."""
