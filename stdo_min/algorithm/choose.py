@@ -19,8 +19,8 @@ CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may er
 PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is shipped
 TRIES = 3  # rungs of one scale
 NEAR = 0.12  # of the logarithm of the bytes: a crf so near to a rung that was measured needs no other
-FAR = 0.3  # the same where there is no time: from so far it gets one more rung
 NEAR_PLAIN = 0.3  # the same for the plain video, by which others are only judged
+FAR = 0.3  # a crf so far from the only rung of the best scale needs another even where there is no time
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
 USUAL_DB, USUAL_VMAF, USUAL_BITS = 40.0, 88.0, 0.03  # what a usual film has at an axis' crf `usual`; bits a pixel
 

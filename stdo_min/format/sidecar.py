@@ -1,6 +1,6 @@
 """The sidecar file: write and read versions 1 to 3 of FORMAT.md.
 
-`read` and the C library (csrc/sidecar.c) check the same rules in the same order and refuse a file for the same cause.
+`read` and the C library (csrc/check.c) check the same rules in the same order and refuse a file for the same cause.
 """
 
 from __future__ import annotations
