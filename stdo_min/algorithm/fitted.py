@@ -8,9 +8,13 @@ from typing import Literal
 import numpy as np
 
 from stdo_min.algorithm.chunk import Cut
+from stdo_min.algorithm.price import Price
+from stdo_min.algorithm.sample import Sampled
 from stdo_min.engine.net import Net
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.quantise import quantise
+from stdo_min.engine.quantise import Worth, quantise
+from stdo_min.engine.sensitivity import sensitivity
+from stdo_min.engine.train import Stepper
 from stdo_min.format import sidecar
 
 CALIBRATION_PIXELS = 100_000  # net pixels, halo included: 128 patches of 20x20 with a halo of 4; more change nothing
@@ -31,11 +35,27 @@ class Fitted:
     scorer: sidecar.Net | None = None
 
 
-def calibrated(net: Net, pool: Pool, threads: int) -> sidecar.Net:
+def calibrated(net: Net, pool: Pool, threads: int, worth: Worth | None = None) -> sidecar.Net:
     """The integer net of a float net, calibrated on patches picked evenly from those of its pool with a weight.
 
-    Where no patch has a weight, they are picked from the whole pool.
+    Where no patch has a weight, they are picked from the whole pool. worth: what its bits are worth; without it, it is
+    as fine as 8 bits allow.
     """
     drawn = np.flatnonzero(pool.weight) if pool.weight.any() else np.arange(len(pool))
     count = min(len(drawn), max(8, CALIBRATION_PIXELS // pool.lr[0].size))
-    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]], threads)
+    return quantise(net, pool.lr[drawn[np.linspace(0, len(drawn) - 1, count).astype(int)]], threads, worth)
+
+
+def worth_of(net: Net, sampled: Sampled, serves: np.ndarray, mean_error: float, price: Price,
+             rng: np.random.Generator, threads: int) -> Worth | None:
+    """What bits of a net are worth that serves some patches of a pool; None where it serves none.
+
+    serves: bool (N,). mean_error: the mean squared error of the whole segment, which says what a bit of lr video saves.
+    """
+    if not serves.any():
+        return None
+    weight = 1 / sampled.probability
+    served = price.pixels * weight[serves].sum() / weight.sum()
+    with Stepper(sampled.pool, threads) as stepper:
+        found = sensitivity(net, stepper, weight * serves, rng)
+    return Worth(found, price.of_bit(max(mean_error, 1e-9) * price.pixels) / served)

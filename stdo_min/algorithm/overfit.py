@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from stdo_min.algorithm import chunk
-from stdo_min.algorithm.fitted import Fitted, calibrated
+from stdo_min.algorithm.fitted import Fitted, calibrated, worth_of
 from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.algorithm.refine import Chunks, refine
+from stdo_min.algorithm.refine import Chunks, least_errors, refine
 from stdo_min.algorithm.sample import Sampled
 from stdo_min.algorithm.score import Scored, score
 from stdo_min.algorithm.separate import train_separately
-from stdo_min.algorithm.trial import COUNTS, Judge, best_count
+from stdo_min.algorithm.trial import COUNTS, JUDGED, Judge, best_count
 from stdo_min.engine.budget import Clock
 from stdo_min.engine.net import Net
 from stdo_min.engine.train import PEAK_RATE, train
@@ -125,7 +125,10 @@ def _one_net(task, weight) -> Fitted:
     net = train(task.general, pool, budget, task.rng, threads=task.threads,
                 progress=task.clock.counting("train", budget))
     task.clock.say("quantise")
-    return Fitted((calibrated(net, pool, task.threads),), "all")
+    everywhere = np.ones(len(pool), bool)
+    error = _mean_error(task, net)
+    worth = worth_of(net, task.sampled, everywhere, error, task.price, task.rng, task.threads)
+    return Fitted((calibrated(net, pool, task.threads, worth),), "all")
 
 
 def _nets_of_chunks(task, labels, cut, error, scored_by) -> Fitted:
@@ -153,9 +156,21 @@ def _refine(task, chunks, rounds, budget, peak=PEAK_RATE) -> Chunks:
 
 def _fitted(task, chunks, choice, cut=None, scorer=None) -> Fitted:
     task.clock.say("quantise")
-    pool = task.sampled.pool
-    return Fitted(tuple(calibrated(net, pool.weighing((chunks.member == number).astype(float)), task.threads)
-                        for number, net in enumerate(chunks.nets, 1)), choice, cut, scorer)
+    sampled = task.sampled
+    error = float(np.average(chunks.error, weights=1 / sampled.probability))
+    nets = []
+    for number, net in enumerate(chunks.nets, 1):
+        serves = chunks.member == number
+        worth = worth_of(net, sampled, serves, error, task.price, task.rng, task.threads)
+        nets.append(calibrated(net, sampled.pool.weighing(serves.astype(float)), task.threads, worth))
+    return Fitted(tuple(nets), choice, cut, scorer)
+
+
+def _mean_error(task, net) -> float:
+    """The mean squared error of the segment under a net, by some of its patches."""
+    index = np.sort(task.rng.permutation(len(task.sampled.pool))[:JUDGED])
+    found = least_errors((net,), task.sampled.pool, task.sampled.base_errors, index, task.threads)
+    return float(np.average(found, weights=1 / task.sampled.probability[index]))
 
 
 def _affordable(task, most) -> int:

@@ -26,15 +26,19 @@ class Tensor:
         self.requires_grad = requires_grad
         self._maker: Function | None = None
 
-    def backward(self) -> None:
-        """Add the gradient of this scalar to the `grad` of every leaf that wants one; raises ValueError if not a
-        scalar.
+    def backward(self, gradient: np.ndarray | None = None) -> None:
+        """Add the gradient of a scalar to the `grad` of every leaf that wants one.
 
-        The graph is released as it is walked: a second call finds nothing.
+        gradient: of that scalar with respect to this tensor; by default this is the scalar. The graph is released as
+        it is walked: a second call finds nothing. Raises ValueError for a gradient of another shape.
         """
-        if self.data.size != 1:
-            raise ValueError(f"backward starts from a scalar, not from shape {self.data.shape}")
-        grads = {id(self): np.ones_like(self.data)}
+        if gradient is None:
+            gradient = np.ones_like(self.data)
+            if gradient.size != 1:
+                raise ValueError(f"backward starts from a scalar, not from shape {gradient.shape}")
+        if gradient.shape != self.data.shape:
+            raise ValueError(f"a gradient of shape {gradient.shape} for a tensor of shape {self.data.shape}")
+        grads = {id(self): gradient}
         for tensor in reversed(_in_order(self)):
             gradient, maker = grads.pop(id(tensor)), tensor._maker
             if maker is None:

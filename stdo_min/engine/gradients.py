@@ -30,6 +30,21 @@ def loss_and_gradients(net: Net, lr: np.ndarray, residual: np.ndarray, index: np
     return float(found.data) * RESIDUAL_UNIT, [p.grad for p in parameters]
 
 
+def signed_gradients(net: Net, lr: np.ndarray, index: np.ndarray, rng: np.random.Generator,
+                     workspace: Workspace) -> list[np.ndarray]:
+    """The gradients of the sum of all outputs, each with a random sign, for each of `net.parameters`.
+
+    Outputs are in units of RESIDUAL_UNIT. The gradients live in the workspace, until it is used again.
+    """
+    parameters = [Tensor(p, requires_grad=True) for p in net.parameters]
+    x = Tensor(batch_input(lr, index, INPUT_CENTRE, INPUT_UNIT, workspace))
+    y = convolutions(x, *parameters, workspace=workspace)
+    used = np.arange(y.data.shape[1] * y.data.shape[4]).reshape(y.data.shape[1], 1, 1, -1) < len(net.weights[-1])
+    signs = 2 * rng.integers(0, 2, y.data.shape, np.int8) - 1
+    y.backward((signs * used).astype(np.float32))
+    return [p.grad for p in parameters]
+
+
 def squared_errors(net: Net, lr: np.ndarray, residual: np.ndarray, index: np.ndarray,
                    workspace: Workspace) -> np.ndarray:
     """The mean squared error of each patch of a batch, float64 (N,), in grey levels squared; arguments as above."""

@@ -1,34 +1,60 @@
 """From a trained float net to the integer net of FORMAT.md: u8 activations, i8 weights, one requantisation a channel.
 
 Calibrated on patches of the very video the net serves, so ranges are exact rather than guessed. Each hidden channel
-gets its own activation step (its maximum becomes 255), which the next layer's weights absorb. Biases are then chosen
-so that every channel's mean before the activation is that of the float net: what rounding the weights does to the
-brightness is taken back exactly.
+gets its own activation step (its maximum becomes 255), which the next layer's weights absorb. Weights are whole numbers
+of a step of their output, as coarse as pays for the bits that it saves: at high resolution an error of step^2 / 12
+saves one bit for each halving (Gish and Pierce, 1968). What rounding does wrong, weights that are rounded later make
+good (`rounding.py`), and the layers behind. Biases are then chosen so that every channel's mean before the activation
+is that of the float net.
 """
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
+from stdo_min.engine.rounding import LARGEST, Rounding
+from stdo_min.engine.sensitivity import Sensitivity
+from stdo_min.engine.windows import windows
 from stdo_min.format import netcode, sidecar
 
 HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16 bits must hold
 TOGETHER = 2_000_000  # numbers of a convolution's windows at a time: 16 MB for each thread
 HIDDEN_MULTIPLIER = 256  # the least with which a sum clamped at 32767 still gives q >= 255
+MULTIPLIER_BITS = 4  # of a multiplier that are not 0: its step follows it, so fewer bits cost nothing
+MOST_ZEROS = 15  # bits at the end of a bias that may be left out
 
 
-def quantise(net: Net, lr: np.ndarray, threads: int = 1) -> sidecar.Net:
-    """The integer net closest to a float net on given patches of its video.
+class Worth(NamedTuple):
+    """What makes steps coarser: how sensitive the picture is, and the mean squared error that one bit is worth."""
+
+    sensitivity: Sensitivity
+    bit: float
+
+    def steps(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The squares of the steps that pay, for weights (out, in) and biases (out,) as `sample_layers` gives them."""
+        # The least of rise * step^2 / 12 - bit * log2(step).
+        found = [[6 * self.bit / math.log(2) / np.maximum(rise, 1e-30) for rise in layer]
+                 for layer in zip(*self.sensitivity, strict=True)]
+        found[0][0] = found[0][0] / INPUT_UNIT**2
+        found[-1] = [square * RESIDUAL_UNIT**2 for square in found[-1]]
+        return [tuple(layer) for layer in found]
+
+
+def quantise(net: Net, lr: np.ndarray, threads: int = 1, worth: Worth | None = None) -> sidecar.Net:
+    """The integer net of a float net, calibrated on given patches of its video.
 
     lr: uint8 (N, S, S) with S > 2*halo, patches with their halo, a few hundred of them. threads: change the speed only.
-    Raises ValueError for patches without room for the halo, and for a net that is not finite.
+    worth: what bits are worth; without it steps are as fine as 8 bits allow. Raises ValueError for patches without room
+    for the halo, and for a net that is not finite.
     """
-    return quantise_layers(sample_layers(net), lr[None], threads)
+    return quantise_layers(sample_layers(net), lr[None], threads, worth and worth.steps())
 
 
 def sample_layers(net: Net) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -42,13 +68,14 @@ def sample_layers(net: Net) -> list[tuple[np.ndarray, np.ndarray]]:
     return layers
 
 
-def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.ndarray, threads: int = 1) -> sidecar.Net:
-    """The integer net closest to float layers on given patches.
+def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.ndarray, threads: int = 1,
+                    steps: list[tuple[np.ndarray, np.ndarray]] | None = None) -> sidecar.Net:
+    """The integer net of float layers, calibrated on given patches.
 
     layers: weight (out, in, k, k) and bias (out,) of each; the first reads samples 0..255 of as many planes as it has
     inputs, the last gives the residual in grey levels. patches: uint8 (planes, N, S, S) with S > 2*halo, the halo
-    included. Raises ValueError for patches of another shape or without room for the halo, and for layers that are not
-    finite.
+    included. steps: as `Worth.steps`, or None for the finest. Raises ValueError for patches of another shape or without
+    room for the halo, and for layers that are not finite.
     """
     planes, halo = layers[0][0].shape[1], sum(weight.shape[2] // 2 for weight, _ in layers)
     if patches.ndim != 4 or len(patches) != planes or patches.size == 0 or min(patches.shape[2:]) <= 2 * halo:
@@ -57,45 +84,58 @@ def quantise_layers(layers: list[tuple[np.ndarray, np.ndarray]], patches: np.nda
     if not all(np.isfinite(array).all() for layer in layers for array in layer):
         raise ValueError("the net has weights that are not finite: train it again at a lower learning rate")
     with ThreadPoolExecutor(threads) as executor:
-        return sidecar.Net(tuple(_quantised(layers, patches, planes, partial(_convolve, executor))))
+        return sidecar.Net(tuple(_quantised(layers, patches, planes, steps, partial(_convolve, executor))))
 
 
-def _quantised(layers, patches, planes, convolve):
-    """The integer layers, first to last."""
+def _quantised(layers, patches, planes, pays, convolve):
+    """The integer layers, first to last; pays: the squares of the steps that pay, or None."""
     exact = patches.astype(np.float64)  # what the float net sees; then, layer by layer, its activations
     coded = exact  # the integer net's activations, whole numbers
     steps = np.ones(planes)  # what one unit of each channel of `coded` is worth in `exact`
-    for weight, bias in layers[:-1]:
+    pays = pays or [(np.zeros(weight.shape[:2]), np.zeros(len(bias))) for weight, bias in layers]
+    for (weight, bias), (of_weight, of_bias) in zip(layers[:-1], pays, strict=False):
         wanted = convolve(exact, weight) + bias[:, None, None, None]
         largest = np.maximum(wanted.max(axis=(1, 2, 3)), 0)
         # A channel that is hardly ever on gains nothing from a fine step, and would ask for a multiplier out of range.
         out_steps = np.maximum(largest, max(largest.max() / 16, 1e-9)) / 255
         least = np.full(len(weight), float(HIDDEN_MULTIPLIER))
-        layer, coded = _quantise_layer(weight * steps[:, None, None], wanted, coded, out_steps, least, convolve)
+        layer, coded = _quantise_layer(weight * steps[:, None, None], wanted, coded, out_steps, least,
+                                       (of_weight * steps**2, of_bias), convolve)
         yield layer
-        exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255), out_steps
+        exact, coded, steps = np.maximum(wanted, 0), np.clip(coded, 0, 255).astype(np.float64), out_steps
     weight, bias = (64 * array for array in layers[-1])
+    of_weight, of_bias = (64**2 * square for square in pays[-1])
     wanted = convolve(exact, weight) + bias[:, None, None, None]
     least = np.maximum(np.abs(wanted).max(axis=(1, 2, 3)) * HEADROOM, HIDDEN_MULTIPLIER)
-    yield _quantise_layer(weight * steps[:, None, None], wanted, coded, np.ones(len(weight)), least, convolve)[0]
+    yield _quantise_layer(weight * steps[:, None, None], wanted, coded, np.ones(len(weight)), least,
+                          (of_weight * steps**2, of_bias), convolve)[0]
 
 
-def _quantise_layer(weight, wanted, coded, out_steps, least, convolve):
+def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     """One layer, and its output q (FORMAT.md) on the calibration patches, before any clamp.
 
     weight: (out, in, k, k), from the whole inputs `coded` to `wanted`, (out, N, H, W). q: about wanted / out_steps.
-    least: the smallest multiplier of each channel.
+    least: the smallest multiplier of each channel. pays: the squares of the steps that pay, of weights (out, in) and
+    biases (out,).
     """
-    largest = np.abs(weight).max(axis=(1, 2, 3))
-    shift, multiplier = _multipliers(largest / 127 / out_steps, least)
-    # The step is computed from the rounded multiplier, so its rounding costs nothing.
-    step = multiplier / 2.0 ** (15 + shift) * out_steps
-    whole = np.clip(np.rint(weight / step[:, None, None, None]), -127, 127)
     # Whole numbers whose sums stay below 2^24 are exact in float32, at half the time and memory.
     exact = np.float32 if weight[0].size * 255 * 127 < 1 << 24 else np.float64
+    rounding = Rounding(windows(coded, weight.shape[2]))
+    flat = weight.reshape(len(weight), -1)
+    flat = rounding.refitted(flat, windows(wanted, 1))
+    largest = np.abs(flat).max(axis=1)
+    # Where all weights of an output are as sensitive as the mean one, what counts is what rounding cannot make good.
+    pays_off = np.sqrt(1 / np.mean(1 / np.maximum(pays[0], 1e-30), axis=1) * rounding.variance / rounding.left)
+    wished = np.minimum(np.maximum(pays_off, largest / LARGEST), largest)
+    shift, multiplier = _multipliers(wished / out_steps, least)
+    # The step is computed from the rounded multiplier, so its rounding costs nothing.
+    step = multiplier / 2.0 ** (15 + shift) * out_steps
+    whole = rounding(flat, step).reshape(weight.shape)
     summed = convolve(coded.astype(exact), whole.astype(exact))
-    bias = np.rint(wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3), dtype=np.float64))
-    bias = np.clip(bias, -2**29, 2**29)  # only channels that are never on or always saturated exceed it
+    bias = wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3), dtype=np.float64)
+    worth = np.sqrt(1 / np.mean(step**2 / np.maximum(pays[1], 1e-30)))  # units of a sum that pay for a bit
+    unit = 1 << int(np.clip(np.floor(np.log2(max(worth, 1))), 0, MOST_ZEROS))
+    bias = np.clip(np.rint(bias / unit) * unit, -2**29, 2**29)  # only dead or saturated channels exceed it
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = summed.astype(np.int32) + bias.astype(np.int32)[:, None, None, None]
     q = np.clip(sums >> shift, -32768, 32767) * multiplier.astype(np.int32)[:, None, None, None] + 16384 >> 15
@@ -116,12 +156,19 @@ def _multipliers(ratio, least):
     used = ratio[ratio > 0]
     if len(used) == 0:
         return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
-    most = netcode.MAX_MULTIPLIER
+    most = (1 << MULTIPLIER_BITS) - 1 << 15 - MULTIPLIER_BITS  # the largest short one
     # With a shift of at most 14, a sum that is not clamped to 16 bits is below 2^29, and so is its bias.
     fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
     shift = enough[0] if enough else fitting[-1]
-    return shift, np.clip(np.ceil(np.maximum(ratio * 2.0 ** (15 + shift), least)), 1, most).astype(np.int64)
+    found = _short(np.maximum(ratio * 2.0 ** (15 + shift), least))
+    return shift, np.minimum(found, netcode.MAX_MULTIPLIER).astype(np.int64)
+
+
+def _short(values):
+    """The least numbers of MULTIPLIER_BITS bits and zeros that are not below the values, float64."""
+    parts, lengths = np.frexp(values)
+    return np.maximum(np.ceil(np.ldexp(np.ceil(np.ldexp(parts, MULTIPLIER_BITS)), lengths - MULTIPLIER_BITS)), 1)
 
 
 def _convolve(executor, x, weight):

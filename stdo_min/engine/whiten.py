@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, Net
+from stdo_min.engine.windows import windows
 
-WINDOWS = 20_000  # that are looked at, about
 NOISE = 1e-3  # added to every variance, in squared input units: what is smaller than 4 grey levels stays smaller
 START = 0.3  # size of a new net's first activations, of what He et al. 2015 take
 
@@ -34,15 +34,10 @@ class Whitening:
     @classmethod
     def of(cls, lr: np.ndarray, kernel: int) -> Whitening:
         """The coordinates that fit the windows of some patches, uint8 (N, S, S) or (N, S, S, planes), S >= kernel."""
-        lr = lr.reshape(*lr.shape[:3], -1)
-        side = lr.shape[1] - kernel + 1
-        each = max(1, round(np.sqrt(WINDOWS / len(lr))))  # rows and columns of windows that are taken of a patch
-        at = np.unique(np.linspace(0, side - 1, min(each, side)).astype(int))
-        seen = lr[np.linspace(0, len(lr) - 1, min(len(lr), max(1, WINDOWS // len(at) ** 2))).astype(int)]
-        windows = np.lib.stride_tricks.sliding_window_view(seen, (kernel, kernel), (1, 2))[:, at][:, :, at]
-        windows = (windows.reshape(-1, lr.shape[3] * kernel * kernel) - INPUT_CENTRE) / INPUT_UNIT
-        mean = windows.mean(axis=0)
-        variances, axes = np.linalg.eigh((windows - mean).T @ (windows - mean) / len(windows))
+        planes = np.moveaxis(lr.reshape(*lr.shape[:3], -1), 3, 0)
+        seen = (windows(planes, kernel) - INPUT_CENTRE) / INPUT_UNIT
+        mean = seen.mean(axis=0)
+        variances, axes = np.linalg.eigh((seen - mean).T @ (seen - mean) / len(seen))
         sizes = np.sqrt(np.maximum(variances, 0) + NOISE)
         return cls(*(array.astype(np.float32) for array in (axes / sizes @ axes.T, axes * sizes @ axes.T, mean)))
 
