@@ -204,6 +204,21 @@ def test_nets_that_lower_the_vmaf_are_left_out_of_a_small_lr_video(worth, nets, 
     assert choice.quality == pytest.approx(60, abs=1) and choice.bytes < choice.plain_bytes
 
 
+def test_a_crf_beside_a_rung_is_checked_where_quality_falls_fast():
+    """As SVT-AV1's does in its last crfs: one step is 0.9 dB there."""
+    def rungs(scale, crf):
+        asked.append((scale, crf))
+        steep = max(0, crf - 58)
+        psnr = 48 - 0.2 * crf - 0.7 * steep - 0.3 * (scale > 1)
+        size = 1e6 * math.exp(-0.06 * crf - 0.08 * steep) / float(scale)
+        return Rung(scale, crf, size, 300, lambda nets: psnr + 0.1 * nets)
+
+    asked = []
+    choice = choose(rungs, Target("psnr", 34.6), "av1", [Fraction(1), Fraction(2)], *FILM, more=lambda: False)
+    assert choice.scale == 2 and (choice.scale, choice.crf) in asked
+    assert rungs(choice.scale, choice.crf).quality(True) == pytest.approx(34.6, abs=0.45)  # half a step
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0, 51), st.floats(0, 2), st.floats(0, 0.1), st.sampled_from(sorted(AXES)))
 def test_it_ends_and_is_never_said_to_lose(crf, worth, noise, codec):

@@ -19,7 +19,7 @@ CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may er
 PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is taken
 CHANCE = 0.05  # of the logarithm of the bytes: what a net costs, and one that happened to learn little loses
 TRIES = 3  # rungs of one scale
-CHECKED = TRIES + 1  # the same with those that only check a crf
+CHECKED = TRIES + 2  # the same with those that only check a crf
 NEAR = 0.12  # of the logarithm of the bytes: a crf so near to a rung that was measured needs no other
 NEAR_PLAIN = 0.3  # the same for the plain video, by which others are only judged
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
@@ -230,9 +230,12 @@ class _Curve:
 
     def open(self, most: int = TRIES) -> bool:
         """Whether another rung, where it seems to meet what is wanted, would tell more; of `most` rungs."""
-        crf = self.met().crf
-        near = (NEAR if self.scale > 1 or self.nets else NEAR_PLAIN) / -self._axis.log_bytes
-        return len(self._points) < most and min(abs(point.crf - crf) for point in self._points) >= near
+        met, near = self.met(), (NEAR if self.scale > 1 or self.nets else NEAR_PLAIN) / -self._axis.log_bytes
+        if len(self._points) >= most or any(point.crf == met.crf for point in self._points):
+            return False
+        # How far the crf is, or how far it seems by a quality that falls faster than usual.
+        return min(max(abs(point.crf - met.crf), abs((point.quality - met.quality) / self._usual.quality))
+                   for point in self._points) >= near
 
     def met(self) -> _Met:
         """Where the curve meets what is wanted, by a secant over crf."""
@@ -250,17 +253,22 @@ class _Curve:
         return _Met(crf, size, quality, slope, quality > self._wanted - slack,
                     nearest.size + (self._wanted - nearest.quality) / slope)
 
+    def _excess(self, point) -> float:
+        return (point.size if self._of_bytes else point.quality) - self._wanted
+
     def _distance(self, point) -> float:
-        return abs((point.size if self._of_bytes else point.quality) - self._wanted)
+        return abs(self._excess(point))
 
     def _line(self) -> tuple[_Point, float, _Point]:
         """The point nearest to what is wanted, quality for each e-fold of bytes, and what a crf of 1 changes."""
-        near, steps = sorted(self._points, key=self._distance)[:2], self._usual
-        if len(near) == 2:
-            apart = near[0].crf - near[1].crf
+        (near, *others), steps = sorted(self._points, key=self._distance), self._usual
+        if others:
+            # The next nearest, but one on the other side of what is wanted tells more.
+            other = next((one for one in others if self._excess(one) * self._excess(near) < 0), others[0])
+            apart = near.crf - other.crf
             # Curves fall; noise must not turn them.
-            steps = _Point(1, min((near[0].size - near[1].size) / apart, steps.size / 4),
-                           min((near[0].quality - near[1].quality) / apart, steps.quality / 8))
+            steps = _Point(1, min((near.size - other.size) / apart, steps.size / 4),
+                           min((near.quality - other.quality) / apart, steps.quality / 8))
         least, most = self._slopes
         slope = min(max(steps.quality / steps.size, least), most)
-        return near[0], slope, steps._replace(quality=slope * steps.size)
+        return near, slope, steps._replace(quality=slope * steps.size)
