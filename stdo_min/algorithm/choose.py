@@ -16,11 +16,12 @@ from stdo_min.algorithm.target import Target
 from stdo_min.format.base import SCALES
 
 CLEARLY = 0.03  # of the logarithm of the bytes: what one rung of a scale may err by
-PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is shipped
+PAYS = 0.995  # of the plain codec's bytes: with more, the plain video is taken
+CHANCE = 0.05  # of the logarithm of the bytes: what a net costs, and one that happened to learn little loses
 TRIES = 3  # rungs of one scale
+CHECKED = TRIES + 2  # the same with those that only check a crf
 NEAR = 0.12  # of the logarithm of the bytes: a crf so near to a rung that was measured needs no other
 NEAR_PLAIN = 0.3  # the same for the plain video, by which others are only judged
-FAR = 0.3  # a crf so far from the only rung of the best scale needs another even where there is no time
 SLOPES = ((2.5, 9.0), (5.0, 60.0))  # limits of quality for each e-fold of the bytes: dB, VMAF; noise goes beyond
 USUAL_DB, USUAL_VMAF, USUAL_BITS = 40.0, 88.0, 0.03  # what a usual film has at an axis' crf `usual`; bits a pixel
 
@@ -80,9 +81,10 @@ AXES = {
 class Choice:
     """What a film is coded at, what is expected of it, and of the plain codec at the same quality or in as many bytes.
 
-    nets: False for the plain video. bytes, plain_bytes: of the whole film. quality, plain_quality: PSNR of luma in dB,
-    or VMAF where that is the target. db_per_log: the codec's slope here, dB for each e-fold of the bytes; None where it
-    was not measured. gain: of quality by the nets. reached: whether the target is.
+    nets: whether any are trained; what does not pay for its bytes then is not shipped. bytes, plain_bytes: of the whole
+    film. quality, plain_quality: PSNR of luma in dB, or VMAF where that is the target. db_per_log: the codec's slope
+    here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
+    whether the target is. missed: each crf at which the whole film was coded and missed the target, and by how much.
     """
 
     scale: Fraction
@@ -95,6 +97,12 @@ class Choice:
     db_per_log: float | None
     gain: float = 0.0
     reached: bool = True
+    missed: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the plain codec's video, since nothing that was tried is better."""
+        return (self.bytes, self.quality) == (self.plain_bytes, self.plain_quality)
 
 
 class _Point(NamedTuple):
@@ -120,13 +128,13 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
            seconds: float, pixels: float, given: bool = False, more: Callable[[], bool] = lambda: True) -> Choice:
     """The scale and crf that meet the target best, or the plain video where nets do not pay.
 
-    rungs(scale, crf): measures one. scales: those allowed. seconds, pixels: of the film, of luma. given: whether the
-    user asked for the one scale allowed, which is then taken with its nets in any case. more: whether there is time for
-    another rung; the plain video and the scale that is expected to be the best get one each in any case, and a second
-    where the first was far off.
+    rungs(scale, crf): measures one. scales: those allowed, one or more. seconds, pixels: of the film, of luma. given:
+    whether the user asked for the one scale allowed, which is then taken in any case. more: whether there is time for
+    another rung; the plain video and the scale that is expected to be the best get one each in any case.
 
     From the scale expected on, its neighbours are tried as long as they are better, since curves of scales cross once,
-    in their order. One rung of each mostly decides; the best gets more, until its crf is known.
+    in their order. One rung of each mostly decides; the best gets more, until its crf is known. Where time ends before,
+    rungs without training check it, which cost little.
     """
     axis, one = AXES[codec], Fraction(1)
     wanted, start = target.value, axis.guess(target, seconds, pixels)
@@ -141,7 +149,7 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
     plain, allowed, curves = plain_curve.met(), sorted(scales), {}
     # A cost is log bytes, or quality, of which so much is worth as much as the plain codec makes of so many bytes.
     unit = plain.slope if target.of_bytes else 1.0
-    expected = max((scale for scale in allowed if axis.first[scale] <= plain.crf), default=min(allowed, default=None))
+    expected = max((scale for scale in allowed if axis.first[scale] <= plain.crf), default=allowed[0])
     while (scale := _next(curves, allowed, CLEARLY * unit) if curves else expected) and (not curves or more()):
         if scale in curves:
             curves[scale].measure(curves[scale].met().crf)
@@ -149,18 +157,18 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
             crf = plain_curve.nearest().crf if scale == 1 else _guess(scale, curves, plain, axis, target)
             curves[scale] = _Curve(rungs, axis, target, wanted, scale, True)
             curves[scale].measure(crf)
-    if curves:  # the crf of a first rung is a guess: so far off, another is worth its time even where there is none
-        best = min(curves.values(), key=lambda curve: curve.met().cost)
-        if best.far():
-            best.measure(best.met().crf)
-    found = {scale: curve.met() for scale, curve in curves.items() if given or curve.met().reached}
-    scale = min(found, key=lambda one: found[one].cost, default=one)
-    pays = given or bool(found) and found[scale].cost < plain.cost + math.log(PAYS) * unit
-    if not pays:
-        scale = one
-    kept = found[scale] if pays else plain
-    return Choice(scale, kept.crf, pays, math.exp(kept.size), kept.quality, math.exp(plain.size), plain.quality,
-                  None if target.kind == "vmaf" else kept.slope, curves[scale].gain() if pays else 0.0, kept.reached)
+    while (best := min(curves.values(), key=lambda curve: (not curve.met().reached, curve.met().cost))).open(CHECKED):
+        best.measure(best.met().crf, check=True)
+    met = best.met()
+    if given or met.reached and met.cost < plain.cost + math.log(PAYS) * unit:
+        scale, nets, gain = best.scale, best.nets, best.gain
+    else:
+        # A net that trained for seconds may be an unlucky one. Those that do not pay in the end are not shipped, so
+        # nets get their chance where they are near. By PSNR that is: their price knows of no VMAF.
+        near = target.kind != "vmaf" and met.reached and met.cost < plain.cost + CHANCE * unit
+        met, scale, nets, gain = plain, one, near, 0.0
+    return Choice(scale, met.crf, nets, math.exp(met.size), met.quality, math.exp(plain.size), plain.quality,
+                  None if target.kind == "vmaf" else met.slope, gain, met.reached)
 
 
 def _next(curves, allowed, close) -> Fraction | None:
@@ -195,35 +203,39 @@ class _Curve:
 
     def __init__(self, rungs, axis: Axis, target: Target, wanted: float, scale: Fraction, nets: bool):
         self._rungs, self._axis, self._wanted, self._of_bytes = rungs, axis, wanted, target.of_bytes
-        self._scale, self._nets = scale, nets
-        by_vmaf = target.kind == "vmaf"
-        self._usual = _Point(1, axis.log_bytes, axis.vmaf if by_vmaf else axis.db)  # what a crf of 1 changes
-        self._slopes, self._points = SLOPES[by_vmaf], []
+        self.scale, self.nets, self.gain = scale, nets, 0.0  # gain: quality that nets add
+        self._by_vmaf = target.kind == "vmaf"
+        self._usual = _Point(1, axis.log_bytes, axis.vmaf if self._by_vmaf else axis.db)  # what a crf of 1 changes
+        self._slopes, self._points = SLOPES[self._by_vmaf], []
 
-    def measure(self, crf: float) -> None:
-        """Measure a rung at the crf that the codec takes and that is nearest."""
+    def measure(self, crf: float, check: bool = False) -> None:
+        """Measure a rung at the crf that the codec takes and that is nearest.
+
+        check: by its lr video alone; nets are taken to gain what they did before.
+        """
         crf = self._axis.rounded(crf)
-        rung = self._rungs(self._scale, crf)
-        self._points.append(_Point(crf, math.log(rung.bytes(self._nets)), rung.quality(self._nets)))
+        rung = self._rungs(self.scale, crf)
+        if self.nets and not check:
+            shown = rung.quality(True)
+            self.gain = shown - rung.quality(False)
+            # Nets learn squared error, and may lower the VMAF: the first rung of a scale says whether it has any.
+            price = self._usual.quality / self._usual.size * math.log(rung.bytes(True) / rung.bytes(False))
+            if self._by_vmaf and not self._points and self.gain < price:
+                self.nets, self.gain = False, 0.0
+        self._points.append(_Point(crf, math.log(rung.bytes(self.nets)), rung.quality(False) + self.gain))
 
     def nearest(self) -> _Point:
         """The point measured that is nearest to what is wanted."""
         return min(self._points, key=self._distance)
 
-    def gain(self) -> float:
-        """Quality that the nets add."""
-        nearest = self.nearest()
-        return nearest.quality - self._rungs(self._scale, nearest.crf).quality(False)
-
-    def far(self) -> bool:
-        """Whether one rung alone was measured, and so far from what is wanted that the crf is hardly known."""
-        return len(self._points) == 1 and abs(self.met().crf - self._points[0].crf) * -self._axis.log_bytes > FAR
-
-    def open(self) -> bool:
-        """Whether another rung, where it seems to meet what is wanted, would tell more."""
-        crf = self.met().crf
-        near = (NEAR if self._nets else NEAR_PLAIN) / -self._axis.log_bytes
-        return len(self._points) < TRIES and min(abs(point.crf - crf) for point in self._points) >= near
+    def open(self, most: int = TRIES) -> bool:
+        """Whether another rung, where it seems to meet what is wanted, would tell more; of `most` rungs."""
+        met, near = self.met(), (NEAR if self.scale > 1 or self.nets else NEAR_PLAIN) / -self._axis.log_bytes
+        if len(self._points) >= most or any(point.crf == met.crf for point in self._points):
+            return False
+        # How far the crf is, or how far it seems by a quality that falls faster than usual.
+        return min(max(abs(point.crf - met.crf), abs((point.quality - met.quality) / self._usual.quality))
+                   for point in self._points) >= near
 
     def met(self) -> _Met:
         """Where the curve meets what is wanted, by a secant over crf."""
@@ -241,17 +253,22 @@ class _Curve:
         return _Met(crf, size, quality, slope, quality > self._wanted - slack,
                     nearest.size + (self._wanted - nearest.quality) / slope)
 
+    def _excess(self, point) -> float:
+        return (point.size if self._of_bytes else point.quality) - self._wanted
+
     def _distance(self, point) -> float:
-        return abs((point.size if self._of_bytes else point.quality) - self._wanted)
+        return abs(self._excess(point))
 
     def _line(self) -> tuple[_Point, float, _Point]:
         """The point nearest to what is wanted, quality for each e-fold of bytes, and what a crf of 1 changes."""
-        near, steps = sorted(self._points, key=self._distance)[:2], self._usual
-        if len(near) == 2:
-            apart = near[0].crf - near[1].crf
+        (near, *others), steps = sorted(self._points, key=self._distance), self._usual
+        if others:
+            # The next nearest, but one on the other side of what is wanted tells more.
+            other = next((one for one in others if self._excess(one) * self._excess(near) < 0), others[0])
+            apart = near.crf - other.crf
             # Curves fall; noise must not turn them.
-            steps = _Point(1, min((near[0].size - near[1].size) / apart, steps.size / 4),
-                           min((near[0].quality - near[1].quality) / apart, steps.quality / 8))
+            steps = _Point(1, min((near.size - other.size) / apart, steps.size / 4),
+                           min((near.quality - other.quality) / apart, steps.quality / 8))
         least, most = self._slopes
         slope = min(max(steps.quality / steps.size, least), most)
-        return near[0], slope, steps._replace(quality=slope * steps.size)
+        return near, slope, steps._replace(quality=slope * steps.size)

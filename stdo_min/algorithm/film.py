@@ -44,7 +44,10 @@ from stdo_min.video.work import Work
 
 @dataclass(frozen=True)
 class Made:
-    """A sidecar's bytes, and what it is worth: frames, nets, luma PSNR in dB as played and of the base alone."""
+    """A sidecar's bytes, and what it is worth: frames, nets, luma PSNR in dB as played and of the base alone.
+
+    nets: of all segments together; one that several use counts for each.
+    """
 
     data: bytes
     frames: int

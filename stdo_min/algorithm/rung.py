@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.fitted import calibrated
 from stdo_min.algorithm.frames import Pairs, pairs
@@ -26,7 +27,7 @@ from stdo_min.algorithm.show import patch_errors
 from stdo_min.algorithm.tasks import generator
 from stdo_min.engine.budget import Budget
 from stdo_min.engine.net import Net, new_net
-from stdo_min.engine.train import PEAK_RATE, Stepper, train
+from stdo_min.engine.train import PEAK_RATE, train
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import psnr
@@ -40,7 +41,6 @@ from stdo_min.video.vmaf import vmaf
 
 # Of the net of a rung, and where it goes on from the net of another rung of its scale.
 STEPS, MORE_STEPS = 600, 250
-JUDGED = 4096  # patches that a net is judged by
 PROBE = 4  # purpose of random numbers, beside those of tasks.py
 KEYFRAMES = 250  # frames from one to the next where nothing changes, as the codecs have it
 # Pixels of all stretches, for each second of the budget and at most; without seconds as for a minute. VMAF takes as
@@ -178,16 +178,14 @@ class Rungs:
         net = train(net, whole.pool.weighing(1 / whole.probability), Budget(steps=MORE_STEPS if before else STEPS), rng,
                     PEAK_RATE / 2, self._threads)
         self._nets[scale, channels] = net
+        # As it plays: at 44 dB the rounding of its pixels, of 1/12, takes two thirds of what the float net gains.
+        with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
+            shown = [calibrated(net, whole.pool, self._threads)]
         if self._by_vmaf:
-            shown = calibrated(net, whole.pool, self._threads)
-            return {True: base_vmaf(self._info, header, parts, self._threads, [shown])}
-        index = np.sort(rng.permutation(len(whole.pool))[:JUDGED])
-        with Stepper(whole.pool, self._threads) as stepper:
-            errors = stepper.errors(net, index)
-        base_error, weight = float(np.mean([one.mean_error for one in sampled])), 1 / whole.probability[index]
-        left = np.sum(errors * weight) / max(np.sum(whole.base_errors[index] * weight), 1e-12)
-        return {nets: float(psnr(max(error, 1e-9), 1)) for nets, error in ((False, base_error),
-                                                                          (True, base_error * left))}
+            return {True: base_vmaf(self._info, header, parts, self._threads, shown)}
+        base_error = float(np.mean([one.mean_error for one in sampled]))
+        return {False: float(psnr(max(base_error, 1e-9), 1)),
+                True: base_psnr(self._info, header, parts, self._threads, shown)}
 
     def _sample(self, header, halo, part, rng) -> Sampled:
         size = capacity(self._recipe.memory // len(self._stretches), header.net_side, halo, header.net_scale)
@@ -198,13 +196,14 @@ class Rungs:
         return on_any_road(on, self._info, part.first)
 
 
-def base_psnr(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], threads: int = 1) -> float:
-    """PSNR of luma in dB of an lr video, coded in parts, under the base alone."""
-    base, error, frames = Upscaler(sidecar.write(sidecar.of_nets(header, []))), 0, 0
+def base_psnr(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], threads: int = 1,
+              nets: Sequence[sidecar.Net] = ()) -> float:
+    """PSNR of luma in dB of an lr video, coded in parts, under the base alone, or the one net of `nets` everywhere."""
+    upscaler, error, frames = Upscaler(sidecar.write(sidecar.of_nets(header, list(nets)))), 0, 0
     with ThreadPoolExecutor(threads) as executor:
         for part in parts:
             def errors(road, part=part):
-                return sum(int(patch_errors(base, 0, lr.y, hr.y, executor, threads)[0].sum())
+                return sum(int(patch_errors(upscaler, 0, lr.y, hr.y, executor, threads)[len(nets)].sum())
                            for lr, hr in _pairs(info, part, road))
 
             error, frames = error + on_any_road(errors, info, part.first), frames + len(part.checksums)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
 CHOICE, SETTLED = "choice", "settled"  # tasks of the work folder: what is tried, and that it is taken
 SHARE = 0.25  # of a budget in seconds: what trying may take
-MISSED, TRIES = 0.12, 4  # in crf, about 1.5 % of the bytes or 0.06 dB; how often the film is coded
-MISSED_VMAF = 1.0
+TRIES = 4  # how often the film is coded
+MISSED_CRF, MISSED_VMAF = 0.12, 1.0  # by which a PSNR, 0.06 dB, and a VMAF may be missed
+AIMED, SPARED = 0.01, 0.02  # of the logarithm of the bytes: how far below a size is aimed at, and how far it may end
 
 
 def scale_or_auto(text: str) -> Fraction | None:
@@ -84,13 +85,11 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice. Of a
     budget in seconds it takes a quarter at the most, but for the two rungs without which nothing is known.
     """
-    from stdo_min.algorithm.choose import Choice, choose
+    from stdo_min.algorithm.choose import choose
     from stdo_min.algorithm.rung import Rungs, stretches_of
 
     if work.has(CHOICE):
-        with work.open(CHOICE) as file:
-            kept = json.load(file)
-        return Choice(**{**kept, "scale": Fraction(kept["scale"])})
+        return kept_choice(work)
 
     def header(scale):
         return sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
@@ -100,6 +99,8 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     budget = recipe.resolved(seconds).budget.seconds
     stretches = stretches_of(frames, info.width, info.height, budget, by_vmaf)
     allowed = [one for one in ([scale] if scale else SCALES) if _fits(info, recipe.patch, one)]
+    if not allowed:
+        _check_fits(info, recipe.patch, scale or Fraction(1))
     trying = Trying(None if budget is None else SHARE * budget, note)
     with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
         rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder), by_vmaf,
@@ -118,36 +119,42 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
                    note: Callable[[str], None]) -> list[Part]:
     """The parts of the lr video, coded at the crf chosen, and again where the whole film misses the target.
 
-    A size is missed by what is above it, or by more than MISSED below it; where a codec takes whole crfs only, the
-    lowest that stays below it is taken. A VMAF is missed by more than MISSED_VMAF. code(crf): codes the parts that the
-    work folder does not hold. A crf that is better is kept there, so that a run that was stopped goes on with it.
+    A size is missed by what is above it, or by more than SPARED below it; where a codec takes whole crfs only, the
+    lowest that stays below it is taken. A PSNR is missed by more than MISSED_CRF, a VMAF by more than MISSED_VMAF. A
+    crf was held against the plain codec when it was chosen. code(crf): codes the parts that the work folder does not
+    hold. What missed and the crf that is better are kept there, so that a run that was stopped goes on as if it had
+    not been.
     """
     from stdo_min.algorithm.choose import AXES
 
-    if work.has(SETTLED):
-        return code(choice.crf)
-    axis, seen = AXES[codec], []
-    usual = axis.log_bytes if wanted.of_bytes else axis.vmaf if wanted.kind == "vmaf" else axis.db
-    least = axis.least  # below, the film is too large
-    for left in reversed(range(TRIES)):
-        parts, crf = code(choice.crf), choice.crf
-        if left and wanted.kind != "crf":
-            lacking = _lacking(choice, wanted, info, header, recipe, parts, threads)
-            seen.append((crf, lacking))
-            exact = crf + lacking / _step(seen, usual)
-            if wanted.of_bytes:
-                least = crf + axis.step if lacking < 0 else least
-                crf = axis.above(max(least, exact))
-            elif wanted.kind == "psnr" or abs(lacking) > MISSED_VMAF:
-                crf = axis.rounded(exact)
-        if abs(crf - choice.crf) < MISSED:
+    while True:
+        parts = code(choice.crf)
+        if wanted.kind == "crf" or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
+            return parts
+        lacking = _lacking(choice, wanted, info, header, recipe, parts, threads)
+        tried = replace(choice, missed=(*choice.missed, (choice.crf, lacking)))
+        crf = _better_crf(tried.missed, wanted, AXES[codec])
+        if crf == choice.crf:
             work.keep(SETTLED, lambda file: None)
             return parts
         note(f"the whole film misses the target at crf {choice.crf:g}: once more at crf {crf:g}")
         drop_parts(parts, work)
-        choice = replace(choice, crf=crf)
+        choice = replace(tried, crf=crf)
         _keep(choice, work)
-    raise AssertionError("the last try is taken as it is")
+
+
+def _better_crf(seen, wanted, axis) -> float:
+    """The crf to code a film at after those seen, of (crf, what is lacking there); the latest where it will do."""
+    crf, lacking = seen[-1]
+    if wanted.of_bytes:
+        if 0 <= lacking < SPARED:
+            return crf
+        least = max((one + axis.step for one, lacked in seen if lacked < 0), default=axis.least)
+        return axis.above(max(least, crf + (lacking - AIMED) / _step(seen, axis.log_bytes)))
+    if wanted.kind == "vmaf":
+        return crf if abs(lacking) < MISSED_VMAF else axis.rounded(crf + lacking / _step(seen, axis.vmaf))
+    exact = axis.rounded(crf + lacking / _step(seen, axis.db))
+    return crf if abs(exact - crf) < MISSED_CRF else exact
 
 
 def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
@@ -171,13 +178,26 @@ def _step(seen, usual) -> float:
     return min(usual / 2, max(2 * usual, (lacked - lacking) / (crf - before)))
 
 
+def kept_choice(work: Work) -> Choice:
+    """The choice that a work folder keeps."""
+    from stdo_min.algorithm.choose import Choice
+
+    with work.open(CHOICE) as file:
+        kept = json.load(file)
+    return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"]))})
+
+
 def _keep(choice, work):
     work.keep(CHOICE, lambda file: file.write(json.dumps({**asdict(choice), "scale": str(choice.scale)}).encode()))
 
 
+def _check_fits(info, patch, scale) -> None:
+    check_patch(info.path, *lr_size(info.width, info.height, scale), patch, scale)
+
+
 def _fits(info, patch, scale) -> bool:
     try:
-        check_patch(info.path, *lr_size(info.width, info.height, scale), patch, scale)
+        _check_fits(info, patch, scale)
     except VideoError:
         return False
     return True
@@ -187,9 +207,11 @@ def _told(choice: Choice, wanted: Target) -> str:
     at, unit = f"scale {options.plain(choice.scale)} at crf {choice.crf:g}", "VMAF" if wanted.kind == "vmaf" else "dB"
     if not choice.reached:
         return f"the target is out of the codec's reach: the nearest is taken, {at}"
-    if not choice.nets:
-        return f"nets do not pay here: the plain video at crf {choice.crf:g} it is, with an empty sidecar"
+    if choice.plain:
+        beside = "nets only if they pay after all" if choice.nets else "an empty sidecar"
+        return f"nets do not pay here: the plain video at crf {choice.crf:g} it is, with {beside}"
     if wanted.of_bytes:
         return f"{at}: about {choice.quality - choice.plain_quality:+.2f} dB against the plain codec in as many bytes"
     saved = 100 * (choice.bytes / choice.plain_bytes - 1)
+    at += "" if choice.nets else " without nets"
     return f"{at}: about {saved:+.0f} % of the bytes of the plain codec at {choice.quality:.1f} {unit}"

@@ -74,10 +74,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                          "av1 30. With --scale auto the same as --target crf=N, by default x264 23, x265 28, av1 35")
     quality.add_argument("--target", type=target, metavar="WHAT",
                          help="crf=26: the quality that the plain codec has at that crf, in fewer bytes; psnr=38: that "
-                         "of luma in dB; vmaf=85; size=5M or bitrate=400k: pictures, nets and map, to 2 %%, with av1, "
-                         "whose crf is a whole number, up to 8 %% less. Chooses the crf, and with --scale auto the "
-                         "scale, for a quarter of --budget at the most, and there ships the plain video where nets do "
-                         "not pay")
+                         "of luma in dB; vmaf=85; size=5M or bitrate=400k: pictures, nets and map, at most that and up "
+                         "to 2 %% less, with av1, whose crf is a whole number, up to 8 %%. Chooses the crf, and with "
+                         "--scale auto the scale, for a quarter of --budget at the most, and there ships the plain "
+                         "video where nets do not pay")
     quality.add_argument("--lossless", action="store_true", help="code the lr video without loss")
 
 
