@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, new_net
-from stdo_min.engine.quantise import dequantise, quantise, quantise_layers, sample_layers
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.quantise import Worth, dequantise, quantise, quantise_layers, sample_layers
+from stdo_min.engine.sensitivity import sensitivity
 from stdo_min.engine.shuffle import shuffle
+from stdo_min.engine.train import Stepper
 from stdo_min.format import reference, sidecar
 
 HEADER = sidecar.Sidecar(2, 2, 8, 1, 32, 24, 64, 48, ())
@@ -152,3 +155,32 @@ def test_a_net_of_three_planes():
     assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max()
     with pytest.raises(ValueError, match="of 3 planes with S > 4, not shape"):
         quantise_layers(layers, patches[:2])
+
+
+def test_the_dearer_a_bit_the_shorter_the_code_and_the_rise_is_as_foretold():
+    net, lr = random_net((8, 8), 2, 21, strength=0.3), textured(200, 20)
+    with Stepper(Pool(lr, np.zeros((200, 12, 12, 4), np.int16), np.ones(200)), 1) as stepper:
+        found = sensitivity(net, stepper, np.ones(200), np.random.default_rng(0))
+    fine, wanted = quantise(net, lr), residual(net, lr)
+    error, before = [], fine.nbytes + 1
+    for bit in (1e-6, 1e-4, 1e-2):
+        whole = quantise(net, lr, worth=Worth(found, bit))
+        assert whole.nbytes < before
+        before = whole.nbytes
+        error.append(float(np.mean((residuals(whole, lr, net.halo) - wanted) ** 2)))
+    # Steps that pay cost half a bit's worth / ln 2 in each weight; small weights and what is made good leave less.
+    count = sum(layer.weight.size for layer in fine.layers)
+    assert error[0] < error[1] < error[2] < 2 * count * 1e-2 / (2 * np.log(2))
+    assert before < 0.7 * fine.nbytes
+
+
+def test_multipliers_and_biases_are_as_short_as_pays():
+    net, lr = random_net((8, 8), 2, 22, strength=0.3), textured(200, 20)
+    with Stepper(Pool(lr, np.zeros((200, 12, 12, 4), np.int16), np.ones(200)), 1) as stepper:
+        found = sensitivity(net, stepper, np.ones(200), np.random.default_rng(0))
+    whole = quantise(net, lr, worth=Worth(found, 1e-3))
+    for layer in whole.layers:
+        for multiplier in layer.multiplier.tolist():
+            assert (multiplier // (multiplier & -multiplier)).bit_length() <= 4, multiplier
+    ends = [int(np.bitwise_or.reduce(layer.bias - (1 << layer.shift >> 1))) for layer in whole.layers]
+    assert any(end & 1 == 0 for end in ends), ends

@@ -28,6 +28,7 @@ HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16
 TOGETHER = 2_000_000  # numbers of a convolution's windows at a time: 16 MB for each thread
 HIDDEN_MULTIPLIER = 256  # the least with which a sum clamped at 32767 still gives q >= 255
 MULTIPLIER_BITS = 4  # of a multiplier that are not 0: its step follows it, so fewer bits cost nothing
+SHORT = (1 << MULTIPLIER_BITS) - 1 << 15 - MULTIPLIER_BITS  # the largest of them
 MOST_ZEROS = 15  # bits at the end of a bias that may be left out
 
 
@@ -126,7 +127,8 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     largest = np.abs(flat).max(axis=1)
     # Where all weights of an output are as sensitive as the mean one, what counts is what rounding cannot make good.
     pays_off = np.sqrt(1 / np.mean(1 / np.maximum(pays[0], 1e-30), axis=1) * rounding.variance / rounding.left)
-    wished = np.minimum(np.maximum(pays_off, largest / LARGEST), largest)
+    coarsest = np.minimum(largest, SHORT / 2**15 * out_steps)  # a weight of 1, or the largest multiplier
+    wished = np.maximum(np.minimum(pays_off, coarsest), largest / LARGEST)
     shift, multiplier = _multipliers(wished / out_steps, least)
     # The step is computed from the rounded multiplier, so its rounding costs nothing.
     step = multiplier / 2.0 ** (15 + shift) * out_steps
@@ -156,9 +158,8 @@ def _multipliers(ratio, least):
     used = ratio[ratio > 0]
     if len(used) == 0:
         return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
-    most = (1 << MULTIPLIER_BITS) - 1 << 15 - MULTIPLIER_BITS  # the largest short one
     # With a shift of at most 14, a sum that is not clamped to 16 bits is below 2^29, and so is its bias.
-    fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
+    fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= SHORT] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
     shift = enough[0] if enough else fitting[-1]
     found = _short(np.maximum(ratio * 2.0 ** (15 + shift), least))
