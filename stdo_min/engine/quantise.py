@@ -15,7 +15,8 @@ import numpy as np
 
 from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
-from stdo_min.format import netcode, sidecar
+from stdo_min.format import sidecar
+from stdo_min.format.net import MAX_MULTIPLIER, Layer
 
 HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16 bits must hold
 TOGETHER = 2_000_000  # numbers of a convolution's windows at a time: 16 MB for each thread
@@ -99,9 +100,8 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, convolve):
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = summed.astype(np.int32) + bias.astype(np.int32)[:, None, None, None]
     q = np.clip(sums >> shift, -32768, 32767) * multiplier.astype(np.int32)[:, None, None, None] + 16384 >> 15
-    layer = netcode.Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
-                          bias=bias.astype(np.int32),
-                          weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
+    layer = Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
+                  bias=bias.astype(np.int32), weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
     return layer, q
 
 
@@ -116,7 +116,7 @@ def _multipliers(ratio, least):
     used = ratio[ratio > 0]
     if len(used) == 0:
         return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
-    most = netcode.MAX_MULTIPLIER
+    most = MAX_MULTIPLIER
     # With a shift of at most 14, a sum that is not clamped to 16 bits is below 2^29, and so is its bias.
     fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= most] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]

@@ -1,4 +1,4 @@
-"""The integer net, and its code in a sidecar of version 3: plain bytes for its shape, a range code for its numbers.
+"""The code of a net in a sidecar of version 3: plain bytes for its shape, a range code for its numbers.
 
 A number is coded as its length in bits, by a tree of adaptive contexts, and the bits below its first, of which one
 adapts. On trained nets neither the weights beside one (same kernel, input or output before) nor contexts of each
@@ -8,17 +8,24 @@ layer's own say enough about it to pay for learning more contexts: `python -m be
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from stdo_min.format.net import (
+    MAX_BIAS,
+    MAX_CHANNELS,
+    MAX_KERNEL,
+    MAX_LAYERS,
+    MAX_MULTIPLIER,
+    MAX_SHIFT,
+    Layer,
+    Net,
+    Shape,
+)
+from stdo_min.format.plain_net import plain_bytes
 from stdo_min.format.rangecoder import HALF, Decoder, Encoder
 
-MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 8, 9, 64, 24
-MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
-MAX_CODE = 2**24  # bytes
 # A byte of code may stand for so many plain bytes, and a layer counts as LAYER_BYTES more, which is about what a player
 # keeps for it: so a small file cannot ask for much memory or time.
 LARGEST_RATIO, LAYER_BYTES = 64, 512
@@ -28,88 +35,11 @@ LARGEST_RATIO, LAYER_BYTES = 64, 512
 LEARNING_BYTES, OUTPUT_BITS, WEIGHT_BITS = 32, 29.0, 7.2
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """One convolution with its requantisation.
-
-    multiplier is uint16 (out,) with 1..32767, bias int32 (out,) with -2^30..2^30, and weight int8 (out, kernel,
-    kernel, in).
-    """
-
-    kernel: int
-    shift: int
-    multiplier: np.ndarray
-    bias: np.ndarray
-    weight: np.ndarray
-
-    @property
-    def out(self) -> int:
-        """Output channels."""
-        return self.weight.shape[0]
-
-
-@dataclass(frozen=True)
-class Net:
-    """The layers of one net, first to last."""
-
-    layers: tuple[Layer, ...]
-
-    @property
-    def halo(self) -> int:
-        """The net pixels that the net reads on each side of a patch."""
-        return sum(layer.kernel // 2 for layer in self.layers)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Output channels of each layer."""
-        return tuple(layer.out for layer in self.layers)
-
-    @property
-    def kernels(self) -> tuple[int, ...]:
-        """Kernel side of each layer."""
-        return tuple(layer.kernel for layer in self.layers)
-
-    @property
-    def planes(self) -> int:
-        """Input channels of the first layer."""
-        return self.layers[0].weight.shape[3]
-
-    @cached_property
-    def code(self) -> bytes:
-        """The net's code where it stands alone."""
-        return encode(self)
-
-    @property
-    def nbytes(self) -> int:
-        """Size of that code; in a file, what the net has in common with others may save some."""
-        return len(self.code)
-
-
-def plain_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
-    """The size of a net of this shape in versions 1 and 2, where every number has its bytes."""
-    inputs = (planes, *channels)
-    return 1 + sum(4 + 6 * out + k * k * last * out
-                   for k, last, out in zip(kernels, inputs, channels, strict=False))
-
-
 def expected_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
     """About the size of the code of a net that has this shape and is not quantised yet."""
     inputs = (planes, *channels)
     weights = sum(k * k * last * out for k, last, out in zip(kernels, inputs, channels, strict=False))
     return LEARNING_BYTES + round((OUTPUT_BITS * sum(channels) + WEIGHT_BITS * weights) / 8)
-
-
-class Shape(NamedTuple):
-    """What the plain bytes of a code say: the kernel, output channels and shift of each layer."""
-
-    kernels: tuple[int, ...]
-    channels: tuple[int, ...]
-    shifts: tuple[int, ...]
-
-
-def shape_of(net: Net) -> Shape:
-    """The shape of a net."""
-    return Shape(net.kernels, net.channels, tuple(layer.shift for layer in net.layers))
 
 
 # ---- Numbers ----
@@ -184,10 +114,10 @@ class _Walk:
         return (found + middle.ravel()).astype(np.int8).reshape(middle.shape)
 
 
-def _walk(coder: Encoder | Decoder, shape: Shape, planes: int, net: Net | None, base: Net | None) -> Net:
+def _walk(coder: Encoder | Decoder, shape: Shape, net: Net | None, base: Net | None) -> tuple[Layer, ...]:
     """Code the numbers of a net, or decode them where there is no net."""
-    walk, layers, inputs = _Walk(coder), [], planes
-    for number, (kernel, out, shift) in enumerate(zip(*shape, strict=True)):
+    walk, layers, inputs = _Walk(coder), [], shape.planes
+    for number, (kernel, out, shift) in enumerate(zip(*shape[1:], strict=True)):
         given = net.layers[number] if net else None
         middle = base.layers[number] if base else None
         nothing, half = [0] * out, [(1 << shift) >> 1] * out  # half: the quantiser adds it, as the shift rounds down
@@ -198,7 +128,7 @@ def _walk(coder: Encoder | Decoder, shape: Shape, planes: int, net: Net | None, 
         weight = walk.weights(given.weight if given else zero, middle.weight if middle else zero)
         layers.append(Layer(kernel, shift, multiplier, np.array(bias, np.int32), weight))
         inputs = out
-    return Net(tuple(layers))
+    return tuple(layers)
 
 
 # ---- Codes ----
@@ -206,29 +136,41 @@ def _walk(coder: Encoder | Decoder, shape: Shape, planes: int, net: Net | None, 
 
 def fits(net: Net, base: Net) -> bool:
     """Whether a net can be coded by its differences to a base: all but biases and weights must be the same."""
-    return (shape_of(net), net.planes) == (shape_of(base), base.planes) and all(
+    return net.shape == base.shape and all(
         np.array_equal(mine.multiplier, other.multiplier)
         and np.abs(mine.bias.astype(np.int64) - other.bias).max() < 2**31  # a number has 31 bits
         for mine, other in zip(net.layers, base.layers, strict=True))
 
 
+@lru_cache(256)
 def encode(net: Net, base: Net | None = None) -> bytes:
     """The code of a net that FORMAT.md allows, alone or by its differences to a base that it fits."""
-    shape, coder = shape_of(net), Encoder()
-    _walk(coder, shape, net.planes, net, base)
-    code = _head(shape, base) + coder.finish()
-    return code.ljust(_least_bytes(shape, net.planes), b"\0")
+    coder = Encoder()
+    _walk(coder, net.shape, net, base)
+    code = _head(net.shape, base) + coder.finish()
+    return code.ljust(_least_bytes(net.shape), b"\0")
 
 
-def decode(code: bytes, shape: Shape, planes: int, base: Net | None = None) -> Net:
-    """The net of a code whose `read_shape` is `shape`; base: where the code begins with 0. Raises nothing."""
-    return _walk(Decoder(code[len(_head(shape, base)):]), shape, planes, None, base)
+class CodedNet(Net):
+    """A net of a file, whose layers are decoded when they are first looked at. That raises nothing.
+
+    nbytes: of its code in the file.
+    """
+
+    def __init__(self, code: bytes, shape: Shape, base: Net | None = None):
+        """shape: the code's `read_shape`. base: what it is coded by its differences to, where it begins with 0."""
+        self.shape, self.nbytes, self._code, self._base = shape, len(code), code, base
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, first to last."""
+        return _walk(Decoder(self._code[len(_head(self.shape, self._base)):]), self.shape, None, self._base)
 
 
 def _head(shape, base) -> bytes:
     if base is not None:
         return b"\0"
-    head = [(kernel // 2 << 5 | shift, out) for kernel, out, shift in zip(*shape, strict=True)]
+    head = [(kernel // 2 << 5 | shift, out) for kernel, out, shift in zip(*shape[1:], strict=True)]
     return bytes([len(head), *(byte for layer in head for byte in layer)])
 
 
@@ -242,20 +184,21 @@ def read_shape(code: bytes, planes: int, outputs: int, base: Shape | None) -> Sh
         raise ValueError("the code of a net is empty")
     shape = base
     if code[0] > 0:
-        shape = _read_head(code, outputs)
+        shape = _read_head(code, planes, outputs)
     elif base is None:
         raise ValueError("the first net is coded by its differences to one before")
-    least = _least_bytes(shape, planes)
+    least = _least_bytes(shape)
     if len(code) < least:
         raise ValueError(f"the code of a net of this shape has {len(code)} bytes; it must be {least} or more")
     return shape
 
 
-def _least_bytes(shape, planes) -> int:
-    return -(-(plain_bytes(*shape[:2], planes) + LAYER_BYTES * len(shape.kernels)) // LARGEST_RATIO)
+def _least_bytes(shape) -> int:
+    counted = plain_bytes(shape.kernels, shape.channels, shape.planes) + LAYER_BYTES * len(shape.kernels)
+    return -(-counted // LARGEST_RATIO)
 
 
-def _read_head(code, outputs) -> Shape:
+def _read_head(code, planes, outputs) -> Shape:
     count = code[0]
     if count > MAX_LAYERS:
         raise ValueError(f"a net has {count} layers; it must be 1..{MAX_LAYERS}")
@@ -270,5 +213,5 @@ def _read_head(code, outputs) -> Shape:
         if not 1 <= out <= MAX_CHANNELS or (number == count - 1 and out != outputs):
             raise ValueError(f"a layer has {out} channels; it must be 1..{MAX_CHANNELS}, the last {outputs}")
     forms = code[1:1 + 2 * count:2]
-    return Shape(tuple(1 + 2 * (form >> 5) for form in forms), tuple(code[2:2 + 2 * count:2]),
+    return Shape(planes, tuple(1 + 2 * (form >> 5) for form in forms), tuple(code[2:2 + 2 * count:2]),
                  tuple(form & 31 for form in forms))
