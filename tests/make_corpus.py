@@ -84,7 +84,7 @@ def good_files() -> dict[str, bytes]:
         "most-nets-version-3": one(1, (64, 64), 8, 63, [], 1),
         "most-layers-version-3": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
         "net-of-zeros": write(of_zeros()),
-        "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 3, -1, last[2] - last[1] - 3)),
+        "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 1, -1, last[2] - last[1] - 1)),
         "net-that-no-segment-has": fix_all(put(write(small), Places(write(small)).segments[0][1] + 10, 1, 1)),
     }
 
@@ -194,7 +194,8 @@ def bad_files_3() -> dict[str, bytes]:
         "segment.net-not-shortest": put(good, fields + 10, 128, 2),
     }
     for name, (place, value) in {
-        "net.first-differs": (code, 0), "net.layers-9-coded": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
+        "net.first-differs": (code, 0), "net.layers-10-coded": (code, 10),
+        "net.first-like-before": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
         "net.shift-25-coded": (code + 1, 25), "net.channels-0-coded": (code + 2, 0),
         "net.channels-65-coded": (code + 2, 65), "net.last-channels-3-coded": (code + 4, 3),
         "net.second-layers-255": (second, 255),

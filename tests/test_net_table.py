@@ -30,6 +30,17 @@ def test_nets_that_are_equal_are_stored_once_and_those_alike_by_their_difference
     assert write(again) == data
 
 
+def test_a_shape_stands_once_where_nets_that_follow_have_it():
+    rng = np.random.default_rng(12)
+    first, second, other = (random_net(rng, 1, hidden, 3) for hidden in ([(3, 4)], [(3, 4)], []))
+    # Random nets have shifts of their own.
+    second = Net(tuple(replace(layer, shift=of.shift) for layer, of in zip(second.layers, first.layers, strict=True)))
+    segment = Segment(0, 1, 1, 2, (first, second, other, first), b"")
+    again = read(write(Sidecar(Fraction(1), 1, 8, 0, 16, 16, 16, 16, (segment,))))
+    for net, wanted, saved in zip(again.nets, (first, second, other), (0, 4, 0), strict=True):
+        assert net.shape == wanted.shape and again.bytes_of(net) == len(netcode.encode(wanted)) - saved
+
+
 def test_no_net_is_decoded_before_it_is_looked_at(monkeypatch):
     rng = np.random.default_rng(10)
     net = random_net(rng, 2, [(3, 4)], 3)

@@ -1,6 +1,8 @@
 """stdo_min/format/netcode.py against itself, against the C decoder, and against known bytes."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +12,9 @@ from samples import Places, fix_all, random_frame, statuses
 
 from stdo_min.format.library import Upscaler
 from stdo_min.format.net import MAX_BIAS, Layer, Net
-from stdo_min.format.netcode import CodedNet, encode, expected_bytes, fits, read_shape
+from stdo_min.format.netcode import START, CodedNet, encode, expected_bytes, fits, read_shape
 from stdo_min.format.plain_net import plain_bytes
 from stdo_min.format.random_nets import like, random_net
-from stdo_min.format.rangecoder import HALF, Decoder, Encoder
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Segment, Sidecar, read, write
 
@@ -164,19 +165,16 @@ def test_what_is_expected_is_near():
         assert abs(len(encode(net)) / expected_bytes(net.kernels, net.channels) - 1) < 0.08
 
 
-def test_bits_of_the_coder():
-    rng = np.random.default_rng(7)
-    wanted = [(int(count), int(rng.integers(1 << count))) for count in rng.integers(0, 32, 500)]
-    coder, contexts = Encoder(), [HALF]
-    for count, value in wanted:
-        coder.bits(count, value)
-        coder.code(contexts, 0, value & 1)
-    decoder, contexts = Decoder(coder.finish()), [HALF]
-    for count, value in wanted:
-        assert (decoder.bits(count), decoder.code(contexts, 0)) == (value, value & 1)
-
-
 def test_known_bytes():
     layer = Layer(3, 1, np.array([256, 700, 32767], np.uint16), np.array([1, -31, 40961], np.int32),
                   np.arange(-13, 14).reshape(3, 3, 3, 1).astype(np.int8))
-    assert encode(Net((layer,))).hex() == "01210308ff0a4b60f91f11988ee34136dcfcb693935577331f3db09958709a754ac651"
+    assert encode(Net((layer,))).hex() == "012103fe6108fa3cc09fa8cf344bcc676de17bc046b8a9497d654736d2deac9564"
+
+
+def test_contexts_begin_as_the_format_says():
+    text = (Path(__file__).parents[1] / "FORMAT.md").read_text()
+    listed = re.findall(r"^(digits|zeros|multiplier|bias|weight|first)(?:\[\d\])? +((?:\d+ ?)+)$", text, re.M)
+    found = {}
+    for kind, numbers in listed:
+        found.setdefault("weight" if kind == "first" else kind, []).extend(map(int, numbers.split()))
+    assert {kind: list(start) for kind, start in START.items()} == found

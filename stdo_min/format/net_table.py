@@ -29,7 +29,7 @@ class NetTable:
         families: list[list[tuple[bytes, Net, bytes]]] = []  # of the head and those coded by their differences to it
         for plain, net in different.items():
             family = next((family for family in families if netcode.fits(net, family[0][1])), None)
-            alone = netcode.encode(net)
+            alone = netcode.encode(net, None, families[-1][0][1].shape if families else None)
             code = netcode.encode(net, family[0][1]) if family else alone
             if family and len(code) < len(alone):
                 family.append((plain, net, code))
@@ -63,8 +63,8 @@ def read_table(fields: Fields, count: int, planes: int, outputs: int) -> tuple[C
             shape = netcode.read_shape(code, planes, outputs, alone and alone.shape)
         except ValueError as error:
             raise SidecarError("STDO_ERROR_NET", str(error)) from None
-        nets.append(CodedNet(code, shape, None if code[0] else alone))
-        alone = nets[-1] if code[0] else alone
+        nets.append(CodedNet(code, shape, None if code[0] != netcode.DIFFERS else alone))
+        alone = nets[-1] if code[0] != netcode.DIFFERS else alone
     if count:
         own = zlib.crc32(fields.data[start:fields.at])
         require(_CRC.unpack(fields.take(_CRC.size)) == (own,), "NET_CRC", "the crc of the net table is wrong")
