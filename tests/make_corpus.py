@@ -84,7 +84,7 @@ def good_files() -> dict[str, bytes]:
         "most-nets-version-3": one(1, (64, 64), 8, 63, [], 1),
         "most-layers-version-3": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
         "net-of-zeros": write(of_zeros()),
-        "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 1, -1, last[2] - last[1] - 1)),
+        "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 3, -1, last[2] - last[1] - 3)),
         "net-that-no-segment-has": fix_all(put(write(small), Places(write(small)).segments[0][1] + 10, 1, 1)),
     }
 
