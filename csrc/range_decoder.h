@@ -31,21 +31,27 @@ static inline void stdo_range_start(stdo_range_decoder *d, const uint8_t *data, 
     d->range = UINT32_MAX;
 }
 
-/* The next bit by a context, which adapts. */
-static inline uint32_t stdo_range_bit(stdo_range_decoder *d, uint16_t *context)
+/* The next bit by a context, which adapts by 1 / 2^rate of what it lacks. */
+static inline uint32_t stdo_range_bit_at(stdo_range_decoder *d, uint16_t *context, uint32_t rate)
 {
-    enum { ONE = 1 << 15, RATE = 5 };
+    enum { ONE = 1 << 15 };
     const uint32_t p = *context, bound = (d->range >> 15) * p, bit = d->code >= bound;
     if (bit) {
         d->code -= bound;
         d->range -= bound;
-        *context = (uint16_t)(p - (p >> RATE));
+        *context = (uint16_t)(p - (p >> rate));
     } else {
         d->range = bound;
-        *context = (uint16_t)(p + ((ONE - p) >> RATE));
+        *context = (uint16_t)(p + ((ONE - p) >> rate));
     }
     stdo_range_fill(d);
     return bit;
+}
+
+/* The same at the rate of the map. */
+static inline uint32_t stdo_range_bit(stdo_range_decoder *d, uint16_t *context)
+{
+    return stdo_range_bit_at(d, context, 5);
 }
 
 /* The next `count` bits, 0..32, of which each is as often 0 as 1; up to eight at once, by a division. */

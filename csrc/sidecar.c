@@ -69,9 +69,8 @@ static void decode_layer(builder *b, stdo_net_decoder *decoder, const stdo_layer
     else stdo_decode_multipliers(decoder, layer->out, multiplier);
     int32_t *bias = take(b, layer->out, sizeof *bias);
     stdo_decode_biases(decoder, layer->out, layer->shift, base != NULL ? base->bias : NULL, bias);
-    const size_t stored = weight_count(layer->kernel, layer->in, layer->out);
-    int8_t *weight = take(b, stored, 1);
-    stdo_decode_weights(decoder, stored, base != NULL ? base->weight : NULL, weight);
+    int8_t *weight = take(b, weight_count(layer->kernel, layer->in, layer->out), 1);
+    stdo_decode_weights(decoder, layer, base != NULL ? base->weight : NULL, weight);
 
     layer->multiplier = multiplier;
     layer->bias = bias;

@@ -194,7 +194,8 @@ def bad_files_3() -> dict[str, bytes]:
         "segment.net-not-shortest": put(good, fields + 10, 128, 2),
     }
     for name, (place, value) in {
-        "net.first-differs": (code, 0), "net.layers-9-coded": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
+        "net.first-differs": (code, 0), "net.layers-10-coded": (code, 10),
+        "net.first-like-before": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
         "net.shift-25-coded": (code + 1, 25), "net.channels-0-coded": (code + 2, 0),
         "net.channels-65-coded": (code + 2, 65), "net.last-channels-3-coded": (code + 4, 3),
         "net.second-layers-255": (second, 255),

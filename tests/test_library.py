@@ -14,7 +14,7 @@ from tiers import HERE
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import activity, read_classes
 from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
-from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.net import Layer, Net
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import read, write

@@ -1,6 +1,8 @@
 """stdo_min/format/netcode.py against itself, against the C decoder, and against known bytes."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,20 +11,10 @@ from hypothesis import strategies as st
 from samples import Places, fix_all, random_frame, statuses
 
 from stdo_min.format.library import Upscaler
-from stdo_min.format.netcode import (
-    MAX_BIAS,
-    Layer,
-    Net,
-    decode,
-    encode,
-    expected_bytes,
-    fits,
-    plain_bytes,
-    read_shape,
-    shape_of,
-)
+from stdo_min.format.net import MAX_BIAS, Layer, Net
+from stdo_min.format.netcode import START, CodedNet, encode, expected_bytes, fits, read_shape
+from stdo_min.format.plain_net import plain_bytes
 from stdo_min.format.random_nets import like, random_net
-from stdo_min.format.rangecoder import HALF, Decoder, Encoder
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Segment, Sidecar, read, write
 
@@ -50,7 +42,7 @@ def nets(draw) -> Net:
 
 
 def assert_same(found: Net, wanted: Net):
-    assert shape_of(found) == shape_of(wanted)
+    assert found.shape == wanted.shape
     for layer, other in zip(found.layers, wanted.layers, strict=True):
         for field in ("multiplier", "bias", "weight"):
             mine, its = getattr(layer, field), getattr(other, field)
@@ -59,15 +51,13 @@ def assert_same(found: Net, wanted: Net):
 
 
 def again(code: bytes, net: Net, base: Net | None = None) -> Net:
-    shape = read_shape(code, net.planes, net.channels[-1], base and shape_of(base))
-    return decode(code, shape, net.planes, base)
+    return CodedNet(code, read_shape(code, net.planes, net.channels[-1], base and base.shape), base)
 
 
 @reproducible
 @given(nets())
 def test_decode_undoes_encode(net):
-    assert_same(again(net.code, net), net)
-    assert net.nbytes == len(encode(net))
+    assert_same(again(encode(net), net), net)
 
 
 @reproducible
@@ -146,11 +136,11 @@ def test_codes_that_end_early_and_are_changed_have_one_status():
 def test_a_net_of_zeros_is_filled_up():
     net = random_net(np.random.default_rng(3), 1, [(9, 16), (9, 16)], 9)
     still = Net(tuple(replace(layer, weight=0 * layer.weight, bias=0 * layer.bias) for layer in net.layers))
-    counted = plain_bytes(still.kernels, still.channels) + 512 * len(still.layers)
-    assert still.nbytes == -(-counted // 64) and still.code.endswith(b"\0")
-    with pytest.raises(ValueError, match=f"has {still.nbytes - 1} bytes; it must be {still.nbytes} or more"):
-        read_shape(still.code[:-1], 1, 1, None)
-    assert_same(again(still.code, still), still)
+    code, least = encode(still), -(-(plain_bytes(still.kernels, still.channels) + 512 * len(still.layers)) // 64)
+    assert len(code) == least and code.endswith(b"\0")
+    with pytest.raises(ValueError, match=f"has {least - 1} bytes; it must be {least} or more"):
+        read_shape(code[:-1], 1, 1, None)
+    assert_same(again(code, still), still)
 
 
 def test_nets_that_do_not_fit_a_base():
@@ -172,22 +162,19 @@ def test_what_is_expected_is_near():
         layers = [replace(layer, weight=np.clip(rng.normal(0, 40, layer.weight.shape), -127, 127).astype(np.int8),
                           multiplier=rng.integers(300, 1500, layer.out).astype(np.uint16)) for layer in layers]
         net = Net(tuple(layers))
-        assert abs(net.nbytes / expected_bytes(net.kernels, net.channels) - 1) < 0.08
-
-
-def test_bits_of_the_coder():
-    rng = np.random.default_rng(7)
-    wanted = [(int(count), int(rng.integers(1 << count))) for count in rng.integers(0, 32, 500)]
-    coder, contexts = Encoder(), [HALF]
-    for count, value in wanted:
-        coder.bits(count, value)
-        coder.code(contexts, 0, value & 1)
-    decoder, contexts = Decoder(coder.finish()), [HALF]
-    for count, value in wanted:
-        assert (decoder.bits(count), decoder.code(contexts, 0)) == (value, value & 1)
+        assert abs(len(encode(net)) / expected_bytes(net.kernels, net.channels) - 1) < 0.08
 
 
 def test_known_bytes():
     layer = Layer(3, 1, np.array([256, 700, 32767], np.uint16), np.array([1, -31, 40961], np.int32),
                   np.arange(-13, 14).reshape(3, 3, 3, 1).astype(np.int8))
-    assert Net((layer,)).code.hex() == "01210308ff0a4b60f91f11988ee34136dcfcb693935577331f3db09958709a754ac651"
+    assert encode(Net((layer,))).hex() == "012103fe6108fa3cc09fa8cf344bcc676de17bc046b8a9497d654736d2deac9564"
+
+
+def test_contexts_begin_as_the_format_says():
+    text = (Path(__file__).parents[1] / "FORMAT.md").read_text()
+    listed = re.findall(r"^(digits|zeros|multiplier|bias|weight|first)(?:\[\d\])? +((?:\d+ ?)+)$", text, re.M)
+    found = {}
+    for kind, numbers in listed:
+        found.setdefault("weight" if kind == "first" else kind, []).extend(map(int, numbers.split()))
+    assert {kind: list(start) for kind, start in START.items()} == found

@@ -189,7 +189,7 @@ def test_info_says_what_is_inside(played):
     assert list(found) == ["width", "height", "scale", "patch", "frames", "segments", "nets", "net_shape", "map_bytes",
                            "net_bytes", "mode", "version", "tier"]
     read = sidecar.read(data)
-    assert found["net_bytes"] == sum(net.nbytes for net in read.nets)
+    assert found["net_bytes"] == sum(map(read.bytes_of, read.nets))
     assert found["map_bytes"] == len(read.segments[0].map_data)
     # 40 bytes of header; the nets, each after its size in two bytes, and their crc; the segment's fields
     fields = len(data) - 40 - found["net_bytes"] - 2 * found["nets"] - 4 - found["map_bytes"]

@@ -60,7 +60,7 @@ def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, 
             error, base_error = error + int(_under(found, chosen).sum()), base_error + int(found[0].sum())
             if progress:
                 progress(index + 1)
-    labels, bits = np.array(labels), np.array([8 * net.nbytes for net in fitted.nets])
+    labels, bits = np.array(labels), np.array([8 * header.bytes_of(net) for net in fitted.nets])
     if fitted.choice == "all" and error + price.of_bit(error) * bits[0] >= base_error:
         labels, error = 0 * labels, base_error
     elif errors and fitted.nets:

@@ -22,7 +22,8 @@ from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.engine.rounding import LARGEST, Rounding
 from stdo_min.engine.sensitivity import Sensitivity
 from stdo_min.engine.windows import windows
-from stdo_min.format import netcode, sidecar
+from stdo_min.format import sidecar
+from stdo_min.format.net import MAX_MULTIPLIER, Layer
 
 HEADROOM = 1.25  # times the largest residual seen in calibration is what the 16 bits must hold
 TOGETHER = 2_000_000  # numbers of a convolution's windows at a time: 16 MB for each thread
@@ -141,9 +142,8 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = summed.astype(np.int32) + bias.astype(np.int32)[:, None, None, None]
     q = np.clip(sums >> shift, -32768, 32767) * multiplier.astype(np.int32)[:, None, None, None] + 16384 >> 15
-    layer = netcode.Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
-                          bias=bias.astype(np.int32),
-                          weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
+    layer = Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
+                  bias=bias.astype(np.int32), weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
     return layer, q
 
 
@@ -163,7 +163,7 @@ def _multipliers(ratio, least):
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]
     shift = enough[0] if enough else fitting[-1]
     found = _short(np.maximum(ratio * 2.0 ** (15 + shift), least))
-    return shift, np.minimum(found, netcode.MAX_MULTIPLIER).astype(np.int64)
+    return shift, np.minimum(found, MAX_MULTIPLIER).astype(np.int64)
 
 
 def _short(values):

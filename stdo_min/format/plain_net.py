@@ -1,56 +1,21 @@
-"""The integer net in versions 1 and 2, where every number has its bytes; and the limits of nets in all versions."""
+"""The code of a net in versions 1 and 2, where every number has its bytes."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
-import numpy as np
-
-from stdo_min.format.fields import Fields, limit, require
-from stdo_min.format.netcode import (
-    MAX_BIAS,
-    MAX_CHANNELS,
-    MAX_KERNEL,
-    MAX_LAYERS,
-    MAX_MULTIPLIER,
-    MAX_SHIFT,
-    Layer,
-    Net,
-)
+from stdo_min.format.fields import Fields, require
+from stdo_min.format.net import MAX_BIAS, MAX_CHANNELS, MAX_KERNEL, MAX_LAYERS, MAX_MULTIPLIER, MAX_SHIFT, Layer, Net
 
 _LAYER = struct.Struct("<BBBB")
 
 
-def check_net(net: Net, planes: int, outputs: int) -> None:
-    """Raise ValueError, with the value and its limit, for a net that no version can hold.
-
-    planes, outputs: the input channels of its first layer and the output channels of its last.
-    """
-    limit("layers of a net", len(net.layers), 1, MAX_LAYERS)
-    if net.channels[-1] != outputs:
-        raise ValueError(f"the last layer has {net.channels[-1]} channels; at this scale it must be {outputs}")
-    for layer, inputs in zip(net.layers, (planes, *net.channels), strict=False):
-        _check_layer(layer, inputs)
-
-
-def _check_layer(layer: Layer, inputs: int) -> None:
-    out = layer.out
-    limit("out channels", out, 1, MAX_CHANNELS)
-    limit("kernel", layer.kernel, 1, MAX_KERNEL)
-    if layer.kernel % 2 == 0:
-        raise ValueError(f"kernel is {layer.kernel}; it must be odd")
-    limit("shift", layer.shift, 0, MAX_SHIFT)
-    for name, array, dtype, shape in (
-        ("multiplier", layer.multiplier, np.uint16, (out,)),
-        ("bias", layer.bias, np.int32, (out,)),
-        ("weight", layer.weight, np.int8, (out, layer.kernel, layer.kernel, inputs)),
-    ):
-        if array.dtype != dtype or array.shape != shape:
-            raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be {np.dtype(dtype)} {shape}")
-    for extreme in (layer.multiplier.min(), layer.multiplier.max()):
-        limit("multiplier", int(extreme), 1, MAX_MULTIPLIER)
-    for extreme in (layer.bias.min(), layer.bias.max()):
-        limit("bias", int(extreme), -MAX_BIAS, MAX_BIAS)
+def plain_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
+    """The size of a net of this shape."""
+    inputs = (planes, *channels)
+    return 1 + sum(4 + 6 * out + k * k * last * out
+                   for k, last, out in zip(kernels, inputs, channels, strict=False))
 
 
 def write_net(net: Net) -> bytes:

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from stdo_min.format import patchmap
-from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.net import Layer, Net
 from stdo_min.format.sidecar import VERSION, Segment, Sidecar, net_scale
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-HALF, _ONE, _RATE = 1 << 14, 1 << 15, 5
+HALF, RATE, _ONE = 1 << 14, 5, 1 << 15
 _TOP, _MASK = 1 << 24, (1 << 32) - 1
 
 
@@ -26,17 +26,17 @@ class Encoder:
     def __init__(self) -> None:
         self.low, self.range, self.out = 0, _MASK, bytearray()
 
-    def code(self, contexts: list[int], index: int, bit: int) -> int:
-        """Write a bit by the context contexts[index], which adapts, and return it."""
+    def code(self, contexts: list[int], index: int, bit: int, rate: int = RATE) -> int:
+        """Write a bit by the context contexts[index], which adapts by 1/2^rate of what it lacks, and return it."""
         p = contexts[index]
         bound = (self.range >> 15) * p
         if bit:
             self._add(bound)
             self.range -= bound
-            contexts[index] = p - (p >> _RATE)
+            contexts[index] = p - (p >> rate)
         else:
             self.range = bound
-            contexts[index] = p + ((_ONE - p) >> _RATE)
+            contexts[index] = p + ((_ONE - p) >> rate)
         if self.range < _TOP:
             self._shift()
         return bit
@@ -81,18 +81,18 @@ class Decoder:
         self.data, self.position, self.range = data, 4, _MASK
         self.value = int.from_bytes(data[:4].ljust(4, b"\0"), "big")
 
-    def code(self, contexts: list[int], index: int, bit: int = 0) -> int:
+    def code(self, contexts: list[int], index: int, bit: int = 0, rate: int = RATE) -> int:
         """Return the next bit by a context; the argument `bit` is only there to match the encoder."""
         p = contexts[index]
         bound = (self.range >> 15) * p
         if self.value < bound:
             self.range = bound
-            contexts[index] = p + ((_ONE - p) >> _RATE)
+            contexts[index] = p + ((_ONE - p) >> rate)
             bit = 0
         else:
             self.value -= bound
             self.range -= bound
-            contexts[index] = p - (p >> _RATE)
+            contexts[index] = p - (p >> rate)
             bit = 1
         if self.range < _TOP:
             self._shift()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from stdo_min.format.base import base, to_pixels, upscale
-from stdo_min.format.netcode import Layer, Net
+from stdo_min.format.net import Layer, Net
 from stdo_min.format.sidecar import Sidecar
 
 

@@ -18,13 +18,14 @@ from stdo_min.format import netcode
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import read_classes
 from stdo_min.format.fields import Fields, SidecarError, limit, require, varint
-from stdo_min.format.netcode import MAX_CHANNELS, MAX_CODE, MAX_LAYERS, Net
-from stdo_min.format.plain_net import check_net, read_net, write_net
+from stdo_min.format.net import MAX_CHANNELS, MAX_LAYERS, Net, check_net
+from stdo_min.format.net_table import NetTable, read_table
+from stdo_min.format.plain_net import plain_bytes, read_net, write_net
 
 MAGIC = b"\x89STDO\r\n\x1a"
 VERSION = 3  # the newest that is read
 MODE_NAMES = {0: "other", 1: "single", 2: "stdo", 3: "time", 4: "stdo-quantile", 5: "jstdo"}
-MAX_NETS, MAX_TABLE = 63, 2**16 - 1  # of a segment, of a file
+MAX_NETS = 63  # of a segment
 MAX_FRAMES, MAX_SEGMENT_FRAMES = 2**24, 2**16 - 1
 
 HIDDEN_LAYERS = MAX_LAYERS - 1  # of a net that is trained; the last layer gives the pixels
@@ -107,8 +108,10 @@ class Sidecar:
         return tuple({id(net): net for segment in self.segments for net in segment.nets}.values())
 
     def bytes_of(self, net: Net) -> int:
-        """Size of a net in a file of this version, where it shares nothing with others."""
-        return net.nbytes if self.version >= 3 else netcode.plain_bytes(net.kernels, net.channels, net.planes)
+        """Size of a net in the file that it was read from, or of one that is not read, alone in a file like this."""
+        if self.version < 3:
+            return plain_bytes(net.kernels, net.channels, net.planes)
+        return net.nbytes if isinstance(net, netcode.CodedNet) else len(netcode.encode(net))
 
     @property
     def columns(self) -> int:
@@ -154,35 +157,6 @@ def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
 # ---- Write ----
 
 
-class _Table:
-    """The nets of a file of version 3: `data`, and the index of each by its plain bytes.
-
-    Each is coded by its differences to the first that it fits, where that is shorter. Such nets stand right after it.
-    """
-
-    def __init__(self, nets: Iterable[Net]):
-        different = {write_net(net): net for net in nets}
-        limit("nets of the sidecar", len(different), 0, MAX_TABLE)
-        families: list[list[tuple[bytes, Net, bytes]]] = []  # of the head and those coded by their differences to it
-        for plain, net in different.items():
-            family = next((family for family in families if netcode.fits(net, family[0][1])), None)
-            code = netcode.encode(net, family[0][1]) if family else b""
-            if family and len(code) < net.nbytes:
-                family.append((plain, net, code))
-            else:
-                families.append([(plain, net, net.code)])
-        members = [member for family in families for member in family]
-        self._index = {plain: index for index, (plain, _, _) in enumerate(members)}
-        self.data = b"".join(varint(len(code)) + code for _, _, code in members)
-        self.data += _CRC.pack(zlib.crc32(self.data)) if members else b""
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def index(self, net: Net) -> int:
-        return self._index[write_net(net)]
-
-
 def _check_segment(segment: Segment, s: Sidecar, first_frame: int) -> None:
     limit("first_frame", segment.first_frame, first_frame, first_frame)
     limit("frames of a segment", segment.frames, 1, MAX_SEGMENT_FRAMES)
@@ -208,7 +182,7 @@ def _write_plain(segment: Segment) -> bytes:
     return data + _CRC.pack(zlib.crc32(data))
 
 
-def _write_compact(segment: Segment, table: _Table) -> bytes:
+def _write_compact(segment: Segment, table: NetTable) -> bytes:
     nets = len(segment.nets) | (_COMPUTED if segment.computed else 0)
     data = (varint(segment.frames) + _COMPACT.pack(nets, segment.lr_first_crc, segment.lr_crc)
             + b"".join(varint(table.index(net)) for net in segment.nets) + segment.map_data)
@@ -245,7 +219,7 @@ def write(sidecar: Sidecar) -> bytes:
         first_frame += segment.frames
 
     new = s.version >= 3
-    table = _Table(s.nets if new else ())
+    table = NetTable(s.nets if new else ())
     header = _HEADER.pack(
         MAGIC, s.version, s.scale.numerator, s.mode, s.patch, s.chroma, s.colour, s.lr_width, s.lr_height,
         s.hr_width, s.hr_height, s.frames, len(s.segments), divisor if new else 0, len(table), 0,
@@ -255,32 +229,6 @@ def write(sidecar: Sidecar) -> bytes:
 
 
 # ---- Read ----
-
-
-def _read_table(fields: Fields, count: int, outputs: int, planes: int) -> tuple[Net, ...]:
-    """The nets of a file of version 3: all shapes are read, and the crc, before any is decoded."""
-    start, base, found = fields.at, None, []
-    for _ in range(count):
-        size = fields.varint("NET")
-        require(1 <= size <= MAX_CODE, "NET", f"the code of a net has {size} bytes; it must have 1..{MAX_CODE}")
-        code = fields.take(size)
-        try:
-            shape = netcode.read_shape(code, planes, outputs, base)
-        except ValueError as error:
-            raise SidecarError("STDO_ERROR_NET", str(error)) from None
-        base = shape  # that of a net coded by its differences is the same
-        found.append((code, shape))
-    if count:
-        own = zlib.crc32(fields.data[start:fields.at])
-        require(_CRC.unpack(fields.take(_CRC.size)) == (own,), "NET_CRC", "the crc of the net table is wrong")
-    nets: list[Net] = []
-    for code, shape in found:
-        if code[0] > 0:
-            nets.append(netcode.decode(code, shape, planes))
-            alone = nets[-1]
-        else:
-            nets.append(netcode.decode(code, shape, planes, alone))
-    return tuple(nets)
 
 
 def _check_frames(frames: int, left: int, last: bool) -> None:
@@ -398,7 +346,7 @@ def read(data: bytes) -> Sidecar:
     planes = 3 if colour else 1
     outputs = planes * (1 if divisor > 1 else int(scale) ** 2)
     file, first_frame = Fields(data, header_size, len(data), "TRUNCATED"), 0
-    table = _read_table(file, nets, outputs, planes)
+    table = read_table(file, nets, planes, outputs)
     for number in range(segments):
         left, last = frames - first_frame, number == segments - 1
         found.append(_read_plain(file, outputs, planes, first_frame, left, last) if version < 3 else
