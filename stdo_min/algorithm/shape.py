@@ -6,8 +6,8 @@ FIRST_KERNEL, KERNEL = 5, 3  # of the first layer and the others
 MAX_MAC = 900  # products per hr pixel that a phone plays
 
 # From so many bytes of lr video a segment on. The wider net gains about 0.06 dB (docs/training.md), which is worth
-# 1.5 % of the bytes, and costs about 150, 600 and 2,000 bytes more.
-SHAPES = ((0, (4,)), (9_000, (4, 4)), (40_000, (8, 8)), (120_000, (16, 16)))
+# 1.5 % of the bytes, and costs about 80, 370 and 1,050 bytes more.
+SHAPES = ((0, (4,)), (5_000, (4, 4)), (25_000, (8, 8)), (70_000, (16, 16)))
 
 
 def macs(channels: tuple[int, ...], net_scale: int) -> float:
