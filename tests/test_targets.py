@@ -16,7 +16,7 @@ from stdo_min.algorithm.rung import sidecar_bytes
 from stdo_min.algorithm.target import Target
 from stdo_min.cli import main
 from stdo_min.commands import choosing, training
-from stdo_min.commands.choosing import Trying, chosen, code_to_target
+from stdo_min.commands.choosing import Trying, chosen, code_to_target, tell_size
 from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.info import describe
@@ -336,3 +336,12 @@ def test_what_is_not_possible_is_said(clip, tmp_path, capsys, options, message):
     except SystemExit as error:
         assert error.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_size_that_is_exceeded_in_the_end_is_told():
+    lines = []
+    tell_size(Target("size", 1000), 1000, 1.0, lines.append)
+    tell_size(Target("psnr", 40), 10**9, 1.0, lines.append)
+    assert not lines
+    tell_size(Target("bitrate", 8000), 1234, 1.0, lines.append)
+    assert lines == ["pictures, nets and map take 1,234 bytes, 23.4 % above the target"]

@@ -150,17 +150,19 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
     # A cost is log bytes, or quality, of which so much is worth as much as the plain codec makes of so many bytes.
     unit = plain.slope if target.of_bytes else 1.0
     expected = max((scale for scale in allowed if axis.first[scale] <= plain.crf), default=allowed[0])
-    while (scale := _next(curves, allowed, CLEARLY * unit) if curves else expected) and (not curves or more()):
+    close = CLEARLY * unit
+    while (scale := _next(curves, allowed, close, target.of_bytes) if curves else expected) and (not curves or more()):
         if scale in curves:
             curves[scale].measure(curves[scale].met().crf)
         else:
             crf = plain_curve.nearest().crf if scale == 1 else _guess(scale, curves, plain, axis, target)
             curves[scale] = _Curve(rungs, axis, target, wanted, scale, True)
             curves[scale].measure(crf)
-    while (best := min(curves.values(), key=lambda curve: (not curve.met().reached, curve.met().cost))).open(CHECKED):
+    while (best := min(curves.values(), key=_Curve.rank)).open(CHECKED):
         best.measure(best.met().crf, check=True)
     met = best.met()
-    if given or met.reached and met.cost < plain.cost + math.log(PAYS) * unit:
+    small = target.of_bytes and not met.reached and met.size < plain.size  # the nearest to a size out of reach
+    if given or small or met.reached and met.cost < plain.cost + math.log(PAYS) * unit:
         scale, nets, gain = best.scale, best.nets, best.gain
     else:
         # A net that trained for seconds may be an unlucky one. Those that do not pay in the end are not shipped, so
@@ -171,14 +173,16 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
                   None if target.kind == "vmaf" else met.slope, gain, met.reached)
 
 
-def _next(curves, allowed, close) -> Fraction | None:
+def _next(curves, allowed, close, of_bytes=False) -> Fraction | None:
     """The scale that most needs another rung: a neighbour of the best, the best itself, or one that comes close."""
     met = {scale: curve.met() for scale, curve in curves.items()}
-    # Where none reaches the target, the greatest lr video comes nearest.
-    order = sorted(met, key=lambda one: (not met[one].reached, met[one].cost if met[one].reached else one))
+    # Where none reaches the target, the greatest lr video comes nearest to a quality, the smallest to a size.
+    far = -1 if of_bytes else 1
+    order = sorted(met, key=lambda one: (not met[one].reached, met[one].cost if met[one].reached else far * one))
     best, at = order[0], allowed.index(order[0])
     above, below = allowed[at + 1:at + 2], allowed[max(0, at - 1):at]
-    for scale in [*(above if met[best].reached else []), *below]:
+    reached = met[best].reached
+    for scale in [*(above if reached or of_bytes else []), *(below if reached or not of_bytes else [])]:
         if scale not in curves:
             return scale
     for scale in order:
@@ -227,6 +231,11 @@ class _Curve:
     def nearest(self) -> _Point:
         """The point measured that is nearest to what is wanted."""
         return min(self._points, key=self._distance)
+
+    def rank(self) -> tuple[bool, float]:
+        """Sorts scales, the best first: by cost, and where a size is out of reach by bytes."""
+        met = self.met()
+        return not met.reached, met.size if self._of_bytes and not met.reached else met.cost
 
     def open(self, most: int = TRIES) -> bool:
         """Whether another rung, where it seems to meet what is wanted, would tell more; of `most` rungs."""

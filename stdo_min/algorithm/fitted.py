@@ -47,7 +47,7 @@ def calibrated(net: Net, pool: Pool, threads: int, worth: Worth | None = None) -
 
 
 def worth_of(net: Net, sampled: Sampled, serves: np.ndarray, mean_error: float, price: Price,
-             rng: np.random.Generator, threads: int) -> Worth | None:
+             rng: np.random.Generator) -> Worth | None:
     """What bits of a net are worth that serves some patches of a pool; None where it serves none.
 
     serves: bool (N,). mean_error: the mean squared error of the whole segment, which says what a bit of lr video saves.
@@ -56,6 +56,6 @@ def worth_of(net: Net, sampled: Sampled, serves: np.ndarray, mean_error: float, 
         return None
     weight = 1 / sampled.probability
     served = price.pixels * weight[serves].sum() / weight.sum()
-    with Stepper(sampled.pool, threads) as stepper:
+    with Stepper(sampled.pool, 1) as stepper:
         found = sensitivity(net, stepper, weight * serves, rng)
     return Worth(found, price.of_bit(max(mean_error, 1e-9) * price.pixels) / served)

@@ -64,11 +64,12 @@ def drop_nets(errors: np.ndarray, weight: float, net_bits: np.ndarray) -> np.nda
         return tuple(np.delete(nets, np.argmin(losses)))
 
     now = of(tuple(range(1, labels)))
-    tried = [now, *(of(nets) for nets in ((), *((net,) for net in range(1, labels))))]
+    best = now
+    for nets in ((), *((net,) for net in range(1, labels))):
+        best = min(best, of(nets), key=lambda one: one[0])
     while len(now[2]) > 2:
         now = of(fewer(*now[1:]))
-        tried.append(now)
-    best = min(tried, key=lambda one: one[0])
+        best = min(best, now, key=lambda one: one[0])
     return np.array((0, *best[2]), np.uint8)[best[1]]
 
 

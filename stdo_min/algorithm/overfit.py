@@ -126,8 +126,7 @@ def _one_net(task, weight) -> Fitted:
                 progress=task.clock.counting("train", budget))
     task.clock.say("quantise")
     everywhere = np.ones(len(pool), bool)
-    error = _mean_error(task, net)
-    worth = worth_of(net, task.sampled, everywhere, error, task.price, task.rng, task.threads)
+    worth = worth_of(net, task.sampled, everywhere, _mean_error(task, (net,)), task.price, task.rng)
     return Fitted((calibrated(net, pool, task.threads, worth),), "all")
 
 
@@ -156,20 +155,18 @@ def _refine(task, chunks, rounds, budget, peak=PEAK_RATE) -> Chunks:
 
 def _fitted(task, chunks, choice, cut=None, scorer=None) -> Fitted:
     task.clock.say("quantise")
-    sampled = task.sampled
-    error = float(np.average(chunks.error, weights=1 / sampled.probability))
-    nets = []
+    sampled, error, nets = task.sampled, _mean_error(task, chunks.nets), []
     for number, net in enumerate(chunks.nets, 1):
         serves = chunks.member == number
-        worth = worth_of(net, sampled, serves, error, task.price, task.rng, task.threads)
+        worth = worth_of(net, sampled, serves, error, task.price, task.rng)
         nets.append(calibrated(net, sampled.pool.weighing(serves.astype(float)), task.threads, worth))
     return Fitted(tuple(nets), choice, cut, scorer)
 
 
-def _mean_error(task, net) -> float:
-    """The mean squared error of the segment under a net, by some of its patches."""
+def _mean_error(task, nets) -> float:
+    """The mean squared error of the segment under the best of some nets or the base, by some of its patches."""
     index = np.sort(task.rng.permutation(len(task.sampled.pool))[:JUDGED])
-    found = least_errors((net,), task.sampled.pool, task.sampled.base_errors, index, task.threads)
+    found = least_errors(nets, task.sampled.pool, task.sampled.base_errors, index, task.threads)
     return float(np.average(found, weights=1 / task.sampled.probability[index]))
 
 

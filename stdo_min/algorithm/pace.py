@@ -18,7 +18,7 @@ from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import read_source
 
 LABEL_SECONDS = 2e-6  # to choose and code one label of the map, of two nets (one core of a Zen 4)
-NET_SECONDS = 0.1  # to quantise a net (the same)
+NET_SECONDS = 0.5  # to quantise a net of 16,16 (one core of a Zen 3)
 MEASURED = 24  # frames
 CAUTION = 1.1  # a pass takes a tenth more than it seems
 

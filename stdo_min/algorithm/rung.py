@@ -183,7 +183,8 @@ class Rungs:
             shown = [calibrated(net, whole.pool, self._threads)]
         if self._by_vmaf:
             return {True: base_vmaf(self._info, header, parts, self._threads, shown)}
-        base_error = float(np.mean([one.mean_error for one in sampled]))
+        frames = [len(part.checksums) for part in parts]
+        base_error = float(np.average([one.mean_error for one in sampled], weights=frames))
         return {False: float(psnr(max(base_error, 1e-9), 1)),
                 True: base_psnr(self._info, header, parts, self._threads, shown)}
 

@@ -143,6 +143,13 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
         _keep(choice, work)
 
 
+def tell_size(wanted: Target, size: int, seconds: float, note: Callable[[str], None]) -> None:
+    """Say so where pictures, nets and maps of a film, `size` bytes, are above a size that was aimed at."""
+    if wanted.of_bytes and size > wanted.bytes(seconds):
+        above = 100 * (size / wanted.bytes(seconds) - 1)
+        note(f"pictures, nets and map take {size:,} bytes, {above:.1f} % above the target")
+
+
 def _better_crf(seen, wanted, axis) -> float:
     """The crf to code a film at after those seen, of (crf, what is lacking there); the latest where it will do."""
     crf, lacking = seen[-1]

@@ -17,7 +17,7 @@ from stdo_min.algorithm.segments import SEGMENT_SECONDS
 from stdo_min.algorithm.siting import LEFT
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import options
-from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, code_to_target, scale_or_auto, target
+from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, code_to_target, scale_or_auto, target, tell_size
 from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import (
     Result,
@@ -74,8 +74,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                          "av1 30. With --scale auto the same as --target crf=N, by default x264 23, x265 28, av1 35")
     quality.add_argument("--target", type=target, metavar="WHAT",
                          help="crf=26: the quality that the plain codec has at that crf, in fewer bytes; psnr=38: that "
-                         "of luma in dB; vmaf=85; size=5M or bitrate=400k: pictures, nets and map, at most that and up "
-                         "to 2 %% less, with av1, whose crf is a whole number, up to 8 %%. Chooses the crf, and with "
+                         "of luma in dB; vmaf=85; size=5M or bitrate=400k: pictures, nets and map, up to 2 %% below "
+                         "that, with av1, whose crf is a whole number, up to 8 %%. Chooses the crf, and with "
                          "--scale auto the scale, for a quarter of --budget at the most, and there ships the plain "
                          "video where nets do not pay")
     quality.add_argument("--lossless", action="store_true", help="code the lr video without loss")
@@ -152,6 +152,8 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
             general, halo = read_start(recipe, scale)
             tasks = _tasks(parts, coded, info, header, halo, recipe)
             made = overfit_film(tasks, general, work, workers, progress)
+        if wanted:
+            tell_size(wanted, sum(coded) + len(made.data), float(made.frames / info.rate), note)
         _write(made, parts, info, work, names, force, inputs)
     bytes_lr = out.stat().st_size - (len(made.data) if len(names) == 1 else 0)
     return Result(out, made.frames, made.nets, made.psnr_y, made.psnr_bicubic_y, bytes_lr, len(made.data))

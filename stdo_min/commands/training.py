@@ -30,6 +30,7 @@ from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import keyframes
 from stdo_min.video.probe import VideoInfo
 
+WORK_VERSION = 2  # of what work folders hold: a run goes on only with what it would have written itself
 SPARE = 2.0  # seconds by which a budget may be exceeded
 
 
@@ -156,7 +157,8 @@ def identity(inputs: Sequence[Path], recipe: Recipe, **choices) -> dict:
     files = [path for given in inputs for path in (sorted(Path(given).iterdir()) if Path(given).is_dir() else [given])]
     ffmpeg = ask(ffmpeg_executable(), ["-version"]).out.decode(errors="replace").partition(" Copyright")[0]
     options = {name: str(value) for name, value in {**asdict(recipe), **choices}.items()}
-    return {"version": __version__, "ffmpeg": ffmpeg, **options, "inputs": [_file_identity(path) for path in files]}
+    return {"version": __version__, "work": WORK_VERSION, "ffmpeg": ffmpeg, **options,
+            "inputs": [_file_identity(path) for path in files]}
 
 
 def _file_identity(path) -> list:

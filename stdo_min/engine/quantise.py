@@ -157,7 +157,7 @@ def _multipliers(ratio, least):
     """
     used = ratio[ratio > 0]
     if len(used) == 0:
-        return 0, np.maximum(np.ceil(least), 1).astype(np.int64)
+        return 0, np.minimum(np.maximum(np.ceil(least), 1), MAX_MULTIPLIER).astype(np.int64)
     # With a shift of at most 14, a sum that is not clamped to 16 bits is below 2^29, and so is its bias.
     fitting = [s for s in range(15) if ratio.max() * 2.0 ** (15 + s) <= SHORT] or [0]
     enough = [s for s in fitting if np.all((ratio * 2.0 ** (15 + s) >= least)[ratio > 0])]

@@ -8,6 +8,7 @@ signs, and weights of the same place in other layers, say nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 
@@ -54,16 +55,18 @@ START = {
     ),
 }
 
-# Of nets that were trained and rounded at the price of their bits on four clips: bytes of the shape and of the code's
-# end, bits of an output's multiplier and bias together, and of a weight (3.5 in wide nets to 7 in tiny ones).
-SHAPE_BYTES, OUTPUT_BITS, WEIGHT_BITS = 9, 20.0, 4.5
+# Of nets that were trained and rounded at the price of their bits on four clips (docs/nets.md): bytes of the shape and
+# of the code's end, bits of an output's multiplier and bias together, and those of a weight, which matters the less the
+# more there are: WEIGHT_BITS of a single one, and LESS_BITS less for each doubling.
+SHAPE_BYTES, OUTPUT_BITS, WEIGHT_BITS, LESS_BITS = 9, 20.0, 13.0, 0.8
 
 
 def expected_bytes(kernels: Sequence[int], channels: Sequence[int], planes: int = 1) -> int:
     """About the size of the code of a net that has this shape and is not quantised yet."""
     inputs = (planes, *channels)
     weights = sum(k * k * last * out for k, last, out in zip(kernels, inputs, channels, strict=False))
-    return SHAPE_BYTES + round((OUTPUT_BITS * sum(channels) + WEIGHT_BITS * weights) / 8)
+    bits = WEIGHT_BITS - LESS_BITS * math.log2(weights)
+    return SHAPE_BYTES + round((OUTPUT_BITS * sum(channels) + bits * weights) / 8)
 
 
 # ---- Numbers ----
