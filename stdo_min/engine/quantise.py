@@ -123,11 +123,10 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     # Whole numbers whose sums stay below 2^24 are exact in float32, at half the time and memory.
     exact = np.float32 if weight[0].size * 255 * 127 < 1 << 24 else np.float64
     rounding = Rounding(windows(coded, weight.shape[2]))
-    flat = weight.reshape(len(weight), -1)
-    flat = rounding.refitted(flat, windows(wanted, 1))
+    flat = rounding.refitted(weight.reshape(len(weight), -1), windows(wanted, 1))
+    # Of an error, what later weights make good does not count.
+    pays_off = np.sqrt(_mean_square(pays[0], axis=1) * rounding.variance / rounding.left)
     largest = np.abs(flat).max(axis=1)
-    # Where all weights of an output are as sensitive as the mean one, what counts is what rounding cannot make good.
-    pays_off = np.sqrt(1 / np.mean(1 / np.maximum(pays[0], 1e-30), axis=1) * rounding.variance / rounding.left)
     coarsest = np.minimum(largest, SHORT / 2**15 * out_steps)  # a weight of 1, or the largest multiplier
     wished = np.maximum(np.minimum(pays_off, coarsest), largest / LARGEST)
     shift, multiplier = _multipliers(wished / out_steps, least)
@@ -136,8 +135,8 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     whole = rounding(flat, step).reshape(weight.shape)
     summed = convolve(coded.astype(exact), whole.astype(exact))
     bias = wanted.mean(axis=(1, 2, 3)) / step - summed.mean(axis=(1, 2, 3), dtype=np.float64)
-    worth = np.sqrt(1 / np.mean(step**2 / np.maximum(pays[1], 1e-30)))  # units of a sum that pay for a bit
-    unit = 1 << int(np.clip(np.floor(np.log2(max(worth, 1))), 0, MOST_ZEROS))
+    zeros = np.log2(max(_mean_square(pays[1] / step**2, axis=0), 1)) / 2
+    unit = 1 << int(np.clip(np.floor(zeros), 0, MOST_ZEROS))
     bias = np.clip(np.rint(bias / unit) * unit, -2**29, 2**29)  # only dead or saturated channels exceed it
     bias = bias + ((1 << shift) >> 1)  # the shift rounds down; half a unit makes it round to nearest
     sums = summed.astype(np.int32) + bias.astype(np.int32)[:, None, None, None]
@@ -145,6 +144,11 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, convolve):
     layer = Layer(kernel=weight.shape[2], shift=shift, multiplier=multiplier.astype(np.uint16),
                   bias=bias.astype(np.int32), weight=np.ascontiguousarray(whole.astype(np.int8).transpose(0, 2, 3, 1)))
     return layer, q
+
+
+def _mean_square(squares, axis):
+    """The square of the one step that does as well as steps of their own: what errors cost is their inverse."""
+    return 1 / np.mean(1 / np.maximum(squares, 1e-30), axis=axis)
 
 
 def _multipliers(ratio, least):
