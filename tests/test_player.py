@@ -191,8 +191,9 @@ def test_info_says_what_is_inside(played):
     read = sidecar.read(data)
     assert found["net_bytes"] == sum(map(read.bytes_of, read.nets))
     assert found["map_bytes"] == len(read.segments[0].map_data)
-    # 40 bytes of header; the nets, each after its size in two bytes, and their crc; the segment's fields
-    fields = len(data) - 40 - found["net_bytes"] - 2 * found["nets"] - 4 - found["map_bytes"]
+    # 40 bytes of header; the nets, each after its size in one byte or two, and their crc; the segment's fields
+    sizes = sum(1 if read.bytes_of(net) < 128 else 2 for net in read.nets)
+    fields = len(data) - 40 - found["net_bytes"] - sizes - 4 - found["map_bytes"]
     assert fields - found["nets"] in (15, 16), "its size, of one byte or two, frames, nets, two crcs, and its own crc"
     assert (found["width"], found["height"], found["scale"], found["patch"], found["frames"]) == (160, 90, 2, 16, 24)
     assert (found["segments"], found["mode"], found["version"]) == (1, "stdo", 3)
