@@ -1,10 +1,11 @@
-"""The clip that the tests share, and how hypothesis runs."""
+"""The clips that the tests share, and how hypothesis runs."""
 
 import os
 import shutil
 import subprocess
 
 import pytest
+from clips import ffmpeg
 from hypothesis import settings
 from samples import CSRC, INCLUDE
 
@@ -24,6 +25,15 @@ def clip(tmp_path_factory):
     """Path of a drawn .mp4 with sound: 160x90, 12 frames per second, 24 frames, one cut; do not change it."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     write_demo(path, 160, 90, 2, 12)
+    return path
+
+
+@pytest.fixture(scope="session")
+def smooth(tmp_path_factory):
+    """A clip without fine detail, which a small lr video holds as well."""
+    path = tmp_path_factory.mktemp("smooth") / "smooth.mkv"
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic", "-frames:v", "24", "-c:v",
+           "libx264", "-qp", "4", "-pix_fmt", "yuv420p", path)
     return path
 
 

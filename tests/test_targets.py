@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from clips import ffmpeg
 
 from stdo_min.algorithm import rung
 from stdo_min.algorithm.choose import Choice
@@ -42,15 +41,6 @@ SMALL = Recipe(budget=Budget(steps=60), channels=(4,), patch=12, memory=16 << 20
 def short_trials(monkeypatch):
     monkeypatch.setattr(rung, "STEPS", 60)
     monkeypatch.setattr(rung, "MORE_STEPS", 60)
-
-
-@pytest.fixture(scope="module")
-def smooth(tmp_path_factory):
-    """A clip without fine detail, which a small lr video holds as well."""
-    path = tmp_path_factory.mktemp("smooth") / "smooth.mkv"
-    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic", "-frames:v", "24", "-c:v",
-           "libx264", "-qp", "4", "-pix_fmt", "yuv420p", path)
-    return path
 
 
 @pytest.fixture

@@ -229,7 +229,7 @@ def base_vmaf(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], t
 
 
 def _pairs(info, part, road) -> Pairs:
-    """The frames of a part, and those of the source that it was made of."""
+    """The frames of a part, the first where it is cut short, and those of the source that it was made of."""
     count = len(part.checksums)
     source = read_source(info, part.first, count, road, part.checksums)
-    return pairs(read_lr(probe(part.path)), source, str(info.path), count, part.first)
+    return pairs(read_lr(probe(part.path), 0, count), source, str(info.path), count, part.first)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from stdo_min.algorithm.choose import Choice
 
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
-CHOICE, SETTLED = "choice", "settled"  # tasks of the work folder: what is tried, and that it is taken
+# Tasks of the work folder: what is tried, the PSNR of the plain video, and that what was tried is taken.
+CHOICE, PLAIN_PSNR, SETTLED = "choice", "plain-psnr", "settled"
 SHARE = 0.25  # of a budget in seconds: what trying may take
 TRIES = 4  # how often the film is coded
 MISSED_CRF, MISSED_VMAF = 0.12, 1.0  # by which a PSNR, 0.06 dB, and a VMAF may be missed
@@ -120,20 +121,22 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
     """The parts of the lr video, coded at the crf chosen, and again where the whole film misses the target.
 
     A size is missed by what is above it, or by more than SPARED below it; where a codec takes whole crfs only, the
-    lowest that stays below it is taken. A PSNR is missed by more than MISSED_CRF, a VMAF by more than MISSED_VMAF. A
-    crf was held against the plain codec when it was chosen. code(crf): codes the parts that the work folder does not
-    hold. What missed and the crf that is better are kept there, so that a run that was stopped goes on as if it had
-    not been.
+    lowest that stays below it is taken. A PSNR is missed by more than MISSED_CRF, a VMAF by more than MISSED_VMAF. What
+    a target of crf=N asks for is the PSNR of the plain video, which is coded too, as far as the budget allows
+    (`algorithm/plain_video.py`). code(crf): codes the parts that the work folder does not hold. What missed and the crf
+    that is better are kept there, so that a run that was stopped goes on as if it had not been.
     """
     from stdo_min.algorithm.choose import AXES
 
+    axis = AXES[codec]
     while True:
         parts = code(choice.crf)
-        if wanted.kind == "crf" or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
+        as_plain = wanted.kind == "crf" and (choice.plain or not choice.reached)
+        if as_plain or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
             return parts
-        lacking = _lacking(choice, wanted, info, header, recipe, parts, threads)
+        lacking = _lacking(choice, wanted, info, header, recipe, codec, work, parts, threads)
         tried = replace(choice, missed=(*choice.missed, (choice.crf, lacking)))
-        crf = _better_crf(tried.missed, wanted, AXES[codec])
+        crf = _better_crf(tried.missed, wanted, axis, choice.db_per_log and choice.db_per_log * axis.log_bytes)
         if crf == choice.crf:
             work.keep(SETTLED, lambda file: None)
             return parts
@@ -150,8 +153,11 @@ def tell_size(wanted: Target, size: int, seconds: float, note: Callable[[str], N
         note(f"pictures, nets and map take {size:,} bytes, {above:.1f} % above the target")
 
 
-def _better_crf(seen, wanted, axis) -> float:
-    """The crf to code a film at after those seen, of (crf, what is lacking there); the latest where it will do."""
+def _better_crf(seen, wanted, axis, db) -> float:
+    """The crf to code a film at after those seen, of (crf, what is lacking there); the latest where it will do.
+
+    db: what a crf of 1 changes, or None for what is usual.
+    """
     crf, lacking = seen[-1]
     if wanted.of_bytes:
         if 0 <= lacking < SPARED:
@@ -160,14 +166,20 @@ def _better_crf(seen, wanted, axis) -> float:
         return axis.above(max(least, crf + (lacking - AIMED) / _step(seen, axis.log_bytes)))
     if wanted.kind == "vmaf":
         return crf if abs(lacking) < MISSED_VMAF else axis.rounded(crf + lacking / _step(seen, axis.vmaf))
-    exact = axis.rounded(crf + lacking / _step(seen, axis.db))
+    exact = axis.rounded(crf + lacking / _step(seen, db or axis.db))
     return crf if abs(exact - crf) < MISSED_CRF else exact
 
 
-def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
+def _lacking(choice, wanted, info, header, recipe, codec, work, parts, threads) -> float:
     """What a whole film, coded in parts, lacks of a target: log bytes, dB or VMAF."""
     from stdo_min.algorithm.rung import base_psnr, base_vmaf, sidecar_bytes
 
+    if wanted.kind == "crf":
+        from stdo_min.algorithm.plain_video import compared
+
+        parts = compared(parts, info.width, info.height, recipe.budget.seconds)
+        asked = _plain_psnr(info, recipe, parts, codec, wanted.value, work, threads)
+        return asked - base_psnr(info, header, parts, threads) - choice.gain
     if not wanted.of_bytes:
         measured = base_vmaf if wanted.kind == "vmaf" else base_psnr
         return wanted.value - measured(info, header, parts, threads) - choice.gain
@@ -175,6 +187,19 @@ def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
     frames = sum(len(part.checksums) for part in parts)
     beside = sidecar_bytes(recipe, size, len(parts), frames, header, maps=True)
     return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
+
+
+def _plain_psnr(info, recipe, parts, codec, crf, work, threads) -> float:
+    """PSNR of the plain video of the frames of some parts; it is coded once for a work folder."""
+    from stdo_min.algorithm.plain_video import plain_psnr
+
+    if not work.has(PLAIN_PSNR):
+        header = sizes(Fraction(1), LEFT, recipe.patch, lr_size(info.width, info.height, Fraction(1)), info)
+        with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
+            found = plain_psnr(info, header, parts, codec, crf, Path(folder), threads)
+        work.keep(PLAIN_PSNR, lambda file: file.write(json.dumps(found).encode()))
+    with work.open(PLAIN_PSNR) as file:
+        return json.load(file)
 
 
 def _step(seen, usual) -> float:

@@ -1,0 +1,84 @@
+"""The plain video that a target of crf=N is held against."""
+
+from contextlib import closing
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stdo_min.algorithm.choose import Choice
+from stdo_min.algorithm.frames import frame_pairs
+from stdo_min.algorithm.plain_video import compared, plain_psnr
+from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.rung import base_psnr
+from stdo_min.algorithm.target import Target
+from stdo_min.commands.choosing import code_to_target
+from stdo_min.commands.training import sizes
+from stdo_min.engine.budget import Budget
+from stdo_min.format.psnr import psnr
+from stdo_min.video.lr_parts import Part, encode_parts
+from stdo_min.video.lr_video import lr_size
+from stdo_min.video.probe import probe
+from stdo_min.video.work import Work
+
+SMALL = Recipe(budget=Budget(steps=60), channels=(4,), patch=12, memory=16 << 20)
+
+
+def film(*lengths):
+    starts = np.cumsum((0, *lengths))
+    return [Part(int(first), Path("part"), np.arange(first, first + count, dtype=np.uint32))
+            for first, count in zip(starts, lengths, strict=False)]
+
+
+@pytest.mark.parametrize("lengths, frames, found", [
+    ((100,), 400, [(0, 100)]),  # all of it
+    ((1000,), 400, [(0, 400)]),  # its first frames
+    ((400, 400, 400), 100, [(400, 100)]),  # those of the segment in the middle
+    ((400, 400, 400, 400), 850, [(400, 400), (1200, 400)]),  # whole segments, evenly spread
+    ((10, 10), 400, [(0, 10), (10, 10)]),
+    ((100,), 3, [(0, 24)]),  # at least a second
+])
+def test_what_of_a_film_is_compared(lengths, frames, found):
+    seconds = frames * 1e6 / 4e6  # frames of a million pixels
+    parts = compared(film(*lengths), 1000, 1000, seconds)
+    assert [(part.first, len(part.checksums)) for part in parts] == found
+    assert all(part.checksums[0] == part.first for part in parts)
+
+
+@pytest.mark.parametrize("away", [-4, 3])
+def test_a_film_gets_the_quality_of_its_plain_video(smooth, tmp_path, away):
+    """From a crf that is far off, in either direction; its nets are said to gain 0.3 dB."""
+    info, lines, crfs, work = probe(smooth), [], [], Work(tmp_path)
+    header, full = (sizes(Fraction(scale), 0, 12, lr_size(info.width, info.height, scale), info) for scale in (2, 1))
+    choice = Choice(Fraction(2), 26 + away, True, 9e3, 36, 1e4, 36, None, gain=0.3)
+
+    def code(crf):
+        crfs.append(crf)
+        return encode_parts(info, [0], work, Fraction(2), codec="x264", crf=crf, lossless=False)
+
+    parts = code_to_target(choice, Target("crf", 34), info, header, SMALL, "x264", work, code, 1, lines.append)
+    asked = plain_psnr(info, full, parts, "x264", 34, tmp_path)
+    assert base_psnr(info, header, parts) + 0.3 == pytest.approx(asked, abs=0.1)
+    assert 2 <= len(crfs) == 1 + len(lines) <= 4
+
+
+def test_the_first_frames_of_a_part_are_those_of_the_film(smooth, tmp_path):
+    info = probe(smooth)
+    header = sizes(Fraction(1), 0, 12, lr_size(info.width, info.height, Fraction(1)), info)
+    (part,) = encode_parts(info, [0], Work(tmp_path), Fraction(1), codec="x264", crf=30, lossless=False)
+    with closing(frame_pairs(probe(part.path), info)) as both:
+        errors = [np.square(lr.y.astype(int) - hr.y).sum() for lr, hr in both]
+    for count in (10, 24):
+        found = base_psnr(info, header, [part._replace(checksums=part.checksums[:count])])
+        assert found == pytest.approx(psnr(sum(errors[:count]), count * info.width * info.height), abs=1e-9)
+
+
+def test_a_plain_video_is_coded_once_and_alone_if_it_is_what_was_chosen(smooth, tmp_path):
+    info, work = probe(smooth), Work(tmp_path)
+    header = sizes(Fraction(1), 0, 12, lr_size(info.width, info.height, Fraction(1)), info)
+    code = partial(encode_parts, info, [0], work, Fraction(1), codec="x264", lossless=False)
+    plain = Choice(Fraction(1), 34, False, 1e4, 36, 1e4, 36, None)
+    code_to_target(plain, Target("crf", 34), info, header, SMALL, "x264", work, lambda crf: code(crf=crf), 1, print)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr-00000.mp4", "source-00000"]
