@@ -80,7 +80,7 @@ def ours(name: str, threads: int):
     stepper, adam = Stepper(pool, threads), Adam(net.parameters)
 
     def step():
-        loss, gradients = stepper.gradients(net, next(batches))
+        loss, gradients = stepper.gradients(net, next(batches), "l1")
         adam.step(gradients, RATE)
         return loss / RESIDUAL_UNIT
 

@@ -56,7 +56,7 @@ class Stepper:
         index = np.searchsorted(drawn, rng.random(count) * drawn[-1], side="right")
         return np.sort(np.minimum(index, len(drawn) - 1))
 
-    def gradients(self, net: Net, index: np.ndarray, loss: str = "l1") -> tuple[float, list[np.ndarray]]:
+    def gradients(self, net: Net, index: np.ndarray, loss: str) -> tuple[float, list[np.ndarray]]:
         """The mean loss over the patches of the pool at `index`, int64 (N,), N a multiple of SHARDS, and its gradients.
 
         The gradients are valid until the next call.
