@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from clips import ffmpeg
+from clips import ffmpeg, same
 
 from stdo_min.algorithm import rung
 from stdo_min.algorithm.choose import Choice
@@ -29,7 +29,7 @@ from stdo_min.player import frames, open_video, read_sidecar
 from stdo_min.video.ffmpeg import VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part, encode_parts
-from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.lr_video import encode_lr, encode_part
 from stdo_min.video.probe import probe
 from stdo_min.video.read import read_lr, read_source
 from stdo_min.video.vmaf import vmaf
@@ -48,8 +48,8 @@ def short_trials(monkeypatch):
 def smooth(tmp_path_factory):
     """A clip without fine detail, which a small lr video holds as well."""
     path = tmp_path_factory.mktemp("smooth") / "smooth.mkv"
-    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic", "-frames:v", "24", "-c:v",
-           "libx264", "-qp", "4", "-pix_fmt", "yuv420p", path)
+    drawn = "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic,format=yuv420p,gblur=sigma=4:planes=6"
+    ffmpeg("-f", "lavfi", "-i", drawn, "-frames:v", "24", "-c:v", "libx264", "-qp", "4", path)
     return path
 
 
@@ -113,6 +113,17 @@ def test_a_low_rate_takes_a_small_lr_video(smooth, tmp_path):
     assert video.upscaler.scale > 1
     encode_lr(probe(smooth), tmp_path / "plain.mkv", 1, crf=30)
     assert sum(packet_sizes(tmp_path / "out.mkv")) + result.bytes_sidecar < sum(packet_sizes(tmp_path / "plain.mkv"))
+
+
+def test_chroma_is_coded_as_finely_as_chosen(clip, tmp_path):
+    info, wanted, scale = probe(clip), Target("crf", 34), Fraction(1)
+    (tmp_path / "work").mkdir()
+    work = Work(tmp_path / "work")
+    choice = chosen(info, wanted, scale, SMALL, "x264", 20, work, 1, lambda line: None)
+    assert choice.finer > 0 and choosing.kept_choice(work) == choice
+    encode(clip, tmp_path / "out.mkv", scale, SMALL, wanted=wanted)
+    encode_part(info, 0, None, tmp_path / "part.mp4", scale, "x264", choice.crf, finer=choice.finer)
+    assert same(read_lr(probe(tmp_path / "out.mkv")), read_lr(probe(tmp_path / "part.mp4")))
 
 
 @pytest.mark.parametrize("scale", [None, Fraction(2)])

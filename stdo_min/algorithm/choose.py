@@ -85,6 +85,7 @@ class Choice:
     film. quality, plain_quality: PSNR of luma in dB, or VMAF where that is the target. db_per_log: the codec's slope
     here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
     whether the target is. missed: each crf at which the whole film was coded and missed the target, and by how much.
+    finer: steps by which chroma is coded finer, see chroma.py.
     """
 
     scale: Fraction
@@ -98,6 +99,7 @@ class Choice:
     gain: float = 0.0
     reached: bool = True
     missed: tuple[tuple[float, float], ...] = ()
+    finer: int = 0
 
     @property
     def plain(self) -> bool:

@@ -85,7 +85,8 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice. Of a
     budget in seconds it takes a quarter at the most, but for the two rungs without which nothing is known.
     """
-    from stdo_min.algorithm.choose import choose
+    from stdo_min.algorithm.choose import AXES, choose
+    from stdo_min.algorithm.chroma import EvenRungs
     from stdo_min.algorithm.rung import Rungs, stretches_of
 
     if work.has(CHOICE):
@@ -105,8 +106,16 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
         rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder), by_vmaf,
                       trying.tell)
-        choice = choose(rungs, wanted, codec, allowed, seconds, frames * info.width * info.height,
+        even = EvenRungs(rungs, codec, AXES[codec].db / AXES[codec].vmaf if by_vmaf else 1.0)
+        choice = choose(even, wanted, codec, allowed, seconds, frames * info.width * info.height,
                         given=scale is not None, more=trying.more)
+        if not choice.plain:
+            wide = stretches_of(frames, info.width, info.height, math.inf)
+            if by_vmaf or wide != stretches:
+                (Path(folder) / "wide").mkdir()
+                rungs = Rungs(info, header, frames, len(starts), codec, recipe, wide, threads, Path(folder) / "wide")
+            finer = even.settled(choice.scale, choice.crf, choice.quality, choice.gain, rungs)
+            choice = replace(choice, finer=finer)
     if trying.short:
         note(f"a quarter of the budget has no time for more than {trying.rungs} tries")
     note(_told(choice, wanted))

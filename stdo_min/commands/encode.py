@@ -144,7 +144,7 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
         with crew(len(starts)) as workers:
             recipe = foretold(recipe, frames, info, header, workers, note)
             code = partial(encode_parts, info, starts, work, scale, codec=codec, lossless=lossless,
-                           progress=lr_progress, note=note)
+                           progress=lr_progress, note=note, finer=choice.finer if wanted else 0)
             parts = (code_to_target(choice, wanted, info, header, recipe, codec, work, lambda crf: code(crf=crf),
                                     threads, note) if wanted else code(crf=crf))
             coded = [sum(packet_sizes(part.path)) for part in parts]
