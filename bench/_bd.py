@@ -47,6 +47,14 @@ def bytes_at(points: Sequence[Point], quality: float) -> float | None:
     return math.exp(float(_curve(front, "pchip")(quality)))
 
 
+def value_at(points: Sequence[tuple[float, float]], place: float) -> float | None:
+    """What (place, value) points have at a place, by PCHIP; None outside of them, or where they are fewer than two."""
+    places, values = np.array(sorted(dict(points).items()), float).reshape(-1, 2).T
+    if len(places) < 2 or not places[0] <= place <= places[-1]:
+        return None
+    return float(PchipInterpolator(places, values)(place))
+
+
 def _curve(front: Sequence[Point], method: str):
     sizes, qualities = np.array(front, float).T
     return METHODS[method](qualities, np.log(sizes))

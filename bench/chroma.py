@@ -1,6 +1,6 @@
 """What a chroma net would gain: PSNR of U and V over a clip with one, against bicubic chroma.
 
-    python -m bench chroma CLIP... [--scale 4] [--steps 10000] [--json FILE]
+    python -m bench chroma CLIP... [--scale 4] [--crf N] [--steps 10000] [--json FILE]
 
 The net sees U, V and the four luma samples of each chroma position, all of the lr frame, and gives the residual of both
 planes. It is trained as luma nets are, on all patches of the clip, and its float outputs are rounded to pixels.
@@ -39,11 +39,14 @@ LUMA_MACS = 25 * 16 + 9 * 16 * 16 + 9 * 16 * 16  # per lr pixel, of the default 
 NETS = {"8 channels": (8,), "4 channels": (4,), "4,4 channels": (4, 4)}
 
 
-def chroma_pool(clip: Path, scale: int) -> Pool:
-    """All chroma patches of a clip with a lossless lr video: lr (N, 24, 24, 6), residual (N, 20, 20, 2 * scale^2)."""
+def chroma_pool(clip: Path, scale: int, crf: float | None = None) -> Pool:
+    """All chroma patches of a clip: lr uint8 (N, 24, 24, 6), residual int16 (N, 20, 20, 2 * scale^2).
+
+    crf: of its lr video by x264; None is lossless.
+    """
     info, lr_patches, residuals = probe(clip), [], []
     with tempfile.TemporaryDirectory() as folder:
-        encode_lr(info, Path(folder) / "lr.mkv", scale, lossless=True)
+        encode_lr(info, Path(folder) / "lr.mkv", scale, crf=crf, lossless=crf is None)
         lr_info = probe(Path(folder) / "lr.mkv")
         with closing(frame_pairs(lr_info, info)) as pairs:
             for lr, hr in pairs:
@@ -102,16 +105,18 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench chroma", description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
     parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
+    parser.add_argument("--crf", type=float, help="of the lr video, by x264; default lossless")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
     rows = []
     for clip in a.clips:
-        pool = chroma_pool(clip, a.scale)
+        pool = chroma_pool(clip, a.scale, a.crf)
         samples = pool.residual.size / 2
         before = psnr(plane_errors(None, pool), samples)
-        print(f"{clip.name}, x{a.scale}, {a.steps} steps: bicubic U {before[0]:.3f} dB, V {before[1]:.3f} dB",
+        coded = "lossless" if a.crf is None else f"crf {a.crf:g}"
+        print(f"{clip.name}, x{a.scale}, {coded}, {a.steps} steps: bicubic U {before[0]:.3f} dB, V {before[1]:.3f} dB",
               flush=True)
         for name, hidden in NETS.items():
             rng = np.random.default_rng(0)
@@ -132,5 +137,5 @@ def main(argv: list[str]) -> int:
             print(f"  {name:14} {parameters:6,} parameters, {macs:5.1%} more MACs: "
                   f"U {gain[0]:+.3f} dB, V {gain[1]:+.3f} dB", flush=True)
     if a.json:
-        a.json.write_text(json.dumps({"scale": a.scale, "steps": a.steps, "rows": rows}, indent=1) + "\n")
+        a.json.write_text(json.dumps({"scale": a.scale, "crf": a.crf, "steps": a.steps, "rows": rows}, indent=1) + "\n")
     return 0

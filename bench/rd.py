@@ -15,7 +15,8 @@ over all pixels, VMAF v0.6.1 and its NEG model, XPSNR, all by ffmpeg's filters. 
 arithmetic to 0.01 dB.
 
 BD-rate is the mean of log(bytes) against plain over the quality that both curves have; "hull" is the best of plain and
-all scales by number at each quality. What is measured lies in the work folder, a file a point: a second run takes it
+all scales by number at each quality. What U and V have over plain is their PSNR less that of the plain curve at equal
+luma PSNR. What is measured lies in the work folder, a file a point: a second run takes it
 from there. A point of ours is measured anew when stdo's code changes, one of plain when ffmpeg does.
 """
 
@@ -207,9 +208,14 @@ def measure_clip(bench: Bench, scales: list[str], count: int) -> dict:
         points[scale] = [bench.ours(scale, crf) for crf in wanted]
     rows = [_never_worse(bench, point, least, most) for point in points.get(AUTO, ())]
     ratios = [row["ratio"] for row in rows if row["ratio"] is not None]
+    for scale in scales:
+        points[scale] = [{**point, **_over_plain(bench, point)} for point in points[scale]]
+    over = [point[f"over_{plane}"] for point in points.get(AUTO, ()) for plane in "uv"]
     return {"clip": bench.clip.name, "size": [bench.info.width, bench.info.height], "rate": str(bench.info.rate),
             "points": [point for curve in points.values() for point in curve], "bd_rate": bd_rates(points),
-            "never_worse": rows, "worst": max(ratios, default=None), "plain_measured": list(bench.known.values())}
+            "never_worse": rows, "worst": max(ratios, default=None),
+            "worst_chroma": min((dB for dB in over if dB is not None), default=None),
+            "plain_measured": list(bench.known.values())}
 
 
 def bd_rates(points: dict[str, list[dict]]) -> dict:
@@ -246,6 +252,16 @@ def _never_worse(bench: Bench, point: dict, least: int, most: int) -> dict:
             "bytes": point["bytes"], "plain_bytes": wanted, "ratio": wanted and point["bytes"] / wanted}
 
 
+def _over_plain(bench: Bench, point: dict) -> dict:
+    """PSNR of U and V less that of plain at the luma PSNR of a point, by all plain points known; None beyond them."""
+    def over(plane: str) -> float | None:
+        known = [(one["psnr_y"], one[plane]) for one in bench.known.values() if None not in (one["psnr_y"], one[plane])]
+        wanted = None if None in (point["psnr_y"], point[plane]) else _bd.value_at(known, point["psnr_y"])
+        return None if wanted is None else point[plane] - wanted
+
+    return {"over_u": over("psnr_u"), "over_v": over("psnr_v")}
+
+
 def _reached(point: dict) -> float:
     return math.inf if point["psnr_y"] is None else point["psnr_y"]
 
@@ -256,16 +272,19 @@ def _reached(point: dict) -> float:
 def tables(found: dict) -> str:
     """The points, BD-rates and, of scale auto, the bytes at equal PSNR-Y of a clip."""
     lines = [f"{found['clip']}, {found['size'][0]}x{found['size'][1]}",
-             "curve scale crf   bytes lr     nets      map    PSNR-Y  PSNR-U  PSNR-V    VMAF     NEG XPSNR-Y  seconds"]
+             "curve scale crf   bytes lr     nets      map    PSNR-Y  PSNR-U  PSNR-V    VMAF     NEG XPSNR-Y  over U"
+             "  over V  seconds"]
     for p in found["points"]:
         lines.append(f"{p['curve']:5} {p['scale']:5g} {p['crf']:3} {p['bytes_lr']:10,} {p['bytes_nets']:8,} "
-                     f"{p['bytes_map']:8,}   " + " ".join(f"{_number(p[name]):>7}" for name in (
-                         "psnr_y", "psnr_u", "psnr_v", "vmaf", "vmaf_neg", "xpsnr_y")) + f" {p['seconds']:8.1f}")
+                     f"{p['bytes_map']:8,}   " + " ".join(f"{_number(p.get(name)):>7}" for name in (
+                         "psnr_y", "psnr_u", "psnr_v", "vmaf", "vmaf_neg", "xpsnr_y", "over_u", "over_v"))
+                     + f" {p['seconds']:8.1f}")
     if found["never_worse"]:
         lines.append("auto: bytes over plain's at equal PSNR-Y")
         lines += [f"  crf {row['crf']:3} scale {row['scale']:g}{' (plain)' * row['plain']}: {_number(row['psnr_y'])} dB"
                   f", {_number(row['ratio'], 4)}" for row in found["never_worse"]]
-        lines.append(f"  the worst: {_number(found['worst'], 4)}")
+        lines.append(f"  the worst: {_number(found['worst'], 4)}; of chroma, over plain at equal PSNR-Y: "
+                     f"{_number(found['worst_chroma'])} dB")
     return "\n".join([*lines, rates_table(found["bd_rate"])])
 
 

@@ -32,8 +32,8 @@ def clip(tmp_path_factory):
 def smooth(tmp_path_factory):
     """A clip without fine detail, which a small lr video holds as well."""
     path = tmp_path_factory.mktemp("smooth") / "smooth.mkv"
-    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic", "-frames:v", "24", "-c:v",
-           "libx264", "-qp", "4", "-pix_fmt", "yuv420p", path)
+    drawn = "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic,format=yuv420p,gblur=sigma=4:planes=6"
+    ffmpeg("-f", "lavfi", "-i", drawn, "-frames:v", "24", "-c:v", "libx264", "-qp", "4", path)
     return path
 
 

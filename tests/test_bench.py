@@ -262,6 +262,12 @@ def test_bytes_at_equal_quality():
     assert _bd.bytes_at(curve, 29.9) is None and _bd.bytes_at(curve, 39.1) is None
 
 
+def test_values_of_a_curve():
+    curve = [(36.0, 41.0), (30.0, 38.0), (33.0, 39.5), (33.0, 39.5)]
+    assert _bd.value_at(curve, 33.0) == 39.5 and _bd.value_at(curve, 34.0) == pytest.approx(40.0)
+    assert _bd.value_at(curve, 29.9) is None and _bd.value_at(curve[:1], 36.0) is None and _bd.value_at([], 1) is None
+
+
 def test_the_hull_takes_the_best_scale_at_each_quality():
     def curve(*pairs):
         return [{"bytes": size, **dict.fromkeys(rd.METRICS, quality)} for size, quality in pairs]
@@ -320,6 +326,11 @@ def test_rate_and_distortion(clip, tmp_path, capsys, monkeypatch):
         assert point["psnr_y"] == pytest.approx(point["psnr_y_own"], abs=_measure.AGREE)
         assert point["vmaf_neg"] < point["vmaf"] < 100 and 0 < point["xpsnr_y"] < point["psnr_y"] + 3
     assert all(point["bytes_nets"] > 0 and point["scale"] == 2 for point in ours)
+    plain = [(point["psnr_y"], point["psnr_u"]) for point in found["plain_measured"]]
+    for point in ours:
+        there = _bd.value_at(plain, point["psnr_y"])
+        assert point["over_u"] == (None if there is None else point["psnr_u"] - there)
+    assert found["worst_chroma"] is None  # of auto, which was not asked for
     assert "BD-rate over plain" in out and "published, other clips" in out
     assert len(ElementTree.fromstring(drawn.read_text()).findall("{http://www.w3.org/2000/svg}g")) == 2
     with monkeypatch.context() as patched:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from clips import ffmpeg, full_clip, metadata, planes, same, sound_length, write_raw
 
+from stdo_min.format.psnr import psnr
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_executable
-from stdo_min.video.lr_video import encode_lr, lr_size
+from stdo_min.video.keyframes import packet_sizes
+from stdo_min.video.lr_video import FINER, encode_lr, encode_part, lr_size
 from stdo_min.video.mux import join, read_attachment
 from stdo_min.video.probe import probe
 from stdo_min.video.read import RESIZE, Frame, read_lr, read_source
@@ -104,6 +106,41 @@ def test_codecs_keep_frames_tags_and_sound(tmp_path, clip, codec, encoder, lossl
     assert len(lr) == 24
     if lossless:
         assert same(lr, read_source(source))
+
+
+def planes_psnr(source, lr):
+    errors = [[np.mean((one.astype(int) - other) ** 2) for one, other in zip(*both, strict=True)]
+              for both in zip(lr, source, strict=True)]
+    return [psnr(error, 1) for error in np.mean(errors, axis=0)]
+
+
+@pytest.mark.parametrize("codec,encoder,steps,least", [("x264", "libx264", 4, 0.5), ("x265", "libx265", 4, 0.5),
+                                                       ("av1", "libsvtav1", 2, 0.05)])
+def test_chroma_is_coded_finer(tmp_path, clip, codec, encoder, steps, least):
+    if encoder not in encoders():
+        pytest.skip(f"this ffmpeg has no {encoder}")
+    info, found = probe(clip), {}
+    for finer in (0, steps):
+        encode_part(info, 0, None, tmp_path / "lr.mp4", 1, codec, 40, finer=finer)
+        found[finer] = planes_psnr(read_source(info), list(read_lr(probe(tmp_path / "lr.mp4"))))
+    (y, u, v), (finer_y, finer_u, finer_v) = found[0], found[steps]
+    assert min(finer_u - u, finer_v - v) > least and abs(finer_y - y) < 0.3
+
+
+@pytest.mark.parametrize("codec,encoder,preset", [
+    ("x264", "libx264", "slow"), ("x265", "libx265", "medium"), ("av1", "libsvtav1", "6")])
+def test_without_that_a_codec_does_as_it_does(tmp_path, clip, codec, encoder, preset):
+    if encoder not in encoders():
+        pytest.skip(f"this ffmpeg has no {encoder}")
+    encode_part(probe(clip), 0, None, tmp_path / "lr.mp4", 1, codec, 35, finer=0)
+    ffmpeg("-i", clip, "-an", "-c:v", encoder, "-preset", preset, "-crf", "35", tmp_path / "own.mp4")
+    assert packet_sizes(tmp_path / "lr.mp4") == packet_sizes(tmp_path / "own.mp4")
+
+
+@pytest.mark.parametrize("codec,steps", [("x264", 11), ("x265", 13), ("av1", 5), ("x264", -1)])
+def test_how_much_finer_chroma_can_be(tmp_path, clip, codec, steps):
+    with pytest.raises(VideoError, match=rf"chroma {steps} steps finer; {codec} takes 0\.\.{FINER[codec][0]}"):
+        encode_part(probe(clip), 0, None, tmp_path / "lr.mp4", 2, codec, 30, finer=steps)
 
 
 def test_counts_agree_for_a_variable_rate(tmp_path, clip):

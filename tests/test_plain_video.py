@@ -12,7 +12,7 @@ from stdo_min.algorithm.choose import Choice
 from stdo_min.algorithm.frames import frame_pairs
 from stdo_min.algorithm.plain_video import compared, plain_psnr
 from stdo_min.algorithm.recipe import Recipe
-from stdo_min.algorithm.rung import base_psnr
+from stdo_min.algorithm.rung import base_planes, base_psnr
 from stdo_min.algorithm.target import Target
 from stdo_min.commands.choosing import code_to_target
 from stdo_min.commands.training import sizes
@@ -54,13 +54,14 @@ def test_a_film_gets_the_quality_of_its_plain_video(smooth, tmp_path, away):
     header, full = (sizes(Fraction(scale), 0, 12, lr_size(info.width, info.height, scale), info) for scale in (2, 1))
     choice = Choice(Fraction(2), 26 + away, True, 9e3, 36, 1e4, 36, None, gain=0.3)
 
-    def code(crf):
+    def code(crf, finer):
         crfs.append(crf)
-        return encode_parts(info, [0], work, Fraction(2), codec="x264", crf=crf, lossless=False)
+        return encode_parts(info, [0], work, Fraction(2), codec="x264", crf=crf, lossless=False, finer=finer)
 
     parts = code_to_target(choice, Target("crf", 34), info, header, SMALL, "x264", work, code, 1, lines.append)
-    asked = plain_psnr(info, full, parts, "x264", 34, tmp_path)
-    assert base_psnr(info, header, parts) + 0.3 == pytest.approx(asked, abs=0.1)
+    asked, found = plain_psnr(info, full, parts, "x264", 34, tmp_path), base_planes(info, header, parts)
+    assert found[0] + 0.3 == pytest.approx(asked[0], abs=0.1)
+    assert (found[1:] > asked[1:] - 0.15).all() and (found[1:] < asked[1:] + 1).any()
     assert 2 <= len(crfs) == 1 + len(lines) <= 4
 
 
@@ -80,5 +81,6 @@ def test_a_plain_video_is_coded_once_and_alone_if_it_is_what_was_chosen(smooth, 
     header = sizes(Fraction(1), 0, 12, lr_size(info.width, info.height, Fraction(1)), info)
     code = partial(encode_parts, info, [0], work, Fraction(1), codec="x264", lossless=False)
     plain = Choice(Fraction(1), 34, False, 1e4, 36, 1e4, 36, None)
-    code_to_target(plain, Target("crf", 34), info, header, SMALL, "x264", work, lambda crf: code(crf=crf), 1, print)
+    code_to_target(plain, Target("crf", 34), info, header, SMALL, "x264", work, lambda crf, finer: code(crf=crf), 1,
+                   print)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lr-00000.mp4", "source-00000"]

@@ -1,12 +1,14 @@
 """`stdo encode` with a target and at every scale: what it chooses is what it makes, and it goes on where it stopped."""
 
 import json
+import re
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
 import numpy as np
 import pytest
+from clips import same
 
 from stdo_min.algorithm import rung
 from stdo_min.algorithm.choose import Choice
@@ -28,7 +30,7 @@ from stdo_min.player import frames, open_video, read_sidecar
 from stdo_min.video.ffmpeg import VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part, encode_parts
-from stdo_min.video.lr_video import encode_lr
+from stdo_min.video.lr_video import encode_lr, encode_part
 from stdo_min.video.probe import probe
 from stdo_min.video.read import read_lr, read_source
 from stdo_min.video.vmaf import vmaf
@@ -105,6 +107,21 @@ def test_a_low_rate_takes_a_small_lr_video(smooth, tmp_path):
     assert sum(packet_sizes(tmp_path / "out.mkv")) + result.bytes_sidecar < sum(packet_sizes(tmp_path / "plain.mkv"))
 
 
+def test_chroma_is_coded_as_finely_as_chosen(clip, tmp_path):
+    info, wanted, scale = probe(clip), Target("crf", 34), Fraction(1)
+    (tmp_path / "work").mkdir()
+    work = Work(tmp_path / "work")
+    choice = chosen(info, wanted, scale, SMALL, "x264", 20, work, 1, lambda line: None)
+    assert choice.finer > 0 and choosing.kept_choice(work) == choice
+    crf, finer, lines = choice.crf, choice.finer, []
+    encode(clip, tmp_path / "out.mkv", scale, SMALL, wanted=wanted, note=lines.append)
+    for line in lines:  # it may be coded again
+        if again := re.search(r"once more at crf ([\d.]+)(?:, chroma (\d+) steps finer)?", line):
+            crf, finer = float(again[1]), int(again[2] or finer)
+    encode_part(info, 0, None, tmp_path / "part.mp4", scale, "x264", crf, finer=finer)
+    assert same(read_lr(probe(tmp_path / "out.mkv")), read_lr(probe(tmp_path / "part.mp4")))
+
+
 @pytest.mark.parametrize("scale", [None, Fraction(2)])
 def test_a_size_is_met(clip, tmp_path, scale):
     result = encode(clip, tmp_path / "out.mkv", scale, SMALL, wanted=Target("size", 40_000))
@@ -155,7 +172,7 @@ class Film:
         monkeypatch.setattr(choosing, "drop_parts", lambda parts, work: None)
         monkeypatch.setattr(rung, "base_vmaf", lambda *_: 130 + vmaf * self.coded[-1])
 
-    def __call__(self, crf):
+    def __call__(self, crf, finer):
         self.coded.append(crf)
         return [Part(0, self.path, np.zeros(24, np.uint32))]
 
@@ -228,7 +245,7 @@ def test_a_film_stopped_between_codings_is_coded_as_if_it_had_not_been(clip, tmp
         choice = choosing.kept_choice(work) if work.has(choosing.CHOICE) else far
         code = partial(encode_parts, info, [0], work, Fraction(2), codec="x264", lossless=False, progress=progress)
         (part,) = code_to_target(choice, wanted, info, header_of(info), SMALL, "x264", work,
-                                 lambda crf: code(crf=crf), 1, lambda line: None)
+                                 lambda crf, finer: code(crf=crf, finer=finer), 1, lambda line: None)
         return part.path.read_bytes()
 
     whole = coded(tmp_path / "whole", None)

@@ -84,7 +84,9 @@ class Choice:
     nets: whether any are trained; what does not pay for its bytes then is not shipped. bytes, plain_bytes: of the whole
     film. quality, plain_quality: PSNR of luma in dB, or VMAF where that is the target. db_per_log: the codec's slope
     here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
-    whether the target is. missed: each crf at which the whole film was coded and missed the target, and by how much.
+    whether the target is. finer: steps by which chroma is coded finer, see chroma.py; even: whether they suffice for
+    chroma as good as the plain codec's. missed: each crf at which the whole film was coded and missed the target, and
+    by how much.
     """
 
     scale: Fraction
@@ -97,6 +99,8 @@ class Choice:
     db_per_log: float | None
     gain: float = 0.0
     reached: bool = True
+    finer: int = 0
+    even: bool = True
     missed: tuple[tuple[float, float], ...] = ()
 
     @property

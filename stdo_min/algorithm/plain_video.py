@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from stdo_min.algorithm.rung import base_psnr
+import numpy as np
+
+from stdo_min.algorithm.rung import base_planes
 from stdo_min.format import sidecar
 from stdo_min.video.lr_parts import Part
 from stdo_min.video.lr_video import encode_part
@@ -37,8 +39,8 @@ def compared(parts: Sequence[Part], width: int, height: int, seconds: float | No
 
 
 def plain_psnr(info: VideoInfo, header: sidecar.Sidecar, parts: Sequence[Part], codec: str, crf: float, folder: Path,
-               threads: int = 1) -> float:
-    """PSNR of luma in dB of the plain video of the frames of some parts, at a crf.
+               threads: int = 1) -> np.ndarray:
+    """PSNR of Y, U and V in dB of the plain video of the frames of some parts, at a crf; float64 (3,).
 
     header: of scale 1. folder: takes what is coded.
     """
@@ -47,4 +49,4 @@ def plain_psnr(info: VideoInfo, header: sidecar.Sidecar, parts: Sequence[Part], 
         path = folder / f"plain-{part.first}.mp4"
         sums = encode_part(info, part.first, len(part.checksums), path, Fraction(1), codec, crf)
         coded.append(Part(part.first, path, sums[:len(part.checksums)]))
-    return base_psnr(info, header, coded, threads)
+    return base_planes(info, header, coded, threads)

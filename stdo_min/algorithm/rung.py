@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.train import PEAK_RATE, train
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
-from stdo_min.format.psnr import psnr
+from stdo_min.format.psnr import psnr, squared_errors
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part
@@ -60,8 +60,8 @@ class Rung:
     """A scale and crf, and what they give on the stretches.
 
     lr_bytes: of the whole film's lr video, reckoned from the stretches. net_bytes: of its nets and maps, foretold.
-    quality(nets): PSNR of luma in dB, or VMAF, with the nets or without. It is measured when it is first asked for,
-    since training takes most of a rung's time.
+    quality(nets): PSNR of luma in dB, or VMAF, with the nets or without. base(): PSNR of Y, U and V in dB without
+    nets, float64 (3,). Both are measured when they are first asked for, since training takes most of a rung's time.
     """
 
     scale: Fraction
@@ -69,6 +69,7 @@ class Rung:
     lr_bytes: float
     net_bytes: float
     quality: Callable[[bool], float]
+    base: Callable[[], np.ndarray] = lambda: np.full(3, np.inf)
 
     def bytes(self, nets: bool) -> float:
         """All bytes, with the nets or without."""
@@ -121,22 +122,26 @@ class Rungs:
         self._codec, self._recipe = codec, recipe
         self._stretches, self._threads, self._folder, self._tell = stretches, threads, folder, tell
         self._by_vmaf = by_vmaf
-        self._found: dict[tuple[Fraction, float], Rung] = {}
+        self._found: dict[tuple[Fraction, float, int], Rung] = {}
         self._known: dict[tuple[int, bool], float] = {}  # quality of a rung by its number, with nets and without
         self._nets: dict[tuple, Net] = {}  # the latest of each scale and shape
 
-    def __call__(self, scale: Fraction, crf: float) -> Rung:
-        """The rung of a scale and crf. Raises VideoError where the source ends before all stretches."""
-        if (scale, crf) not in self._found:
-            self._tell(scale, crf)
-            self._found[scale, crf] = self._coded(scale, crf)
-        return self._found[scale, crf]
+    def __call__(self, scale: Fraction, crf: float, finer: int = 0) -> Rung:
+        """The rung of a scale and crf. Raises VideoError where the source ends before all stretches.
 
-    def _coded(self, scale, crf) -> Rung:
+        finer: steps by which chroma is coded finer, see `encode_part`; of these `tell` hears the first only.
+        """
+        if (scale, crf, finer) not in self._found:
+            if not any(known[:2] == (scale, crf) for known in self._found):
+                self._tell(scale, crf)
+            self._found[scale, crf, finer] = self._coded(scale, crf, finer)
+        return self._found[scale, crf, finer]
+
+    def _coded(self, scale, crf, finer) -> Rung:
         number, keys, others, parts = len(self._found), [], [], []
         for index, stretch in enumerate(self._stretches):
             path = self._folder / f"rung-{number}-{index}.mp4"
-            sums = encode_part(self._info, *stretch, path, scale, self._codec, crf)[:stretch.count]
+            sums = encode_part(self._info, *stretch, path, scale, self._codec, crf, finer=finer)[:stretch.count]
             if not len(sums):
                 continue  # the source is shorter than it says
             sizes = packet_sizes(path)
@@ -148,7 +153,8 @@ class Rungs:
         lr_bytes, header = self._whole_bytes(keys, others), self._header(scale)
         beside = sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header,
                                maps=self._recipe.mode != "auto")
-        return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes))
+        return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes),
+                    cache(partial(base_planes, self._info, header, parts, self._threads)))
 
     def _whole_bytes(self, keys, others) -> float:
         """The bytes of the film's lr video, from those of the first and the other packets of the stretches."""
@@ -226,6 +232,25 @@ def base_vmaf(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], t
             count = len(part.checksums)
             total, frames = total + count * on_any_road(of_part, info, part.first), frames + count
     return total / frames
+
+
+def base_planes(info: VideoInfo, header: sidecar.Sidecar, parts: Iterable[Part], threads: int = 1) -> np.ndarray:
+    """PSNR of Y, U and V in dB of an lr video, coded in parts, under the base alone; float64 (3,)."""
+    upscaler = Upscaler(sidecar.write(sidecar.of_nets(header, [])))
+    labels, error, frames = np.zeros((header.rows, header.columns), np.uint8), np.zeros(3), 0
+    with ThreadPoolExecutor(threads) as executor:
+        for part in parts:
+            def errors(road, part=part):
+                found = np.zeros(3)
+                for lr, hr in _pairs(info, part, road):
+                    shown = upscaler.upscale(0, labels, lr, executor=executor, threads=threads)
+                    found += [squared_errors(truth, plane, max(truth.shape), (1, 1))[0, 0]
+                              for truth, plane in zip(hr, shown, strict=True)]
+                return found
+
+            error, frames = error + on_any_road(errors, info, part.first), frames + len(part.checksums)
+    luma, chroma = info.width * info.height, (info.width + 1) // 2 * ((info.height + 1) // 2)
+    return psnr(np.maximum(error, 1), frames * np.array([luma, chroma, chroma]))
 
 
 def _pairs(info, part, road) -> Pairs:

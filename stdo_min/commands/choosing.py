@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
 # Tasks of the work folder: what is tried, the PSNR of the plain video, and that what was tried is taken.
-CHOICE, PLAIN_PSNR, SETTLED = "choice", "plain-psnr", "settled"
+CHOICE, PLAIN, SETTLED = "choice", "plain", "settled"
 SHARE = 0.25  # of a budget in seconds: what trying may take
 TRIES = 4  # how often the film is coded
 MISSED_CRF, MISSED_VMAF = 0.12, 1.0  # by which a PSNR, 0.06 dB, and a VMAF may be missed
@@ -86,7 +86,8 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     scale: the only one allowed, or None for all. note: gets a line for each rung that is tried, and the choice. Of a
     budget in seconds it takes a quarter at the most, but for the two rungs without which nothing is known.
     """
-    from stdo_min.algorithm.choose import choose
+    from stdo_min.algorithm.choose import AXES, choose
+    from stdo_min.algorithm.chroma import EvenRungs
     from stdo_min.algorithm.rung import Rungs, stretches_of
 
     if work.has(CHOICE):
@@ -106,8 +107,12 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
     with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
         rungs = Rungs(info, header, frames, len(starts), codec, recipe, stretches, threads, Path(folder), by_vmaf,
                       trying.tell)
-        choice = choose(rungs, wanted, codec, allowed, seconds, frames * info.width * info.height,
+        even = EvenRungs(rungs, codec, AXES[codec].db / AXES[codec].vmaf if by_vmaf else 1.0)
+        choice = choose(even, wanted, codec, allowed, seconds, frames * info.width * info.height,
                         given=scale is not None, more=trying.more)
+        if not choice.plain:
+            finer, enough = even.finer(choice.scale, choice.crf, choice.quality)
+            choice = replace(choice, finer=finer, even=enough)
     if trying.short:
         note(f"a quarter of the budget has no time for more than {trying.rungs} tries")
     note(_told(choice, wanted))
@@ -116,33 +121,44 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
 
 
 def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Sidecar, recipe: Recipe, codec: str,
-                   work: Work, code: Callable[[float], list[Part]], threads: int,
+                   work: Work, code: Callable[[float, int], list[Part]], threads: int,
                    note: Callable[[str], None]) -> list[Part]:
     """The parts of the lr video, coded at the crf chosen, and again where the whole film misses the target.
 
     A size is missed by what is above it, or by more than SPARED below it; where a codec takes whole crfs only, the
     lowest that stays below it is taken. A PSNR is missed by more than MISSED_CRF, a VMAF by more than MISSED_VMAF. What
     a target of crf=N asks for is the PSNR of the plain video, which is coded too, as far as the budget allows
-    (`algorithm/plain_video.py`). code(crf): codes the parts that the work folder does not hold. What missed and the crf
-    that is better are kept there, so that a run that was stopped goes on as if it had not been.
+    (`algorithm/plain_video.py`); there chroma, too, is coded anew where it is not as good or better than need be.
+    code(crf, finer): codes the parts that the work folder does not hold. What missed and the crf that is better are
+    kept there, so that a run that was stopped goes on as if it had not been.
     """
     from stdo_min.algorithm.choose import AXES
+    from stdo_min.algorithm.chroma import lacking_of, steps_for
+    from stdo_min.algorithm.plain_video import compared
+    from stdo_min.algorithm.rung import base_planes
 
     axis = AXES[codec]
     while True:
-        parts = code(choice.crf)
+        parts = code(choice.crf, choice.finer)
         as_plain = wanted.kind == "crf" and (choice.plain or not choice.reached)
         if as_plain or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
             return parts
-        lacking = _lacking(choice, wanted, info, header, recipe, codec, work, parts, threads)
+        if wanted.kind == "crf":
+            held = compared(parts, info.width, info.height, recipe.budget.seconds)
+            plain = _plain(info, recipe, held, codec, wanted.value, work, threads)
+            lacking, pale = lacking_of(plain, base_planes(info, header, held, threads), choice.gain)
+        else:
+            lacking, pale = _lacking(choice, wanted, info, header, recipe, parts, threads), 0.0
         tried = replace(choice, missed=(*choice.missed, (choice.crf, lacking)))
         crf = _better_crf(tried.missed, wanted, axis, choice.db_per_log and choice.db_per_log * axis.log_bytes)
-        if crf == choice.crf:
+        finer = steps_for(codec, choice.finer, pale) if choice.even else choice.finer
+        if (crf, finer) == (choice.crf, choice.finer):
             work.keep(SETTLED, lambda file: None)
             return parts
-        note(f"the whole film misses the target at crf {choice.crf:g}: once more at crf {crf:g}")
+        note(f"the whole film misses the target at crf {choice.crf:g}: once more at crf {crf:g}"
+             + (f", chroma {finer} steps finer" if finer != choice.finer else ""))
         drop_parts(parts, work)
-        choice = replace(tried, crf=crf)
+        choice = replace(tried, crf=crf, finer=finer)
         _keep(choice, work)
 
 
@@ -170,16 +186,10 @@ def _better_crf(seen, wanted, axis, db) -> float:
     return crf if abs(exact - crf) < MISSED_CRF else exact
 
 
-def _lacking(choice, wanted, info, header, recipe, codec, work, parts, threads) -> float:
+def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
     """What a whole film, coded in parts, lacks of a target: log bytes, dB or VMAF."""
     from stdo_min.algorithm.rung import base_psnr, base_vmaf, sidecar_bytes
 
-    if wanted.kind == "crf":
-        from stdo_min.algorithm.plain_video import compared
-
-        parts = compared(parts, info.width, info.height, recipe.budget.seconds)
-        asked = _plain_psnr(info, recipe, parts, codec, wanted.value, work, threads)
-        return asked - base_psnr(info, header, parts, threads) - choice.gain
     if not wanted.of_bytes:
         measured = base_vmaf if wanted.kind == "vmaf" else base_psnr
         return wanted.value - measured(info, header, parts, threads) - choice.gain
@@ -189,25 +199,26 @@ def _lacking(choice, wanted, info, header, recipe, codec, work, parts, threads) 
     return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
 
 
-def _plain_psnr(info, recipe, parts, codec, crf, work, threads) -> float:
-    """PSNR of the plain video of the frames of some parts; it is coded once for a work folder."""
+def _plain(info, recipe, parts, codec, crf, work, threads) -> list[float]:
+    """PSNR of Y, U and V of the plain video of the frames of some parts; it is coded once for a work folder."""
     from stdo_min.algorithm.plain_video import plain_psnr
 
-    if not work.has(PLAIN_PSNR):
+    if not work.has(PLAIN):
         header = sizes(Fraction(1), LEFT, recipe.patch, lr_size(info.width, info.height, Fraction(1)), info)
         with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
             found = plain_psnr(info, header, parts, codec, crf, Path(folder), threads)
-        work.keep(PLAIN_PSNR, lambda file: file.write(json.dumps(found).encode()))
-    with work.open(PLAIN_PSNR) as file:
+        work.keep(PLAIN, lambda file: file.write(json.dumps(list(found)).encode()))
+    with work.open(PLAIN) as file:
         return json.load(file)
 
 
 def _step(seen, usual) -> float:
-    """What a crf of 1 changes, from the last two of (crf, what is lacking there); not far from what is usual."""
-    if len(seen) < 2:
-        return usual
-    (before, lacked), (crf, lacking) = seen[-2:]
-    return min(usual / 2, max(2 * usual, (lacked - lacking) / (crf - before)))
+    """What a crf of 1 changes, from the last two crfs of (crf, what is lacking there); not far from what is usual."""
+    crf, lacking = seen[-1]
+    for before, lacked in reversed(seen[:-1]):
+        if before != crf:
+            return min(usual / 2, max(2 * usual, (lacked - lacking) / (crf - before)))
+    return usual
 
 
 def kept_choice(work: Work) -> Choice:

@@ -145,8 +145,9 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
             recipe = foretold(recipe, frames, info, header, workers, note)
             code = partial(encode_parts, info, starts, work, scale, codec=codec, lossless=lossless,
                            progress=lr_progress, note=note)
-            parts = (code_to_target(choice, wanted, info, header, recipe, codec, work, lambda crf: code(crf=crf),
-                                    threads, note) if wanted else code(crf=crf))
+            parts = (code_to_target(choice, wanted, info, header, recipe, codec, work,
+                                    lambda crf, finer: code(crf=crf, finer=finer), threads, note)
+                     if wanted else code(crf=crf))
             coded = [sum(packet_sizes(part.path)) for part in parts]
             recipe = recipe.shaped(sum(coded) / len(parts), header.net_scale)
             general, halo = read_start(recipe, scale)

@@ -24,12 +24,12 @@ class Part(NamedTuple):
 
 def encode_parts(info: VideoInfo, starts: Sequence[int], work: Work, scale: Fraction | int, *, codec: str,
                  crf: float | None, lossless: bool, progress: Callable[[int, int | None], None] | None = None,
-                 note: Callable[[str], None] | None = None) -> list[Part]:
+                 note: Callable[[str], None] | None = None, finer: int = 0) -> list[Part]:
     """Code the lr video of a source in parts, those that the work folder does not hold yet.
 
     starts: the first frame of each; the last goes on to the end of the source. There are fewer where the source ends
-    early. progress: gets the frames done and those expected, or None. note: see `on_any_road`. Raises VideoError as
-    `encode_part` does.
+    early. progress: gets the frames done and those expected, or None. note: see `on_any_road`. finer: of
+    chroma, see `encode_part`. Raises VideoError as that does.
     """
     parts, expected = [], None
     note = note and cache(note)  # it would be the same line for each part
@@ -39,7 +39,8 @@ def encode_parts(info: VideoInfo, starts: Sequence[int], work: Work, scale: Frac
         if not work.has(seen):
             half = part.with_name(f"{part.stem}.tmp.mp4")
             counting = partial(_add, progress, first, info.frames_expected) if progress else None
-            found = encode_part(info, first, count, half, scale, codec, crf, lossless, expected, counting, note)
+            found = encode_part(info, first, count, half, scale, codec, crf, lossless, expected, counting, note,
+                                finer)
             if len(found):
                 make_whole(half, part)
             work.keep(seen, partial(np.save, arr=found, allow_pickle=False))

@@ -38,6 +38,16 @@ CODECS = {
             ["libaom-av1", "-cpu-used", "6", "-crf", "0", "-aom-params", "lossless=1"]),
 }
 
+# How many steps finer than by itself each codec can code chroma, and the arguments for a number of them. A step is 1 of
+# QP in x264, which takes 2 of its 12 by itself for psy-rd, and in x265. In SVT-AV1 it is 8 of the quantiser index, on
+# top of its own choice; beyond 32 its U and V get worse again.
+FINER = {
+    "x264": (10, lambda steps: ["-x264-params", f"chroma-qp-offset=-{steps}"]),
+    "x265": (12, lambda steps: ["-x265-params", f"log-level=error:cbqpoffs=-{steps}:crqpoffs=-{steps}"]),
+    "av1": (4, lambda steps: ["-svtav1-params", "use-fixed-qindex-offsets=2:chroma-qindex-offsets="
+                              f"[{','.join(6 * [str(-8 * steps)])}]:key-frame-chroma-qindex-offset={-8 * steps}"]),
+}
+
 
 def check_crf(codec: str, crf: float) -> None:
     """Raise VideoError for a crf that a codec of CODECS does not take."""
@@ -88,20 +98,21 @@ def encode_lr(info: VideoInfo, out_path: str | os.PathLike, scale: Fraction | in
 def encode_part(info: VideoInfo, first: int, count: int | None, out: Path, scale: Fraction | int, codec: str = "x264",
                 crf: float | None = None, lossless: bool = False, expected: int | None = None,
                 progress: Callable[[int], None] | None = None,
-                note: Callable[[str], None] | None = None) -> np.ndarray:
+                note: Callable[[str], None] | None = None, finer: int = 0) -> np.ndarray:
     """Scale and code frames first..first+count-1 of a source, or all from `first` on, as a part of its lr video.
 
     Returns uint32 checksums, see `read.checksum`, of the source's frames: of the part's, and of the one after it where
     there is one, so count + 1, or fewer where the source ends. None, and no file, where it ends before `first`. out: an
     MP4 without sound, whatever its name, whose first frame is a keyframe at time 0; after a failure it is of no use.
-    expected: the checksum of frame `first`, if known. progress: gets the frames done. note: as in `on_any_road`. Raises
-    VideoError as encode_lr does, and Misplaced where no road leads to these frames."""
+    expected: the checksum of frame `first`, if known. progress: gets the frames done. note: as in `on_any_road`. finer:
+    steps by which a lossy codec codes chroma finer than by itself, up to its limit in FINER. Raises VideoError as
+    encode_lr does, and Misplaced where no road leads to these frames."""
     if info.pictures and first >= len(info.pictures):
         out.unlink(missing_ok=True)
         return np.empty(0, np.uint32)
     source, start, wanted = sliced(info, first, None if count is None else count + 1)
     arguments = _part_arguments(info, source_filters(source, start, wanted), count, out, scale,
-                                _coder(codec, crf, lossless))
+                                _coder(codec, crf, lossless, finer))
     # A whole video begins wherever it begins; all else is counted from there.
     known_start = None if count is None and not start else grid_start(source) + start
 
@@ -146,14 +157,19 @@ def _sums(framecrc: BinaryIO, at: int | None) -> Iterator[int | None]:
             at += 1
 
 
-def _coder(codec: str, crf: float | None, lossless: bool) -> list[str]:
-    """ffmpeg arguments, the encoder's name first; raises VideoError for another codec or crf than CODECS has."""
+def _coder(codec: str, crf: float | None, lossless: bool, finer: int = 0) -> list[str]:
+    """ffmpeg arguments, the encoder's name first; raises VideoError for what CODECS and FINER do not have."""
     if codec not in CODECS:
         raise VideoError(f"{codec}: no such codec; choose one of {', '.join(CODECS)}")
     (default_crf, _, _), lossy, exact = CODECS[codec]
     if crf is not None:
         check_crf(codec, crf)
-    return exact if lossless else [*lossy, "-crf", f"{default_crf if crf is None else crf:g}"]
+    most, chroma = FINER[codec]
+    if not 0 <= finer <= most:
+        raise VideoError(f"chroma {finer} steps finer; {codec} takes 0..{most}")
+    if lossless:
+        return exact
+    return [*lossy, "-crf", f"{default_crf if crf is None else crf:g}", *(chroma(finer) if finer else [])]
 
 
 def _lr_filters(info: VideoInfo, scale: Fraction | int) -> str:

@@ -1,0 +1,135 @@
+"""Chroma as good as the plain codec's: by how much an lr video codes U and V finer than luma.
+
+Nets raise luma alone. U and V are upscaled by the base, so where luma is as good as plain video's they fall behind, and
+the more so the greater the scale. How far differs from film to film, and so does what it costs: on one a dB of both
+planes takes 1 % of the bytes, on another 30 %. So it is measured on the stretches, and what it costs counts when rungs
+are compared. docs/rates.md has the numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+
+from stdo_min.algorithm.rung import Rung, Rungs
+from stdo_min.format.base import SCALES
+from stdo_min.video.lr_video import FINER
+
+SHORT, OVER = 0.1, 0.25  # dB of the plane that lacks most: what may be lacking, and what is too much
+PRICE, EVEN = 0.15, 0.05  # of the logarithm of the bytes: what a dB that is lacking counts as, and that none is lacking
+TRIES = 3  # codings of one rung, before it is seen whether they pay
+SHARE = 0.65  # dB by which chroma falls where luma falls by 1 dB, of a plain codec
+
+
+def _by_scale(*values):
+    return dict(zip(sorted(SCALES), values, strict=True))
+
+
+# By codec: steps to begin with at each scale, which clips needed about, and the dB that one gives.
+USUAL = {"x264": (_by_scale(0, 3, 5, 8, 9), 0.35), "x265": (_by_scale(0, 2, 4, 6, 8), 0.35),
+         "av1": (_by_scale(0, 0, 0, 1, 2), 0.1)}
+
+
+def steps_for(codec: str, steps: int, lacking: float) -> int:
+    """The steps by which chroma should be finer where `lacking` dB are lacking with `steps`; the same where it will do.
+    """
+    if -OVER <= lacking <= SHORT:
+        return steps
+    return min(max(steps + math.ceil((lacking - SHORT) / USUAL[codec][1]), 0), FINER[codec][0])
+
+
+def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float) -> tuple[float, float]:
+    """What a film lacks of its plain video: dB of luma, and of U or V, which lacks more, once luma lacks nothing.
+
+    plain, base: PSNR of Y, U and V in dB, the latter without nets. gain: of luma by nets.
+    """
+    luma = plain[0] - base[0] - gain
+    return luma, max(plain[1] - base[1], plain[2] - base[2]) - SHARE * luma
+
+
+@dataclass(frozen=True, eq=False)
+class _EvenRung(Rung):
+    """A rung whose lr video is counted with even chroma; at scale 1 without nets it is the plain video."""
+
+    even_bytes: Callable[[], float] | None = None
+
+    def bytes(self, nets: bool) -> float:
+        if self.scale == 1 and not nets:
+            return super().bytes(nets)
+        return self.even_bytes() + self.net_bytes * nets
+
+
+class EvenRungs:
+    """Rungs whose bytes are those with even chroma: as good as the plain codec's at the same quality.
+
+    What no number of steps brings, or only for more bytes than it is worth, is counted as bytes.
+    """
+
+    def __init__(self, rungs: Rungs, codec: str, db: float = 1.0):
+        """db: of luma that one of quality is about worth: 1, or less where quality is VMAF."""
+        self._rungs, self._codec, self._db = rungs, codec, db
+        self._finer = dict(USUAL[codec][0])  # by scale, as last found
+        self._gain: dict[Fraction, float] = {}  # by scale, what nets add to quality, as last seen
+        self._found: dict[tuple[Fraction, float], _EvenRung] = {}
+
+    def __call__(self, scale: Fraction, crf: float) -> Rung:
+        """The rung of a scale and crf; that of scale 1 without nets is the plain video as the codec makes it."""
+        if (scale, crf) not in self._found:
+            rung = self._rungs(scale, crf, 0 if scale == 1 else self._finer[scale])
+
+            def quality(nets: bool) -> float:
+                shown = rung.quality(nets)
+                if nets:
+                    self._gain[scale] = shown - rung.quality(False)
+                return shown
+
+            self._found[scale, crf] = _EvenRung(scale, crf, rung.lr_bytes, rung.net_bytes, quality, rung.base,
+                                                partial(self._even_bytes, rung))
+        return self._found[scale, crf]
+
+    def finer(self, scale: Fraction, crf: float, quality: float) -> tuple[int, bool]:
+        """The fewest steps by which chroma must be coded finer to be as good as plain video's of this quality.
+
+        Fewer where they cost more than what would be lacking without them, as they do where detail of U and V is lost;
+        then the second answer is False.
+        """
+        steps, lacking, _ = self._evened(scale, crf, quality)
+        return steps, lacking <= SHORT
+
+    def _evened(self, scale: Fraction, crf: float, quality: float) -> tuple[int, float, float]:
+        """The steps, the dB that are lacking with them, and the bytes of the lr video, with what is lacking counted."""
+        wanted, steps, lacking, cost = self._plain_chroma(quality), self._finer[scale], {}, {}
+
+        def measure(steps: int) -> None:
+            rung = self._rungs(scale, crf, steps)
+            lacking[steps] = float(np.max(wanted - rung.base()[1:]))
+            cost[steps] = rung.lr_bytes * math.exp(PRICE * lacking[steps] + EVEN if lacking[steps] > SHORT else 0)
+
+        while steps not in lacking and len(lacking) < TRIES:
+            measure(steps)
+            steps = steps_for(self._codec, steps, lacking[steps])
+        best = min(cost, key=cost.get)
+        if lacking[best] > SHORT and 0 not in cost:
+            measure(0)
+            best = min(cost, key=cost.get)
+        self._finer[scale] = best
+        return best, lacking[best], cost[best]
+
+    def _even_bytes(self, rung: Rung) -> float:
+        # A rung that only checks a crf has no net of its own.
+        shown = rung.quality(False) + self._gain.get(rung.scale, 0.0)
+        return self._evened(rung.scale, rung.crf, shown)[2]
+
+    def _plain_chroma(self, quality: float) -> np.ndarray:
+        """PSNR of U and V of the plain video of a quality, by the nearest that were measured."""
+        plain = sorted(((rung.quality(False), rung.base()[1:])
+                        for (scale, _), rung in self._found.items() if scale == 1), key=lambda one: one[0])
+        at = [one for one, _ in plain]
+        inside = min(max(quality, at[0]), at[-1])
+        return np.array([np.interp(inside, at, [chroma[plane] for _, chroma in plain]) for plane in (0, 1)]) \
+            + SHARE * self._db * (quality - inside)
