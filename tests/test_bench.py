@@ -13,6 +13,7 @@ from bench import (
     _bd,
     _jobs,
     _measure,
+    _nncodec,
     _ours,
     _plot,
     chroma,
@@ -200,19 +201,46 @@ def test_quality(clip, tmp_path, capsys):
     assert len(capsys.readouterr().out.splitlines()) == 6
 
 
-def test_nets(tmp_path, capsys):
+def two_nets(path):
+    """Two random nets, in a sidecar at `path`."""
     rng = np.random.default_rng(0)
     found = tuple(random_net(rng, 2, [(3, 8)], 3) for _ in range(2))
-    path = tmp_path / "two.stdo"
     path.write_bytes(write(make_sidecar(2, (16, 16), 8, [(found, np.zeros((1, 2, 2), np.uint8))], version=1)))
-    assert nets.main([str(path), "--json", str(tmp_path / "nets.json")]) == 0
+    return found
+
+
+def test_nets(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_nncodec, "installed", lambda: False)
+    found = two_nets(tmp_path / "two.stdo")
+    assert nets.main([str(tmp_path / "two.stdo"), "--json", str(tmp_path / "nets.json")]) == 0
     said, rows = capsys.readouterr().out, json.loads((tmp_path / "nets.json").read_text())
-    assert len(rows) == 2 and len(said.splitlines()) == 5 and "in version 3, opened in" in said
+    assert len(rows) == 2 and len(said.splitlines()) == 6 and "in version 3, opened in" in said
+    assert said.splitlines()[-1] == "without NNCodec's bytes: pip install --no-deps nncodec"
+    assert "nnc" not in said.splitlines()[0] and "nnc" not in rows[0]
     for row, net in zip(rows, found, strict=True):
         assert (row["weights"], row["code"]) == (9 * 8 + 9 * 8 * 4, len(encode(net)))
         assert row["plain"] == 1 + 2 * 4 + 12 * 6 + row["weights"]
         assert 7 < row["bits_per_weight"] < 9, "random bytes are not made smaller"
         assert row["entropy"] < row["code"] and row["xz"] > row["entropy"]
+
+
+def test_nets_beside_nncodec(tmp_path, capsys):
+    """NNCodec gives back every integer of a net, and its bytes stand beside ours."""
+    pytest.importorskip("nncodec.nnc_core")
+    found = two_nets(tmp_path / "two.stdo")
+    assert nets.main([str(tmp_path / "two.stdo"), "--json", str(tmp_path / "nets.json")]) == 0
+    said, rows = capsys.readouterr().out, json.loads((tmp_path / "nets.json").read_text())
+    for row, net in zip(rows, found, strict=True):
+        arrays = _nncodec.tensors(net)
+        files = [_nncodec.file(arrays, flags) for flags in _nncodec.FLAGS]
+        assert row["nnc"] == min(map(len, files)) and row["weights"] < row["nnc_coder"] < row["nnc"]
+        for data in files:
+            back = _nncodec.decoded(data)
+            assert sorted(back) == sorted(arrays)
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(back[name], array)
+    ratio = sum(row["code"] for row in rows) / sum(row["nnc"] for row in rows)
+    assert f"code / nnc: {ratio:.3f}" in said.splitlines()
 
 
 def test_steps_of_both_engines_are_the_same():
