@@ -30,7 +30,7 @@ from stdo_min.video.ffmpeg import Address, VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import keyframes
 from stdo_min.video.probe import VideoInfo
 
-WORK_VERSION = 2  # of what work folders hold: a run goes on only with what it would have written itself
+WORK_VERSION = 3  # of what work folders hold: a run goes on only with what it would have written itself
 SPARE = 2.0  # seconds by which a budget may be exceeded
 
 
