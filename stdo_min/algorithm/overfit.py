@@ -34,7 +34,6 @@ TIME_CHUNKS = 4
 # Before refinement a short run at a low learning rate parts the nets, that is, makes equal nets differ. At the usual
 # rate they would stay alike for long. Its share of the budget, its rounds, and its peak rate:
 PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
-NEAR_RATE = PEAK_RATE / 2
 MOST_NEAR = (MAX_NETS - 1) // 2  # nets, so that those near the general model and its own can be tried beside them
 
 
@@ -111,7 +110,7 @@ def auto(task: Task) -> Fitted:
 
     judge = Judge(task.sampled, task.price, task.rng, task.threads)
     chunks = best_count(most, trained, judge, task.clock, task.clock.left(task.keep(most)).seconds)
-    chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(task.keep(len(chunks.nets))), _peak(task))
+    chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(task.keep(len(chunks.nets))))
     return _fitted(task, chunks, "best")
 
 
@@ -129,7 +128,7 @@ def _score(task) -> Scored:
 
 def _one_net(task, weight) -> Fitted:
     pool, budget = task.sampled.pool.weighing(weight), task.clock.left(task.keep(1))
-    net = train(task.general, pool, budget, task.rng, _peak(task), task.threads,
+    net = train(task.general, pool, budget, task.rng, threads=task.threads,
                 progress=task.clock.counting("train", budget))
     task.clock.say("quantise")
     everywhere = np.ones(len(pool), bool)
@@ -143,7 +142,7 @@ def _nets_of_chunks(task, labels, cut, error, scored_by) -> Fitted:
     chunks, keep = Chunks.of(task.general, labels, error, cut.count), task.keep(cut.count)
     if task.recipe.refine:
         chunks = _part(task, chunks, keep)
-        chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(keep), _peak(task))
+        chunks = _refine(task, chunks, task.recipe.refine, task.clock.left(keep))
         return _fitted(task, chunks, "best")
     chunks = train_separately(chunks, task.sampled, task.clock.left(keep), task.rng, threads=task.threads,
                               counting=lambda budget: task.clock.counting("train", budget))
@@ -156,7 +155,7 @@ def _part(task, chunks, keep) -> Chunks:
     return _refine(task, chunks, PARTING_ROUNDS, budget, PARTING_RATE)
 
 
-def _refine(task, chunks, rounds, budget, peak) -> Chunks:
+def _refine(task, chunks, rounds, budget, peak=PEAK_RATE) -> Chunks:
     return refine(chunks, task.sampled, rounds, budget, task.rng, peak=peak, threads=task.threads,
                   progress=task.clock.counting("train", budget))
 
@@ -170,11 +169,6 @@ def _fitted(task, chunks, choice, cut=None, scorer=None) -> Fitted:
         trained.append((net, sampled.pool.weighing(serves.astype(float)), worth))
     nets = tuple(calibrated(net, pool, task.threads, worth) for net, pool, worth in trained)
     return Fitted(nets, choice, cut, scorer, *(_sharing(task, trained) if choice == "best" else ()))
-
-
-def _peak(task) -> float:
-    """Of the learning rate: nets that go on from a trained general model do so more gently, and stay nearer to it."""
-    return NEAR_RATE if task.parent else PEAK_RATE
 
 
 def _sharing(task, trained) -> tuple[tuple[sidecar.Net, ...], sidecar.Net | None]:
