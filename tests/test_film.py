@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.train import train
 from stdo_min.engine.budget import Budget
-from stdo_min.format import sidecar
+from stdo_min.format import netcode, sidecar
+from stdo_min.format.library import Upscaler
 from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.work import work_path
@@ -62,6 +64,51 @@ def test_a_film_is_cut_into_segments_that_play(clip, whole):
     assert found["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-4)
     assert found["psnr_bicubic_y"] == pytest.approx(result.psnr_bicubic_y, abs=1e-4)
     assert result.psnr_y > result.psnr_bicubic_y + 0.2
+
+
+def test_nets_differ_from_the_general_models_and_are_read_alike(whole):
+    """What C plays is measured above; here NumPy's reader gives the same nets, so the same bytes."""
+    data = whole[1].with_suffix(".stdo").read_bytes()
+    parsed = sidecar.read(data)
+    general = parsed.known[0]
+    near = [net for net in parsed.known if net is not general and netcode.fits(net, general)]
+    assert len(near) >= 4
+    assert all(parsed.bytes_of(net) <= 0.55 * len(netcode.encode(net)) for net in near)
+    assert sidecar.write(replace(parsed, known=(general,))) == sidecar.write(parsed) == data
+    for segment in parsed.segments:
+        alone = sidecar.write(replace(parsed, known=(), segments=(replace(segment, first_frame=0),)))
+        rng = np.random.default_rng(0)
+        lr = planes_of(rng, parsed)
+        labels = rng.integers(0, len(segment.nets) + 1, (parsed.rows, parsed.columns)).astype(np.uint8)
+        shown = [Upscaler(given).upscale(number, labels, lr) for given, number in
+                 ((data, parsed.segments.index(segment)), (alone, 0))]
+        assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
+
+
+def planes_of(rng, header):
+    sizes = [(header.lr_height, header.lr_width), *2 * [(-(-header.lr_height // 2), -(-header.lr_width // 2))]]
+    return [rng.integers(0, 256, size, np.uint8) for size in sizes]
+
+
+def test_dull_segments_ship_no_net_of_their_own(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    result = encode(clip, out, 2, replace(QUICK, mode="single", channels=(8, 8)), crf=33, segment=SEGMENT)
+    data = out.with_suffix(".stdo").read_bytes()
+    parsed = sidecar.read(data)
+    assert sum(segment.nets == parsed.known[:1] for segment in parsed.segments) >= 3
+    nets = sum(parsed.bytes_of(net) + 2 for net in parsed.known)
+    maps = sum(len(segment.map_data) for segment in parsed.segments)
+    assert len(data) - nets - maps <= 40 + 4 + 6 * 20, "header, the table's crc, segments of 20 bytes beside their maps"
+    assert result.psnr_y > result.psnr_bicubic_y + 0.1
+    assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-4)
+
+
+def test_a_parent_is_left_out_where_it_costs_more_than_it_saves(clip, tmp_path):
+    """Of two segments; bytes are worth little beside a large lr video, and differences lose a little."""
+    recipe = Recipe(mode="single", channels=(8, 8), patch=16, budget=Budget(steps=60), memory=16 << 20)
+    encode(clip, tmp_path / "out.mp4", 2, recipe, crf=10, segment=1.5)
+    parsed = sidecar.read((tmp_path / "out.stdo").read_bytes())
+    assert [segment.nets for segment in parsed.segments] == [(net,) for net in parsed.known] and len(parsed.known) == 2
 
 
 def test_every_segment_begins_with_a_keyframe(whole):

@@ -67,3 +67,18 @@ def test_more_nets_than_a_table_holds(monkeypatch):
     assert len(net_table.NetTable(nets[:2])) == 2
     with pytest.raises(ValueError, match=r"nets of the sidecar is 3; it must be 0\.\.2"):
         net_table.NetTable(nets)
+
+
+def test_a_known_net_comes_first_though_no_segment_has_it():
+    rng = np.random.default_rng(13)
+    known = random_net(rng, 2, [(5, 8)], 3)
+    near = [like(rng, known) for _ in range(3)]
+    sidecar = Sidecar(Fraction(2), 1, 8, 0, 16, 16, 32, 32,
+                      tuple(Segment(number, 1, 1, 2, (net,), b"") for number, net in enumerate(near)), known=(known,))
+    data = write(sidecar)
+    upscaler, again = Upscaler(data), read(data)
+    assert upscaler.nets == len(again.known) == 4
+    assert [again.bytes_of(net) for net in again.known] == [len(netcode.encode(known)),
+                                                           *(len(netcode.encode(net, known)) for net in near)]
+    assert [segment.nets for segment in again.segments] == [(net,) for net in again.known[1:]]
+    assert write(again) == data

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stdo_min.algorithm.fitted import General
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import MODES, Recipe
@@ -13,7 +14,7 @@ from stdo_min.engine.pool import Pool
 from stdo_min.engine.train import Learner
 
 PRICE = Price(10**9, 20 * 96 * 64, 240)  # bytes are worth next to nothing
-GENERAL = new_net((2,), 2, np.random.default_rng(0))
+GENERAL = General(new_net((2,), 2, np.random.default_rng(0)))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.gradients import residual
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, new_net
 from stdo_min.engine.pool import Pool
-from stdo_min.engine.quantise import Worth, dequantise, quantise, quantise_layers, sample_layers
+from stdo_min.engine.quantise import Worth, as_parent, dequantise, quantise, quantise_layers, sample_layers
 from stdo_min.engine.sensitivity import sensitivity
 from stdo_min.engine.shuffle import shuffle
 from stdo_min.engine.train import Stepper
@@ -188,3 +188,23 @@ def test_multipliers_and_biases_are_as_short_as_pays():
             assert (multiplier // (multiplier & -multiplier)).bit_length() <= 4, multiplier
     ends = [int(np.bitwise_or.reduce(layer.bias - (1 << layer.shift >> 1))) for layer in whole.layers]
     assert any(end & 1 == 0 for end in ends), ends
+
+
+def test_a_net_near_another_is_coded_by_few_differences():
+    net, lr = random_net((8, 8), 2, 23, strength=0.3), textured(200, 20)
+    with Stepper(Pool(lr, np.zeros((200, 12, 12, 4), np.int16), np.ones(200)), 1) as stepper:
+        worth = Worth(sensitivity(net, stepper, np.ones(200), np.random.default_rng(0)), 1e-4)
+    parent = as_parent(net, lr, worth=worth)
+    assert netcode.encode(parent.net) == netcode.encode(quantise(net, lr, worth=worth))
+    rng, other = np.random.default_rng(1), net.copy()
+    for array in other.parameters:
+        array += rng.normal(0, 0.02 * array.std(), array.shape)
+    alone, near = quantise(other, lr, worth=worth), quantise(other, lr, worth=worth, near=parent)
+    assert netcode.fits(near, parent.net) and not netcode.fits(alone, parent.net)
+    assert len(netcode.encode(near, parent.net)) < 0.4 * nbytes(alone)
+    wanted = residual(other, lr)
+    error, usual, unmoved = (np.mean((residuals(whole, lr, net.halo) - wanted) ** 2)
+                             for whole in (near, alone, parent.net))
+    assert error < 2 * usual and error < unmoved
+    with pytest.raises(ValueError, match="what bits are worth must be known"):
+        quantise(other, lr, near=parent)

@@ -50,3 +50,14 @@ def test_refitting_finds_the_weights_that_give_what_is_wanted():
 def test_constant_inputs_do_no_harm():
     found = Rounding(np.full((100, 9), 50.0))
     np.testing.assert_array_equal(found(np.full((1, 9), 0.9), np.ones(1)), np.ones((1, 9)))
+
+
+def test_near_a_parent_a_weight_moves_where_that_pays():
+    rng = np.random.default_rng(4)
+    rounding, parent = Rounding(smooth_inputs(rng)), rng.integers(-9, 10, (20, 9)).astype(float)
+    weight, step = 0.1 * (parent + rng.laplace(0, 0.7, parent.shape)), np.full(20, 0.1)
+    free, dear = (rounding.near(weight, step, parent, np.full(20, bits)) for bits in (1e9, 1e-9))
+    np.testing.assert_array_equal(free, rounding(weight, step))
+    np.testing.assert_array_equal(dear, parent)
+    some = rounding.near(weight, step, parent, np.full(20, 8.0))
+    assert 0 < np.count_nonzero(some != parent) < np.count_nonzero(free != parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from stdo_min.algorithm.labels import drop_nets, map_bits
 from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.score import scores
 from stdo_min.algorithm.show import patch_errors
-from stdo_min.format import sidecar
+from stdo_min.format import netcode, sidecar
 from stdo_min.format.classes import Classes, activity
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels
@@ -26,7 +26,8 @@ class Assigned:
     """The nets that patches use, the label of each patch, uint8 (frames, rows, columns), and luma squared errors.
 
     error, base_error: summed over all pixels of all frames, as shown and under the base alone. classes: what the labels
-    follow from where the player computes them.
+    follow from where the player computes them. cost: J, rounded, where nets could be left out. shared: the same for a
+    file that has the general model's net in its table, its bytes not counted, where `fitted` has nets for that.
     """
 
     nets: tuple[sidecar.Net, ...]
@@ -34,6 +35,8 @@ class Assigned:
     error: int
     base_error: int
     classes: Classes | None = None
+    cost: int = 0
+    shared: Assigned | None = None
 
 
 def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, threads: int = 1,
@@ -42,37 +45,56 @@ def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, 
 
     header: gives the sizes; its segments are not read. progress: gets the number of frames done.
     """
-    shown, own = _upscaler(header, fitted.nets), _Own(header, fitted) if fitted.choice == "own" else None
+    nets, alone = (*fitted.nets, *fitted.near, *filter(None, [fitted.general])), 1 + len(fitted.nets)
+    shown, own = _upscaler(header, nets), _Own(header, fitted) if fitted.choice == "own" else None
     errors, active, labels, error, base_error = [], [], [], 0, 0
     with ThreadPoolExecutor(threads) as executor:
         for index, (lr, hr) in enumerate(pairs):
             found = patch_errors(shown, 0, lr.y, hr.y, executor, threads)
             if fitted.choice == "all":
                 chosen = np.ones(found.shape[1:], np.uint8)
+                errors.append(found.sum(axis=(1, 2)))
             elif own:
                 chosen = own.labels(index, lr, hr, executor, threads)
                 chosen = chosen * (_under(found, chosen) < found[0])
             else:
-                chosen = np.argmin(found, axis=0).astype(np.uint8)
+                chosen = np.argmin(found[:alone], axis=0).astype(np.uint8)
                 errors.append(found.astype(np.float32))
                 active.append(activity(lr.y, header.patch))
             labels.append(chosen)
             error, base_error = error + int(_under(found, chosen).sum()), base_error + int(found[0].sum())
             if progress:
                 progress(index + 1)
-    labels, bits = np.array(labels), np.array([8 * header.bytes_of(net) for net in fitted.nets])
-    if fitted.choice == "all" and error + price.of_bit(error) * bits[0] >= base_error:
-        labels, error = 0 * labels, base_error
-    elif errors and fitted.nets:
-        labels, classes = _priced(np.array(errors), np.array(active), price.of_bit(error), bits)
-        error = int(sum(_under(found, chosen).sum(dtype=np.float64)
-                        for found, chosen in zip(errors, labels, strict=True)))
-        return _with_used_nets(fitted.nets, labels, error, base_error, classes)
-    return _with_used_nets(fitted.nets, labels, error, base_error)
+    labels, errors, active = np.array(labels), np.array(errors), np.array(active)
+    if own or not nets:
+        return _with_used_nets(nets, labels, error, base_error)
+    weight, bits = price.of_bit(error), _bits(header, fitted)
+
+    def of(count) -> Assigned:
+        """With the first so many labels."""
+        if fitted.choice == "all":
+            costs = errors[:, :count].sum(axis=0) + weight * np.append(0, bits[:count - 1])
+            best = int(np.argmin(costs))
+            return _with_used_nets(nets, np.full_like(labels, best), int(errors[:, best].sum()), base_error, None,
+                                   round(costs[best]))
+        given, classes, cost = _priced(errors[:, :count], active, weight, bits[:count - 1])
+        left = int(sum(_under(found, chosen).sum(dtype=np.float64)
+                       for found, chosen in zip(errors, given, strict=True)))
+        return _with_used_nets(nets, given, left, base_error, classes, round(cost))
+
+    return replace(of(alone), shared=of(1 + len(nets)) if fitted.general else None)
 
 
-def _priced(errors, active, weight, bits) -> tuple[np.ndarray, Classes | None]:
-    """The labels of least J: coded in a map, or computed by the player, with their classes."""
+def _bits(header, fitted) -> np.ndarray:
+    """What each net costs where it is used; the general model's own bytes are the file's."""
+    whole = [header.bytes_of(net) for net in (*fitted.nets, *fitted.near)]
+    apart = [len(netcode.encode(net, fitted.general)) for net in fitted.near]
+    near = np.minimum(whole[len(fitted.nets):], apart) if apart else []
+    return 8 * np.array([*whole[:len(fitted.nets)], *near, *([0] if fitted.general else [])])
+
+
+def _priced(errors, active, weight, bits) -> tuple[np.ndarray, Classes | None, float]:
+    """The labels of least J: coded in a map, or computed by the player, with their classes; and J."""
     def cost(labels, more):
         used = np.unique(labels[labels > 0]).astype(int) - 1
         found = np.take_along_axis(errors, labels[:, None].astype(np.intp), axis=1)
@@ -80,9 +102,8 @@ def _priced(errors, active, weight, bits) -> tuple[np.ndarray, Classes | None]:
 
     coded, classes = drop_nets(errors, weight, bits), fit_thresholds(active, errors, weight, bits)
     computed = classes.labels(active)
-    if cost(computed, bits_of(classes, 0 * bits)) < cost(coded, map_bits(coded, len(bits))):
-        return computed, classes
-    return coded, None
+    costs = cost(computed, bits_of(classes, 0 * bits)), cost(coded, map_bits(coded, len(bits)))
+    return (computed, classes, costs[0]) if costs[0] < costs[1] else (coded, None, costs[1])
 
 
 class _Own:
@@ -110,10 +131,10 @@ def _under(found, labels):
     return np.take_along_axis(found, labels[None].astype(np.intp), axis=0)[0]
 
 
-def _with_used_nets(nets, labels, error, base_error, classes=None) -> Assigned:
+def _with_used_nets(nets, labels, error, base_error, classes=None, cost=0) -> Assigned:
     used = [number for number in range(1, len(nets) + 1) if np.any(labels == number)]
     renumbered = np.zeros(len(nets) + 1, np.uint8)
     renumbered[used] = np.arange(1, len(used) + 1)
     if classes is not None:
         classes = Classes(classes.thresholds, renumbered[classes.table]) if used else None
-    return Assigned(tuple(nets[number - 1] for number in used), renumbered[labels], error, base_error, classes)
+    return Assigned(tuple(nets[number - 1] for number in used), renumbered[labels], error, base_error, classes, cost)

@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from stdo_min.algorithm.crew import Crew
+from stdo_min.algorithm.fitted import General
 from stdo_min.algorithm.general import learned_from, share, train_general
+from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled
 from stdo_min.algorithm.tasks import (
@@ -37,7 +40,8 @@ from stdo_min.algorithm.tasks import (
 )
 from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Progress
 from stdo_min.engine.net import Net, new_net
-from stdo_min.format import sidecar
+from stdo_min.engine.quantise import Parent
+from stdo_min.format import netcode, sidecar
 from stdo_min.format.psnr import psnr
 from stdo_min.video.work import Work
 
@@ -73,11 +77,11 @@ def overfit_film(tasks: Sequence[SegmentTask], start: Net | None, work: Work, cr
     run finished. progress: over the whole film.
     """
     plan = Plan(tasks, work, crew, progress)
-    general = start or _general(plan)
+    general = General(start) if start else _general(plan)
     results = crew.each(tasks, partial(_segment, plan, general), plan.tell)
     if progress:
         progress("assign", 1.0, float("nan"))
-    return _put_together(tasks, results)
+    return _put_together(tasks, results, general)
 
 
 class Plan:
@@ -170,22 +174,30 @@ class Plan:
         self._progress(stage or self._stage, min(done, 0.999), psnr)
 
 
-def _general(plan: Plan) -> Net:
+def _general(plan: Plan) -> General:
     """The general model, from the work folder or trained now."""
     recipe, scale, work = plan.recipe, plan.tasks[0].header.net_scale, plan.work
     if share(recipe, len(plan.tasks)) == 0:
-        return new_net(recipe.channels, scale, generator(recipe.seed))
+        return General(new_net(recipe.channels, scale, generator(recipe.seed)))
     if work.has("general"):
         with work.open("general") as file:
-            return _load_net(file, len(recipe.channels) + 1, scale)
+            return _load_general(file, len(recipe.channels) + 1, scale)
     learned = [plan.tasks[number] for number in learned_from(len(plan.tasks))]
     plan.crew.each(learned, partial(_survey, plan), plan.tell)
     pools = [partial(_pool, plan, task) for task in learned]
-    net = train_general(pools, recipe, scale, plan.general_budget(), plan.crew.jobs * plan.crew.threads,
-                        lambda _, psnr: plan.tell("warm-up", psnr))
-    work.keep("general", partial(_save_net, net))
+    general = train_general(pools, recipe, scale, plan.general_budget(), _price(plan.tasks, len(plan.tasks)),
+                            plan.crew.jobs * plan.crew.threads, lambda _, psnr: plan.tell("warm-up", psnr))
+    work.keep("general", partial(_save_general, general, plan.tasks[0].header))
     work.keep_seconds(plan.elapsed())
-    return net
+    return general
+
+
+def _price(tasks, parts) -> Price:
+    """What bytes of one of so many equal parts of the film are worth."""
+    prices = [task.price for task in tasks]
+    lr_bytes, pixels, patches = (sum(column) // parts for column in zip(*(
+        (price.lr_bytes, price.pixels, price.patches) for price in prices), strict=True))
+    return replace(prices[0], lr_bytes=lr_bytes, pixels=pixels, patches=patches)
 
 
 def _survey(plan: Plan, task: SegmentTask) -> None:
@@ -204,7 +216,7 @@ def _pool(plan: Plan, task: SegmentTask) -> Sampled:
     return (plan.survey or load_survey(plan.survey_path(task))).sampled
 
 
-def _segment(plan: Plan, general: Net, task: SegmentTask) -> SegmentResult:
+def _segment(plan: Plan, general: General, task: SegmentTask) -> SegmentResult:
     """Overfit a segment, or take it from the work folder."""
     if plan.work.has(result_name(task)):
         with plan.work.open(result_name(task)) as file:
@@ -236,8 +248,11 @@ def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
         return finish(task, fitted)
 
 
-def _put_together(tasks, results) -> Made:
+def _put_together(tasks, results, general) -> Made:
     header, recipe = tasks[0].header, tasks[0].recipe
+    if general.parent and _sharing_pays(tasks, results, general.parent.net):
+        header = replace(header, known=(general.parent.net,))
+        results = [min(result, result.shared or result, key=attrgetter("cost")) for result in results]
     segments = tuple(result.segment for result in results)
     mode = _mode_number("other" if recipe.plain else recipe.mode, segments)
     data = sidecar.write(replace(header, mode=mode, segments=segments))
@@ -248,6 +263,12 @@ def _put_together(tasks, results) -> Made:
                 float(psnr(sum(result.base_error for result in results), pixels)))
 
 
+def _sharing_pays(tasks, results, net) -> bool:
+    """Whether the general model's net saves all segments together more than its own bytes are worth."""
+    saved = sum(max(0, result.cost - result.shared.cost) for result in results if result.shared)
+    return saved > _price(tasks, 1).of_bit(sum(result.error for result in results)) * 8 * len(netcode.encode(net))
+
+
 def _mode_number(mode, segments) -> int:
     """The header's mode field; for mode auto it says what was chosen."""
     if mode == "auto":
@@ -255,11 +276,20 @@ def _mode_number(mode, segments) -> int:
     return next(number for number, name in sidecar.MODE_NAMES.items() if name == mode)
 
 
-def _save_net(net: Net, file: BinaryIO) -> None:
-    for array in net.parameters:
+def _save_general(general: General, header: sidecar.Sidecar, file: BinaryIO) -> None:
+    for array in general.net.parameters:
         np.save(file, array, allow_pickle=False)
+    np.save(file, np.array(general.parent is not None), allow_pickle=False)
+    if general.parent:
+        for units in general.parent.units:
+            np.save(file, units, allow_pickle=False)
+        file.write(sidecar.write(sidecar.of_nets(header, [general.parent.net])))
 
 
-def _load_net(file: BinaryIO, layers: int, scale: int) -> Net:
+def _load_general(file: BinaryIO, layers: int, scale: int) -> General:
     arrays = [np.load(file, allow_pickle=False) for _ in range(2 * layers)]
-    return Net(arrays[::2], arrays[1::2], scale)
+    parent = None
+    if np.load(file, allow_pickle=False):
+        units = [np.load(file, allow_pickle=False) for _ in range(layers)]
+        parent = Parent(sidecar.read(file.read()).nets[0], units)
+    return General(Net(arrays[::2], arrays[1::2], scale), parent)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stdo_min.algorithm import chunk
-from stdo_min.algorithm.fitted import Fitted, calibrated, worth_of
+from stdo_min.algorithm.fitted import Fitted, General, calibrated, worth_of
 from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.refine import Chunks, least_errors, refine
@@ -25,23 +25,29 @@ from stdo_min.algorithm.separate import train_separately
 from stdo_min.algorithm.trial import COUNTS, JUDGED, Judge, best_count
 from stdo_min.engine.budget import Clock
 from stdo_min.engine.net import Net
+from stdo_min.engine.quantise import Parent
 from stdo_min.engine.train import PEAK_RATE, train
+from stdo_min.format import sidecar
+from stdo_min.format.sidecar import MAX_NETS
 
 TIME_CHUNKS = 4
 # Before refinement a short run at a low learning rate parts the nets, that is, makes equal nets differ. At the usual
 # rate they would stay alike for long. Its share of the budget, its rounds, and its peak rate:
 PARTING, PARTING_ROUNDS, PARTING_RATE = 0.03, 8, 2e-3
+MOST_NEAR = (MAX_NETS - 1) // 2  # nets, so that those near the general model and its own can be tried beside them
 
 
 class Task(NamedTuple):
     """What every mode starts from: a segment's patches and frames, the general model, the recipe, the price, the clock.
 
-    keep(nets): the seconds to keep back for giving each patch one of so many nets.
+    keep(nets): the seconds to keep back for giving each patch one of so many nets. parent: the general model's integer
+    net where segments may share it, or None.
     """
 
     sampled: Sampled
     frames: int
     general: Net
+    parent: Parent | None
     recipe: Recipe
     price: Price
     clock: Clock
@@ -50,14 +56,14 @@ class Task(NamedTuple):
     keep: Callable[[int], float]
 
 
-def overfit(sampled: Sampled, frames: int, general: Net, recipe: Recipe, price: Price, clock: Clock,
+def overfit(sampled: Sampled, frames: int, general: General, recipe: Recipe, price: Price, clock: Clock,
             rng: np.random.Generator, threads: int = 1, keep: Callable[[int], float] = lambda nets: 0.0) -> Fitted:
     """Train the nets of one segment.
 
     frames: of the segment. clock: with the budget of the segment. keep(nets): the seconds of it to keep back for
     `assign`.
     """
-    return STAGES[recipe.mode](Task(sampled, frames, general, recipe, price, clock, rng, threads, keep))
+    return STAGES[recipe.mode](Task(sampled, frames, *general, recipe, price, clock, rng, threads, keep))
 
 
 def single(task: Task) -> Fitted:
@@ -127,7 +133,8 @@ def _one_net(task, weight) -> Fitted:
     task.clock.say("quantise")
     everywhere = np.ones(len(pool), bool)
     worth = worth_of(net, task.sampled, everywhere, _mean_error(task, (net,)), task.price, task.rng)
-    return Fitted((calibrated(net, pool, task.threads, worth),), "all")
+    return Fitted((calibrated(net, pool, task.threads, worth),), "all", None, None,
+                  *_sharing(task, [(net, pool, worth)]))
 
 
 def _nets_of_chunks(task, labels, cut, error, scored_by) -> Fitted:
@@ -155,12 +162,21 @@ def _refine(task, chunks, rounds, budget, peak=PEAK_RATE) -> Chunks:
 
 def _fitted(task, chunks, choice, cut=None, scorer=None) -> Fitted:
     task.clock.say("quantise")
-    sampled, error, nets = task.sampled, _mean_error(task, chunks.nets), []
+    sampled, error, trained = task.sampled, _mean_error(task, chunks.nets), []
     for number, net in enumerate(chunks.nets, 1):
         serves = chunks.member == number
         worth = worth_of(net, sampled, serves, error, task.price, task.rng)
-        nets.append(calibrated(net, sampled.pool.weighing(serves.astype(float)), task.threads, worth))
-    return Fitted(tuple(nets), choice, cut, scorer)
+        trained.append((net, sampled.pool.weighing(serves.astype(float)), worth))
+    nets = tuple(calibrated(net, pool, task.threads, worth) for net, pool, worth in trained)
+    return Fitted(nets, choice, cut, scorer, *(_sharing(task, trained) if choice == "best" else ()))
+
+
+def _sharing(task, trained) -> tuple[tuple[sidecar.Net, ...], sidecar.Net | None]:
+    """The trained nets, each with its pool and its worth, rounded near the general model; and its integer net."""
+    if task.parent is None or len(trained) > MOST_NEAR:
+        return (), None
+    return tuple(calibrated(net, pool, task.threads, worth, task.parent)
+                 for net, pool, worth in trained if worth), task.parent.net
 
 
 def _mean_error(task, nets) -> float:

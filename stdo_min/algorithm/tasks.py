@@ -22,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.assign import assign
-from stdo_min.algorithm.fitted import Fitted
+from stdo_min.algorithm.fitted import Fitted, General
 from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.overfit import overfit
 from stdo_min.algorithm.pace import Pace, show_seconds
@@ -30,7 +30,6 @@ from stdo_min.algorithm.price import DB_PER_LOG, Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled, capacity, sample
 from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Clock, Progress
-from stdo_min.engine.net import Net
 from stdo_min.format import patchmap, sidecar
 from stdo_min.video.output import write_whole
 from stdo_min.video.probe import VideoInfo
@@ -102,28 +101,36 @@ class Surveyed:
 
 @dataclass(frozen=True)
 class SegmentResult:
-    """A segment of the sidecar, and its luma squared errors as shown and under the base alone."""
+    """A segment of the sidecar, and its luma squared errors as shown and under the base alone.
+
+    cost: J. shared: the same for a file with the general model's net, or None; see `Assigned`.
+    """
 
     segment: sidecar.Segment
     error: int
     base_error: int
+    cost: int = 0
+    shared: SegmentResult | None = None
 
     def save(self, file: BinaryIO, header: sidecar.Sidecar) -> None:
-        """Write to a file what `load` reads: a sidecar of this segment alone, and the errors."""
+        """Write to a file what `load` reads: a sidecar of this segment alone, and the errors; then what is shared."""
         alone = replace(header, segments=(replace(self.segment, first_frame=0),))
-        np.save(file, np.array([self.segment.first_frame, self.error, self.base_error]), allow_pickle=False)
-        file.write(sidecar.write(alone))
+        np.save(file, np.array([self.segment.first_frame, self.error, self.base_error, self.cost,
+                                self.shared is not None]), allow_pickle=False)
+        np.save(file, np.frombuffer(sidecar.write(alone), np.uint8), allow_pickle=False)
+        if self.shared:
+            self.shared.save(file, header)
 
     @classmethod
     def load(cls, file: BinaryIO) -> SegmentResult:
         """Read what `save` wrote."""
-        first, error, base_error = map(int, np.load(file, allow_pickle=False))
-        (segment,) = sidecar.read(file.read()).segments
-        return cls(replace(segment, first_frame=first), error, base_error)
+        first, error, base_error, cost, more = map(int, np.load(file, allow_pickle=False))
+        (segment,) = sidecar.read(np.load(file, allow_pickle=False).tobytes()).segments
+        return cls(replace(segment, first_frame=first), error, base_error, cost, cls.load(file) if more else None)
 
 
-def overfit_segment(task: SegmentTask, surveyed: Surveyed | Path | None, general: Net, budget: Budget, threads: int = 1,
-                    progress: Progress | None = None) -> SegmentResult:
+def overfit_segment(task: SegmentTask, surveyed: Surveyed | Path | None, general: General, budget: Budget,
+                    threads: int = 1, progress: Progress | None = None) -> SegmentResult:
     """Survey, fit and finish a segment within a budget.
 
     surveyed: the survey, or the file that holds it or takes it, or None.
@@ -165,7 +172,7 @@ def survey(task: SegmentTask, threads: int = 1, progress: Callable[[int], None] 
     return Surveyed(sampled, Pace(read, show_seconds(header, recipe.channels, threads)))
 
 
-def fit(task: SegmentTask, surveyed: Surveyed, general: Net, budget: Budget, threads: int = 1,
+def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget, threads: int = 1,
         progress: Progress | None = None, used: float = 0.0) -> Fitted:
     """The nets of a segment, trained on its pool from the general model on; reads no file.
 
@@ -174,7 +181,11 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: Net, budget: Budget, thr
     """
     least = None if budget.seconds is None else TRAINING_AT_LEAST * budget.seconds
     clock = Clock(budget.less(used), progress, least)
-    keep = partial(surveyed.pace.finishing, task.frames, task.header.rows * task.header.columns)
+
+    def keep(nets):
+        tried = 2 * nets + 1 if general.parent else nets  # those near the general model too, and its own
+        return surveyed.pace.finishing(task.frames, task.header.rows * task.header.columns, tried)
+
     with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
         return overfit(surveyed.sampled, task.frames, general, task.recipe, task.price, clock, task.rng(FIT), threads,
                        keep)
@@ -192,11 +203,16 @@ def finish(task: SegmentTask, fitted: Fitted, threads: int = 1,
                             progress)
 
     crcs, assigned = _on_any_road(task, on)
-    nets = assigned.nets
-    map_data = assigned.classes.encode() if assigned.classes else patchmap.encode(assigned.labels, len(nets))
-    segment = sidecar.Segment(task.first, task.frames, crcs.first, crcs.whole, nets, map_data,
-                              assigned.classes is not None)
-    return SegmentResult(segment, assigned.error, assigned.base_error)
+
+    def result(assigned) -> SegmentResult:
+        nets = assigned.nets
+        map_data = assigned.classes.encode() if assigned.classes else patchmap.encode(assigned.labels, len(nets))
+        segment = sidecar.Segment(task.first, task.frames, crcs.first, crcs.whole, nets, map_data,
+                                  assigned.classes is not None)
+        return SegmentResult(segment, assigned.error, assigned.base_error, assigned.cost,
+                             assigned.shared and result(assigned.shared))
+
+    return result(assigned)
 
 
 def _on_any_road(task, work):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -57,7 +57,8 @@ class Segment:
 class Sidecar:
     """All that a sidecar file says; the fields are those of FORMAT.md.
 
-    version: of the format, that it was read from or is written in.
+    version: of the format, that it was read from or is written in. known: nets that come first in its table, whether a
+    segment has them or others differ from them; of a sidecar that was read, its table.
     """
 
     scale: Fraction
@@ -71,6 +72,7 @@ class Sidecar:
     segments: tuple[Segment, ...]
     colour: int = 0
     version: int = VERSION
+    known: tuple[Net, ...] = field(default=(), compare=False)
 
     @property
     def net_scale(self) -> int:
@@ -104,8 +106,9 @@ class Sidecar:
 
     @cached_property
     def nets(self) -> tuple[Net, ...]:
-        """The nets of all segments, those that are shared once."""
-        return tuple({id(net): net for segment in self.segments for net in segment.nets}.values())
+        """The known nets and those of all segments, those that are shared once."""
+        return tuple({id(net): net for nets in (self.known, *(segment.nets for segment in self.segments))
+                      for net in nets}.values())
 
     def bytes_of(self, net: Net) -> int:
         """Size of a net in the file that it was read from, or of one that is not read, alone in a file like this."""
@@ -151,7 +154,7 @@ def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
 
     header: all but the segments, which are not read.
     """
-    return replace(header, segments=(Segment(0, 1, 0, 0, tuple(nets), b""),))
+    return replace(header, known=(), segments=(Segment(0, 1, 0, 0, tuple(nets), b""),))
 
 
 # ---- Write ----
@@ -213,6 +216,8 @@ def write(sidecar: Sidecar) -> bytes:
             raise ValueError(f"lr_{name} is {lr}; at scale {s.scale} it must be even")
         limit(f"hr_{name}", hr, int((lr - 2 * divisor) * s.scale) + 1, int(lr * s.scale))
     limit("frames", s.frames, 1, MAX_FRAMES)
+    for net in s.known:
+        check_net(net, s.planes, s.planes * s.net_scale**2)
     first_frame = 0
     for segment in s.segments:
         _check_segment(segment, s, first_frame)
@@ -353,4 +358,5 @@ def read(data: bytes) -> Sidecar:
                      _read_compact(file, table, first_frame, left, last))
         first_frame += found[-1].frames
     require(file.remain == 0, "TRAILING", f"{file.remain} bytes follow the sidecar's last segment")
-    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour, version)
+    return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour, version,
+                   table)
