@@ -57,7 +57,7 @@ def test_the_fewest_steps_that_suffice(behind):
     rungs, rung, shown = evened(film)
     size = rung.bytes(True)
     steps, enough = rungs.finer(TWO, 24, shown)
-    assert size == 1e5 * 1.03**steps + 1000
+    assert size == pytest.approx(1e5 * 1.03**steps + 1000)
     lacking = behind - 0.35 * steps
     assert lacking <= SHORT and enough
     assert steps == 0 or lacking >= -OVER
@@ -84,8 +84,21 @@ def test_plain_video_is_as_the_codec_makes_it():
     assert rung.bytes(False) == 1e5 and film.asked == [(ONE, 30, 0)]
     rung.quality(True)
     # Nets alone make luma better: chroma of the same video is that of a plain one of less luma.
-    assert rung.bytes(True) == 1e5 * 1.03**2 + 1000
+    assert rung.bytes(True) == pytest.approx(1e5 * 1.03**2 + 1000)
     assert rung.bytes(False) == 1e5
+
+
+def test_another_rung_of_a_scale_is_foretold():
+    film = Film(1.9)
+    rungs, rung, _ = evened(film)
+    rung.bytes(True)
+    coded, other = len(set(film.asked)), rungs(TWO, 20)
+    other.quality(True)
+    film.behind = 2.6  # two steps more
+    assert other.bytes(True) == pytest.approx(1e5 * 1.03**8 + 1000)
+    assert len(set(film.asked)) == coded + 1
+    assert rungs.finer(TWO, 20, other.quality(True)) == (8, True)  # which is measured where it is chosen
+    assert film.asked[-1] == (TWO, 20, 8)
 
 
 def test_a_rung_that_checks_a_crf_takes_the_gain_of_the_last_net():
@@ -93,7 +106,7 @@ def test_a_rung_that_checks_a_crf_takes_the_gain_of_the_last_net():
     rungs, rung, _ = evened(film)
     rung.bytes(True)
     before, check = film.trained, rungs(TWO, 26)
-    assert check.bytes(True) == 1e5 * 1.03**3 + 1000 and film.trained == before
+    assert check.bytes(True) == pytest.approx(1e5 * 1.03**3 + 1000) and film.trained == before
 
 
 def test_a_real_film(clip, tmp_path):

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -74,6 +74,7 @@ class EvenRungs:
         """db: of luma that one of quality is about worth: 1, or less where quality is VMAF."""
         self._rungs, self._codec, self._db = rungs, codec, db
         self._finer = dict(USUAL[codec][0])  # by scale, as last found
+        self._step: dict[Fraction, tuple[float, float]] = {}  # by scale, dB and log bytes of a step
         self._gain: dict[Fraction, float] = {}  # by scale, what nets add to quality, as last seen
         self._found: dict[tuple[Fraction, float], _EvenRung] = {}
 
@@ -89,7 +90,7 @@ class EvenRungs:
                 return shown
 
             self._found[scale, crf] = _EvenRung(scale, crf, rung.lr_bytes, rung.net_bytes, quality, rung.base,
-                                                partial(self._even_bytes, rung))
+                                                cache(partial(self._even_bytes, rung)))
         return self._found[scale, crf]
 
     def finer(self, scale: Fraction, crf: float, quality: float) -> tuple[int, bool]:
@@ -102,23 +103,35 @@ class EvenRungs:
         return steps, lacking <= SHORT
 
     def _evened(self, scale: Fraction, crf: float, quality: float) -> tuple[int, float, float]:
-        """The steps, the dB that are lacking with them, and the bytes of the lr video, with what is lacking counted."""
-        wanted, steps, lacking, cost = self._plain_chroma(quality), self._finer[scale], {}, {}
+        """The steps, the dB that are lacking with them, and the bytes of the lr video, with what is lacking counted.
 
-        def measure(steps: int) -> None:
+        What steps bring and cost at a scale is measured at its first rung, and foretold at others.
+        """
+        wanted, steps, lacking, size = self._plain_chroma(quality), self._finer[scale], {}, {}
+
+        def measure(steps: int) -> int:
             rung = self._rungs(scale, crf, steps)
-            lacking[steps] = float(np.max(wanted - rung.base()[1:]))
-            cost[steps] = rung.lr_bytes * math.exp(PRICE * lacking[steps] + EVEN if lacking[steps] > SHORT else 0)
+            lacking[steps], size[steps] = float(np.max(wanted - rung.base()[1:])), math.log(rung.lr_bytes)
+            return steps_for(self._codec, steps, lacking[steps])
 
-        while steps not in lacking and len(lacking) < TRIES:
-            measure(steps)
-            steps = steps_for(self._codec, steps, lacking[steps])
+        needed = measure(steps)
+        if scale in self._step:
+            more, (db, log_bytes) = needed - steps, self._step[scale]
+            lacking[needed], size[needed] = lacking[steps] - db * more, size[steps] + log_bytes * more
+        while needed not in lacking and len(lacking) < TRIES:
+            needed = measure(needed)
+        cost = {one: size[one] + (PRICE * lacking[one] + EVEN) * (lacking[one] > SHORT) for one in lacking}
         best = min(cost, key=cost.get)
-        if lacking[best] > SHORT and 0 not in cost:
+        if lacking[best] > SHORT and 0 not in cost and scale not in self._step:
             measure(0)
+            cost[0] = size[0] + (PRICE * lacking[0] + EVEN) * (lacking[0] > SHORT)
             best = min(cost, key=cost.get)
+        first, last = min(lacking), max(lacking)
+        if first < last:
+            more = last - first
+            self._step[scale] = (lacking[first] - lacking[last]) / more, (size[last] - size[first]) / more
         self._finer[scale] = best
-        return best, lacking[best], cost[best]
+        return best, lacking[best], math.exp(cost[best])
 
     def _even_bytes(self, rung: Rung) -> float:
         # A rung that only checks a crf has no net of its own.
