@@ -66,14 +66,15 @@ class Axis:
         return self.rounded(min(self.most - edge, max(self.least + edge, self.usual + lacking)))
 
 
-def _by_scale(*values):
+def by_scale(*values: float) -> dict[Fraction, float]:
+    """One value for each scale, by scale, from the least on."""
     return dict(zip(sorted(SCALES), values, strict=True))
 
 
 AXES = {
-    "x264": Axis(0, 51, 0.05, -0.55, -2.7, -0.12, 28, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 27, 35, 43, 49)),
-    "x265": Axis(0, 51, 0.05, -0.50, -2.7, -0.12, 29, _by_scale(0, -3, -5, -9, -12), _by_scale(0, 29, 38, 46, 50)),
-    "av1": Axis(1, 63, 1, -0.25, -1.35, -0.06, 50, _by_scale(0, -7, -11, -17, -22), _by_scale(0, 58, 63, 64, 64)),
+    "x264": Axis(0, 51, 0.05, -0.55, -2.7, -0.12, 28, by_scale(0, -3, -5, -9, -12), by_scale(0, 27, 35, 43, 49)),
+    "x265": Axis(0, 51, 0.05, -0.50, -2.7, -0.12, 29, by_scale(0, -3, -5, -9, -12), by_scale(0, 29, 38, 46, 50)),
+    "av1": Axis(1, 63, 1, -0.25, -1.35, -0.06, 50, by_scale(0, -7, -11, -17, -22), by_scale(0, 58, 63, 64, 64)),
 }
 
 
@@ -85,8 +86,8 @@ class Choice:
     film. quality, plain_quality: PSNR of luma in dB, or VMAF where that is the target. db_per_log: the codec's slope
     here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
     whether the target is. finer: steps by which chroma is coded finer, see chroma.py; even: whether they suffice for
-    chroma as good as the plain codec's. missed: each crf at which the whole film was coded and missed the target, and
-    by how much.
+    chroma as good as the plain codec's. missed: for each coding of the whole film that missed the target its crf, what
+    was lacking, its `finer`, and the dB that chroma lacked.
     """
 
     scale: Fraction
@@ -101,7 +102,7 @@ class Choice:
     reached: bool = True
     finer: int = 0
     even: bool = True
-    missed: tuple[tuple[float, float], ...] = ()
+    missed: tuple[tuple[float, float, int, float], ...] = ()
 
     @property
     def plain(self) -> bool:

@@ -3,7 +3,7 @@
 Nets raise luma alone. U and V are upscaled by the base, so where luma is as good as plain video's they fall behind, and
 the more so the greater the scale. How far differs from film to film, and so does what it costs: on one a dB of both
 planes takes 1 % of the bytes, on another 30 %. So it is measured on the stretches, and what it costs counts when rungs
-are compared. docs/rates.md has the numbers.
+are compared. docs/chroma.md has the numbers.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from functools import cache, partial
 
 import numpy as np
 
+from stdo_min.algorithm.choose import by_scale
 from stdo_min.algorithm.rung import Rung, Rungs
-from stdo_min.format.base import SCALES
 from stdo_min.video.lr_video import FINER
 
-SHORT, OVER = 0.1, 0.25  # dB of the plane that lacks most: what may be lacking, and what is too much
+SHORT, OVER = 0.0, 0.35  # dB of the plane that lacks most: what may be lacking, and what is too much
 PRICE, EVEN = 0.15, 0.05  # of the logarithm of the bytes: what a dB that is lacking counts as, and that none is lacking
 TRIES = 3  # codings of one rung, before it is seen whether they pay
 SHARE = 0.65  # dB by which chroma falls where luma falls by 1 dB, of a plain codec
 
 
-def _by_scale(*values):
-    return dict(zip(sorted(SCALES), values, strict=True))
-
-
 # By codec: steps to begin with at each scale, which clips needed about, and the dB that one gives.
-USUAL = {"x264": (_by_scale(0, 3, 5, 8, 9), 0.35), "x265": (_by_scale(0, 2, 4, 6, 8), 0.35),
-         "av1": (_by_scale(0, 0, 0, 1, 2), 0.1)}
+USUAL = {"x264": (by_scale(0, 3, 5, 8, 9), 0.35), "x265": (by_scale(0, 2, 4, 6, 8), 0.35),
+         "av1": (by_scale(0, 0, 0, 1, 2), 0.1)}
 
 
-def steps_for(codec: str, steps: int, lacking: float) -> int:
+def steps_for(codec: str, steps: int, lacking: float, db: float | None = None) -> int:
     """The steps by which chroma should be finer where `lacking` dB are lacking with `steps`; the same where it will do.
+
+    db: what a step brings, or None for what it usually does.
     """
     if -OVER <= lacking <= SHORT:
         return steps
-    return min(max(steps + math.ceil((lacking - SHORT) / USUAL[codec][1]), 0), FINER[codec][0])
+    usual, most = USUAL[codec][1], FINER[codec][0]
+    db = usual if db is None else max(db, usual / 4)
+    return min(max(steps + math.ceil((lacking - SHORT) / db), 0), most)
 
 
 def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float) -> tuple[float, float]:
@@ -52,16 +52,20 @@ def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float) -> tu
     return luma, max(plain[1] - base[1], plain[2] - base[2]) - SHARE * luma
 
 
+def _cost(lacking, log_bytes) -> float:
+    return log_bytes + (PRICE * lacking + EVEN if lacking > SHORT else 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class _EvenRung(Rung):
     """A rung whose lr video is counted with even chroma; at scale 1 without nets it is the plain video."""
 
-    even_bytes: Callable[[], float] | None = None
+    even_bytes: Callable[[bool], float] | None = None
 
     def bytes(self, nets: bool) -> float:
         if self.scale == 1 and not nets:
             return super().bytes(nets)
-        return self.even_bytes() + self.net_bytes * nets
+        return self.even_bytes(nets) + self.net_bytes * nets
 
 
 class EvenRungs:
@@ -99,44 +103,43 @@ class EvenRungs:
         Fewer where they cost more than what would be lacking without them, as they do where detail of U and V is lost;
         then the second answer is False.
         """
-        steps, lacking, _ = self._evened(scale, crf, quality)
-        return steps, lacking <= SHORT
+        tried = self._measured(scale, crf, quality)
+        self._finer[scale] = min(tried, key=lambda steps: _cost(*tried[steps]))
+        return self._finer[scale], self._finer[scale] == max(tried)
 
-    def _evened(self, scale: Fraction, crf: float, quality: float) -> tuple[int, float, float]:
-        """The steps, the dB that are lacking with them, and the bytes of the lr video, with what is lacking counted.
-
-        What steps bring and cost at a scale is measured at its first rung, and foretold at others.
-        """
-        wanted, steps, lacking, size = self._plain_chroma(quality), self._finer[scale], {}, {}
-
-        def measure(steps: int) -> int:
-            rung = self._rungs(scale, crf, steps)
-            lacking[steps], size[steps] = float(np.max(wanted - rung.base()[1:])), math.log(rung.lr_bytes)
-            return steps_for(self._codec, steps, lacking[steps])
-
-        needed = measure(steps)
-        if scale in self._step:
-            more, (db, log_bytes) = needed - steps, self._step[scale]
-            lacking[needed], size[needed] = lacking[steps] - db * more, size[steps] + log_bytes * more
-        while needed not in lacking and len(lacking) < TRIES:
-            needed = measure(needed)
-        cost = {one: size[one] + (PRICE * lacking[one] + EVEN) * (lacking[one] > SHORT) for one in lacking}
-        best = min(cost, key=cost.get)
-        if lacking[best] > SHORT and 0 not in cost and scale not in self._step:
-            measure(0)
-            cost[0] = size[0] + (PRICE * lacking[0] + EVEN) * (lacking[0] > SHORT)
-            best = min(cost, key=cost.get)
-        first, last = min(lacking), max(lacking)
+    def _measured(self, scale: Fraction, crf: float, quality: float) -> dict[int, tuple[float, float]]:
+        """By steps, the dB that are lacking with them, and the logarithm of the lr video's bytes."""
+        wanted, tried, steps = self._plain_chroma(quality), {}, self._finer[scale]
+        while steps not in tried and len(tried) < TRIES:
+            self._measure(scale, crf, steps, wanted, tried)
+            steps = steps_for(self._codec, steps, tried[steps][0], self._step.get(scale, (None,))[0])
+        if 0 not in tried and min(lacking for lacking, _ in tried.values()) > SHORT:
+            self._measure(scale, crf, 0, wanted, tried)
+        first, last = min(tried), max(tried)
         if first < last:
-            more = last - first
-            self._step[scale] = (lacking[first] - lacking[last]) / more, (size[last] - size[first]) / more
-        self._finer[scale] = best
-        return best, lacking[best], math.exp(cost[best])
+            self._step[scale] = tuple((np.array(tried[last]) - tried[first]) / (last - first) * (-1, 1))
+        return tried
 
-    def _even_bytes(self, rung: Rung) -> float:
+    def _foretold(self, scale: Fraction, crf: float, quality: float) -> dict[int, tuple[float, float]]:
+        """The same by one coding, from what a step brought and cost at another rung of this scale."""
+        tried, steps, (db, size) = {}, self._finer[scale], self._step[scale]
+        self._measure(scale, crf, steps, self._plain_chroma(quality), tried)
+        lacking, log_bytes = tried[steps]
+        for other in (0, steps_for(self._codec, steps, lacking, db)):
+            tried.setdefault(other, (lacking - db * (other - steps), log_bytes + size * (other - steps)))
+        return tried
+
+    def _measure(self, scale, crf, steps, wanted, tried) -> None:
+        rung = self._rungs(scale, crf, steps)
+        tried[steps] = float(np.max(wanted - rung.base()[1:])), math.log(rung.lr_bytes)
+
+    def _even_bytes(self, rung: Rung, nets: bool) -> float:
+        """The bytes of its lr video with even chroma, with what is lacking counted."""
         # A rung that only checks a crf has no net of its own.
-        shown = rung.quality(False) + self._gain.get(rung.scale, 0.0)
-        return self._evened(rung.scale, rung.crf, shown)[2]
+        shown = rung.quality(False) + self._gain.get(rung.scale, 0.0) * nets
+        found = (self._foretold if rung.scale in self._step else self._measured)(rung.scale, rung.crf, shown)
+        self._finer[rung.scale] = min(found, key=lambda steps: _cost(*found[steps]))
+        return math.exp(_cost(*found[self._finer[rung.scale]]))
 
     def _plain_chroma(self, quality: float) -> np.ndarray:
         """PSNR of U and V of the plain video of a quality, by the nearest that were measured."""

@@ -153,8 +153,9 @@ class Rungs:
         lr_bytes, header = self._whole_bytes(keys, others), self._header(scale)
         beside = sidecar_bytes(self._recipe, lr_bytes, self._segments, self._frames, header,
                                maps=self._recipe.mode != "auto")
-        return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes),
-                    cache(partial(base_planes, self._info, header, parts, self._threads)))
+        base = cache(partial(base_planes, self._info, header, parts, self._threads))
+        return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes, base),
+                    base)
 
     def _whole_bytes(self, keys, others) -> float:
         """The bytes of the film's lr video, from those of the first and the other packets of the stretches."""
@@ -163,12 +164,13 @@ class Rungs:
         count = max(self._segments, math.ceil(self._frames / KEYFRAMES))
         return count * float(np.mean(keys)) + (self._frames - count) * float(np.mean(others or keys))
 
-    def _quality(self, number, header, scale, parts, lr_bytes, nets) -> float:
+    def _quality(self, number, header, scale, parts, lr_bytes, base, nets) -> float:
         if (number, nets) in self._known:
             return self._known[number, nets]
-        measured = base_vmaf if self._by_vmaf else base_psnr
-        found = {nets: measured(self._info, header, parts, self._threads)} if not nets else \
-            self._trained(number, header, scale, parts, lr_bytes)
+        if nets:
+            found = self._trained(number, header, scale, parts, lr_bytes)
+        else:
+            found = {False: base_vmaf(self._info, header, parts, self._threads) if self._by_vmaf else float(base()[0])}
         self._known.update({(number, nets): quality for nets, quality in found.items()})
         return self._known[number, nets]
 

@@ -133,8 +133,8 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
     kept there, so that a run that was stopped goes on as if it had not been.
     """
     from stdo_min.algorithm.choose import AXES
-    from stdo_min.algorithm.chroma import lacking_of, steps_for
-    from stdo_min.algorithm.plain_video import compared
+    from stdo_min.algorithm.chroma import SHORT, lacking_of, steps_for
+    from stdo_min.algorithm.plain_video import held_against
     from stdo_min.algorithm.rung import base_planes
 
     axis = AXES[codec]
@@ -144,22 +144,41 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
         if as_plain or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
             return parts
         if wanted.kind == "crf":
-            held = compared(parts, info.width, info.height, recipe.budget.seconds)
+            held = held_against(parts, info.width, info.height, recipe.budget.seconds)
             plain = _plain(info, recipe, held, codec, wanted.value, work, threads)
-            lacking, pale = lacking_of(plain, base_planes(info, header, held, threads), choice.gain)
+            lacking, chroma = lacking_of(plain, base_planes(info, header, [one.cut for one in held], threads),
+                                         choice.gain)
         else:
-            lacking, pale = _lacking(choice, wanted, info, header, recipe, parts, threads), 0.0
-        tried = replace(choice, missed=(*choice.missed, (choice.crf, lacking)))
-        crf = _better_crf(tried.missed, wanted, axis, choice.db_per_log and choice.db_per_log * axis.log_bytes)
-        finer = steps_for(codec, choice.finer, pale) if choice.even else choice.finer
-        if (crf, finer) == (choice.crf, choice.finer):
+            lacking, chroma = _lacking(choice, wanted, info, header, recipe, parts, threads), SHORT
+        missed = (*choice.missed, (choice.crf, lacking, choice.finer, chroma))
+        crf = _better_crf([one[:2] for one in missed], wanted, axis,
+                          choice.db_per_log and choice.db_per_log * axis.log_bytes)
+        finer = steps_for(codec, choice.finer, chroma, _db_of_step(missed)) if choice.even else choice.finer
+        seen = {(one[0], one[2]): abs(one[1]) + max(0.0, one[3] - SHORT) for one in missed}
+        settled = (crf, finer) in seen
+        if settled and not wanted.of_bytes:  # there is nothing between two that were seen: the better one it is
+            crf, finer = min(seen, key=seen.get)
+        again = (crf, finer) != (choice.crf, choice.finer)
+        if again:
+            note(f"the whole film misses the target at {_coded_at(choice.crf, choice.finer)}: once more at "
+                 f"{_coded_at(crf, finer)}")
+            drop_parts(parts, work)
+            choice = replace(choice, crf=crf, finer=finer, missed=missed)
+            _keep(choice, work)
+        if settled:
             work.keep(SETTLED, lambda file: None)
+        if not again:
             return parts
-        note(f"the whole film misses the target at crf {choice.crf:g}: once more at crf {crf:g}"
-             + (f", chroma {finer} steps finer" if finer != choice.finer else ""))
-        drop_parts(parts, work)
-        choice = replace(tried, crf=crf, finer=finer)
-        _keep(choice, work)
+
+
+def _coded_at(crf, finer) -> str:
+    return f"crf {crf:g}" + (f" with chroma {finer} steps finer" if finer else "")
+
+
+def _db_of_step(missed) -> float | None:
+    """What a step of finer chroma brought between the last two codings, if one was taken; in dB."""
+    (*_, before, lacked), (*_, finer, lacking) = missed[-2:] if len(missed) > 1 else 2 * missed
+    return (lacked - lacking) / (finer - before) if finer != before else None
 
 
 def tell_size(wanted: Target, size: int, seconds: float, note: Callable[[str], None]) -> None:
@@ -199,14 +218,14 @@ def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
     return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
 
 
-def _plain(info, recipe, parts, codec, crf, work, threads) -> list[float]:
-    """PSNR of Y, U and V of the plain video of the frames of some parts; it is coded once for a work folder."""
+def _plain(info, recipe, held, codec, crf, work, threads) -> list[float]:
+    """PSNR of Y, U and V of the plain video of some frames; it is coded once for a work folder."""
     from stdo_min.algorithm.plain_video import plain_psnr
 
     if not work.has(PLAIN):
         header = sizes(Fraction(1), LEFT, recipe.patch, lr_size(info.width, info.height, Fraction(1)), info)
         with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
-            found = plain_psnr(info, header, parts, codec, crf, Path(folder), threads)
+            found = plain_psnr(info, header, held, codec, crf, Path(folder), threads)
         work.keep(PLAIN, lambda file: file.write(json.dumps(list(found)).encode()))
     with work.open(PLAIN) as file:
         return json.load(file)
@@ -217,7 +236,7 @@ def _step(seen, usual) -> float:
     crf, lacking = seen[-1]
     for before, lacked in reversed(seen[:-1]):
         if before != crf:
-            return min(usual / 2, max(2 * usual, (lacked - lacking) / (crf - before)))
+            return min(usual / 2, max(4 * usual, (lacked - lacking) / (crf - before)))
     return usual
 
 
