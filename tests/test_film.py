@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stdo_min.algorithm import film
 from stdo_min.algorithm.crew import Crew, dask_crew, local_crew
+from stdo_min.algorithm.general import shares
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.commands.demo import write_demo
 from stdo_min.commands.encode import encode
@@ -103,12 +105,23 @@ def test_dull_segments_ship_no_net_of_their_own(clip, tmp_path):
     assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-4)
 
 
-def test_a_parent_is_left_out_where_it_costs_more_than_it_saves(clip, tmp_path):
-    """Of two segments; bytes are worth little beside a large lr video, and differences lose a little."""
+@pytest.mark.parametrize("crf, pays", [(28, False), (45, True)])
+def test_a_general_net_is_taken_where_it_saves_more_than_it_costs(clip, tmp_path, monkeypatch, crf, pays):
+    """Two segments: the net is tried in both films, since nets are a part of their bytes that counts."""
+    answers, sharing_pays = [], film._sharing_pays
+    monkeypatch.setattr(film, "_sharing_pays", lambda *given: answers.append(sharing_pays(*given)) or answers[-1])
     recipe = Recipe(mode="single", channels=(8, 8), patch=16, budget=Budget(steps=60), memory=16 << 20)
-    encode(clip, tmp_path / "out.mp4", 2, recipe, crf=10, segment=1.5)
+    encode(clip, tmp_path / "out.mp4", 2, recipe, crf=crf, segment=1.5)
     parsed = sidecar.read((tmp_path / "out.stdo").read_bytes())
-    assert [segment.nets for segment in parsed.segments] == [(net,) for net in parsed.known] and len(parsed.known) == 2
+    assert answers == [pays]
+    shared = any(net in parsed.segments[0].nets for net in parsed.segments[1].nets)
+    assert pays == (shared or len(parsed.known) > 2)
+
+
+def test_sharing_is_not_tried_beside_a_large_lr_video():
+    single, published = Recipe(mode="single"), Recipe(mode="stdo", refine=0)
+    assert shares(single, 2, 0.005) and not shares(single, 2, 0.004)
+    assert not shares(single, 1, 1.0) and not shares(published, 2, 1.0)
 
 
 def test_every_segment_begins_with_a_keyframe(whole):

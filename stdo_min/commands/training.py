@@ -61,7 +61,8 @@ def add_training_options(parser: argparse.ArgumentParser, scale_type: Callable =
     add("--mode", choices=MODES, default=Recipe.mode,
         help="; ".join(f"{name}: {text}" for name, text in MODES.items()) + "; default %(default)s")
     add("--chunks", type=_chunks, default="auto", metavar="auto|N",
-        help="number of chunks, each with its net, in mode auto at most; default %(default)s, by the scores")
+        help="number of chunks, each with its net, in mode auto at most, beside a net that segments share; default "
+        "%(default)s, by the scores")
     add("--refine", type=options.whole(0, 1000), default=Recipe.refine, metavar="N",
         help="how often patches move to the net that serves them best while the nets train, 0 for the mode as "
         "published; single and jstdo have one net and do without; default %(default)s")
