@@ -1,28 +1,34 @@
 """The plain video that a target of crf=N is held against."""
 
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import same
 
-from stdo_min.algorithm import rung
+from stdo_min.algorithm import choose, rung
 from stdo_min.algorithm.choose import Choice
 from stdo_min.algorithm.frames import frame_pairs
-from stdo_min.algorithm.plain_video import Held, held_against, plain_psnr
+from stdo_min.algorithm.plain_video import Held, Plain, held_against, plain_video
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.rung import base_planes, base_psnr
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import choosing
 from stdo_min.commands.choosing import code_to_target
+from stdo_min.commands.encode import encode
 from stdo_min.commands.training import sizes
 from stdo_min.engine.budget import Budget
 from stdo_min.format.psnr import psnr
+from stdo_min.player import open_video
+from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part, encode_parts
-from stdo_min.video.lr_video import lr_size
+from stdo_min.video.lr_video import encode_part, lr_size
 from stdo_min.video.probe import probe
+from stdo_min.video.read import read_lr
 from stdo_min.video.work import Work
 
 SMALL = Recipe(budget=Budget(steps=60), channels=(4,), patch=12, memory=16 << 20)
@@ -56,8 +62,9 @@ def test_a_plain_video_goes_on_after_what_is_compared(smooth, tmp_path):
     header = sizes(Fraction(1), 0, 12, lr_size(info.width, info.height, Fraction(1)), info)
     (part,) = encode_parts(info, [0], Work(tmp_path), Fraction(1), codec="x264", crf=30, lossless=False)
     held = Held(part, 10)
-    np.testing.assert_array_equal(plain_psnr(info, header, [held], "x264", 30, tmp_path),
-                                  base_planes(info, header, [held.cut]))
+    plain = plain_video(info, header, [held], "x264", 30, tmp_path)
+    np.testing.assert_array_equal(plain.psnr, base_planes(info, header, [held.cut]))
+    assert plain.bytes == sum(packet_sizes(part.path)[:10])
 
 
 @pytest.mark.parametrize("away", [-4, 3])
@@ -65,17 +72,38 @@ def test_a_film_gets_the_quality_of_its_plain_video(smooth, tmp_path, away):
     """From a crf that is far off, in either direction; its nets are said to gain 0.3 dB."""
     info, lines, crfs, work = probe(smooth), [], [], Work(tmp_path)
     header, full = (sizes(Fraction(scale), 0, 12, lr_size(info.width, info.height, scale), info) for scale in (2, 1))
-    choice = Choice(Fraction(2), 26 + away, True, 9e3, 36, 1e4, 36, None, gain=0.3)
+    choice = Choice(Fraction(2), 26 + away, True, 9e3, 36, 1e4, 36, 4.0, gain=0.3, given=True)
 
     def code(crf, finer):
         crfs.append(crf)
         return encode_parts(info, [0], work, Fraction(2), codec="x264", crf=crf, lossless=False, finer=finer)
 
     parts = code_to_target(choice, Target("crf", 34), info, header, SMALL, "x264", work, code, 1, lines.append)
-    asked, found = plain_psnr(info, full, [Held(parts[0], 24)], "x264", 34, tmp_path), base_planes(info, header, parts)
+    asked = plain_video(info, full, [Held(parts[0], 24)], "x264", 34, tmp_path).psnr
+    found = base_planes(info, header, parts)
     assert found[0] + 0.3 == pytest.approx(asked[0], abs=0.1)
     assert -0.1 < (found[1:] - asked[1:]).min() < 0.6
     assert 2 <= len(crfs) == 1 + len(lines) <= 4
+
+
+@pytest.mark.parametrize("scale", [None, Fraction(2)])
+def test_a_film_that_needs_more_bytes_than_plain_is_shipped_plain(clip, tmp_path, monkeypatch, scale):
+    """The stretches are said to lie: by them half the bytes suffice. Where the user gave the scale, it is kept."""
+    real, lines = choose.choose, []
+
+    def hopeful(*given, **options):
+        return replace(real(*given, **options), scale=Fraction(2), crf=20, nets=True, bytes=1.0, finer=0, even=False)
+
+    monkeypatch.setattr(choose, "choose", hopeful)
+    encode(clip, tmp_path / "out.mkv", scale, SMALL, wanted=Target("crf", 34), note=lines.append)
+    fell_back = any("takes more bytes so than plain" in line for line in lines)
+    assert fell_back == (scale is None)
+    video = open_video(tmp_path / "out.mkv")
+    assert video.upscaler.scale == (2 if scale else 1)
+    if fell_back:
+        encode_part(probe(clip), 0, None, tmp_path / "plain.mp4", 1, "x264", 34)
+        assert same(read_lr(video.info), read_lr(probe(tmp_path / "plain.mp4")))
+    assert not (tmp_path / "out.mkv.work").exists()
 
 
 @pytest.mark.parametrize("luma, chroma", [(-1.0, 1.0), (-0.4, 0.56)])
@@ -93,9 +121,10 @@ def test_nothing_is_coded_twice_but_the_best(smooth, tmp_path, monkeypatch, luma
         return np.array([40 + luma * (crf - 48.4), *2 * [45 + 0.65 * luma * (crf - 48.4) + chroma * (finer - 1.4)]])
 
     monkeypatch.setattr(rung, "base_planes", planes)
-    monkeypatch.setattr(choosing, "_plain", lambda *_: [40, 45, 45])
+    monkeypatch.setattr(choosing, "_plain", lambda *_: Plain(10_000, (40, 45, 45)))
+    monkeypatch.setattr(choosing, "packet_sizes", lambda path: [100] * 24)
     monkeypatch.setattr(choosing, "drop_parts", lambda parts, work: None)
-    choice = Choice(Fraction(2), 49, True, 9e3, 40, 1e4, 40, None, finer=1)
+    choice = Choice(Fraction(2), 49, True, 9e3, 40, 1e4, 40, 4.0, finer=1)
     code_to_target(choice, Target("crf", 55), info, header, SMALL, "av1", Work(tmp_path), code, 1, lines.append)
     assert len(coded) <= 4 and coded[-1][0] == 48
     assert len(set(coded)) >= len(coded) - 1 and len(lines) == len(coded) - 1

@@ -85,9 +85,9 @@ class Choice:
     nets: whether any are trained; what does not pay for its bytes then is not shipped. bytes, plain_bytes: of the whole
     film. quality, plain_quality: PSNR of luma in dB, or VMAF where that is the target. db_per_log: the codec's slope
     here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
-    whether the target is. finer: steps by which chroma is coded finer, see chroma.py; even: whether they suffice for
-    chroma as good as the plain codec's. missed: for each coding of the whole film that missed the target its crf, what
-    was lacking, its `finer`, and the dB that chroma lacked.
+    whether the target is. given: whether the user asked for the scale. finer: steps by which chroma is coded finer, see
+    chroma.py; even: whether more of them may be taken, should they not suffice. missed: for each coding of the whole
+    film that missed the target its crf, what was lacking, its `finer`, and the dB that chroma lacked.
     """
 
     scale: Fraction
@@ -100,6 +100,7 @@ class Choice:
     db_per_log: float | None
     gain: float = 0.0
     reached: bool = True
+    given: bool = False
     finer: int = 0
     even: bool = True
     missed: tuple[tuple[float, float, int, float], ...] = ()
@@ -175,7 +176,7 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
         near = target.kind != "vmaf" and met.reached and met.cost < plain.cost + CHANCE * unit
         met, scale, nets, gain = plain, one, near, 0.0
     return Choice(scale, met.crf, nets, math.exp(met.size), met.quality, math.exp(plain.size), plain.quality,
-                  None if target.kind == "vmaf" else met.slope, gain, met.reached)
+                  None if target.kind == "vmaf" else met.slope, gain, met.reached, given)
 
 
 def _next(curves, allowed, close, of_bytes=False) -> Fraction | None:

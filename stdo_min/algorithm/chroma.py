@@ -20,7 +20,8 @@ from stdo_min.algorithm.choose import by_scale
 from stdo_min.algorithm.rung import Rung, Rungs
 from stdo_min.video.lr_video import FINER
 
-SHORT, OVER = 0.0, 0.35  # dB of the plane that lacks most: what may be lacking, and what is too much
+# dB of the plane that lacks most: what may be lacking, what is aimed at, and what is too much.
+SHORT, AIMED, OVER = 0.1, 0.0, 0.35
 PRICE, EVEN = 0.15, 0.05  # of the logarithm of the bytes: what a dB that is lacking counts as, and that none is lacking
 TRIES = 3  # codings of one rung, before it is seen whether they pay
 SHARE = 0.65  # dB by which chroma falls where luma falls by 1 dB, of a plain codec
@@ -36,11 +37,11 @@ def steps_for(codec: str, steps: int, lacking: float, db: float | None = None) -
 
     db: what a step brings, or None for what it usually does.
     """
-    if -OVER <= lacking <= SHORT:
+    if -OVER <= lacking <= (SHORT + AIMED) / 2:
         return steps
     usual, most = USUAL[codec][1], FINER[codec][0]
     db = usual if db is None else max(db, usual / 4)
-    return min(max(steps + math.ceil((lacking - SHORT) / db), 0), most)
+    return min(max(steps + math.ceil((lacking - AIMED) / db), 0), most)
 
 
 def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float) -> tuple[float, float]:

@@ -11,10 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from stdo_min.algorithm.rung import base_planes
 from stdo_min.format import sidecar
+from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part
 from stdo_min.video.lr_video import encode_part
 from stdo_min.video.probe import VideoInfo
@@ -54,15 +53,23 @@ def held_against(parts: Sequence[Part], width: int, height: int, seconds: float 
     return [Held(part, min(most, len(part.checksums))) for part in chosen]
 
 
-def plain_psnr(info: VideoInfo, header: sidecar.Sidecar, held: Sequence[Held], codec: str, crf: float, folder: Path,
-               threads: int = 1) -> np.ndarray:
-    """PSNR of Y, U and V in dB of the plain video of some frames of a film, at a crf; float64 (3,).
+class Plain(NamedTuple):
+    """The plain video of some frames: its bytes, and PSNR of Y, U and V in dB."""
+
+    bytes: int
+    psnr: tuple[float, float, float]
+
+
+def plain_video(info: VideoInfo, header: sidecar.Sidecar, held: Sequence[Held], codec: str, crf: float, folder: Path,
+                threads: int = 1) -> Plain:
+    """The plain video of some frames of a film, at a crf.
 
     header: of scale 1. folder: takes what is coded.
     """
-    coded = []
+    coded, size = [], 0
     for part, count in held:
         path = folder / f"plain-{part.first}.mp4"
         sums = encode_part(info, part.first, min(count + AHEAD, len(part.checksums)), path, Fraction(1), codec, crf)
         coded.append(Part(part.first, path, sums[:count]))
-    return base_planes(info, header, coded, threads)
+        size += sum(packet_sizes(path)[:count])
+    return Plain(size, tuple(base_planes(info, header, coded, threads).tolist()))

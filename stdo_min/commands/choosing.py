@@ -30,6 +30,7 @@ from stdo_min.video.work import Work
 
 if TYPE_CHECKING:
     from stdo_min.algorithm.choose import Choice
+    from stdo_min.algorithm.plain_video import Plain
 
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
 # Tasks of the work folder: what is tried, the PSNR of the plain video, and that what was tried is taken.
@@ -121,9 +122,11 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
 
 
 def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Sidecar, recipe: Recipe, codec: str,
-                   work: Work, code: Callable[[float, int], list[Part]], threads: int,
-                   note: Callable[[str], None]) -> list[Part]:
+                   work: Work, code: Callable[..., list[Part]], threads: int,
+                   note: Callable[[str], None]) -> list[Part] | None:
     """The parts of the lr video, coded at the crf chosen, and again where the whole film misses the target.
+
+    None where the plain video is better after all: it is then what the work folder has as the choice.
 
     A size is missed by what is above it, or by more than SPARED below it; where a codec takes whole crfs only, the
     lowest that stays below it is taken. A PSNR is missed by more than MISSED_CRF, a VMAF by more than MISSED_VMAF. What
@@ -139,17 +142,24 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
 
     axis = AXES[codec]
     while True:
-        parts = code(choice.crf, choice.finer)
+        parts = code(crf=choice.crf, finer=choice.finer)
         as_plain = wanted.kind == "crf" and (choice.plain or not choice.reached)
         if as_plain or work.has(SETTLED) or len(choice.missed) == TRIES - 1:
             return parts
         if wanted.kind == "crf":
             held = held_against(parts, info.width, info.height, recipe.budget.seconds)
             plain = _plain(info, recipe, held, codec, wanted.value, work, threads)
-            lacking, chroma = lacking_of(plain, base_planes(info, header, [one.cut for one in held], threads),
+            lacking, chroma = lacking_of(plain.psnr, base_planes(info, header, [one.cut for one in held], threads),
                                          choice.gain)
+            if not choice.given and _worse(choice, plain, held, parts, lacking, header, recipe):
+                note(f"the whole film takes more bytes so than plain: the plain video at crf {wanted.value:g} it is, "
+                     "with nets only if they pay after all")
+                drop_parts(parts, work)
+                _keep(replace(choice, scale=Fraction(1), crf=wanted.value, bytes=choice.plain_bytes, finer=0,
+                              quality=choice.plain_quality, gain=0.0, missed=()), work)
+                return None
         else:
-            lacking, chroma = _lacking(choice, wanted, info, header, recipe, parts, threads), SHORT
+            lacking, chroma = _lacking(choice, wanted, info, header, recipe, parts, threads), 0.0
         missed = (*choice.missed, (choice.crf, lacking, choice.finer, chroma))
         crf = _better_crf([one[:2] for one in missed], wanted, axis,
                           choice.db_per_log and choice.db_per_log * axis.log_bytes)
@@ -218,17 +228,28 @@ def _lacking(choice, wanted, info, header, recipe, parts, threads) -> float:
     return math.log(max(wanted.bytes(float(frames / info.rate)) - beside, 1) / size)
 
 
-def _plain(info, recipe, held, codec, crf, work, threads) -> list[float]:
-    """PSNR of Y, U and V of the plain video of some frames; it is coded once for a work folder."""
-    from stdo_min.algorithm.plain_video import plain_psnr
+def _plain(info, recipe, held, codec, crf, work, threads) -> Plain:
+    """The plain video of some frames; it is coded once for a work folder."""
+    from stdo_min.algorithm.plain_video import Plain, plain_video
 
     if not work.has(PLAIN):
         header = sizes(Fraction(1), LEFT, recipe.patch, lr_size(info.width, info.height, Fraction(1)), info)
         with TemporaryDirectory(dir=work.folder, suffix=".tmp") as folder:
-            found = plain_psnr(info, header, held, codec, crf, Path(folder), threads)
-        work.keep(PLAIN, lambda file: file.write(json.dumps(list(found)).encode()))
+            found = plain_video(info, header, held, codec, crf, Path(folder), threads)
+        work.keep(PLAIN, lambda file: file.write(json.dumps(found).encode()))
     with work.open(PLAIN) as file:
-        return json.load(file)
+        return Plain(*json.load(file))
+
+
+def _worse(choice, plain, held, parts, lacking, header, recipe) -> bool:
+    """Whether a film takes more bytes than its plain video would at the same quality, by some of its frames."""
+    from stdo_min.algorithm.rung import sidecar_bytes
+
+    coded = sum(sum(packet_sizes(one.part.path)[:one.count]) for one in held)
+    frames, size = (sum(len(part.checksums) for part in parts), sum(sum(packet_sizes(part.path)) for part in parts))
+    beside = sidecar_bytes(recipe, size, len(parts), frames, header, maps=False)
+    beside *= sum(one.count for one in held) / frames
+    return math.log((coded + beside) / plain.bytes) + lacking / choice.db_per_log > 0
 
 
 def _step(seen, usual) -> float:

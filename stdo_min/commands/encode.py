@@ -133,26 +133,29 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
     run = identity(inputs, recipe, scale=scale, codec=codec, crf=crf, lossless=lossless, wanted=wanted,
                    rate=str(info.rate), segment=segment)
     with open_work(out, run, restart, note) as work:
-        if wanted:
-            if not work.has(CHOICE):
-                _check_budget(info, scale, recipe, segment, crew)
-            choice = chosen(info, wanted, scale, recipe, codec, segment, work, threads, note)
-            scale, crf = choice.scale, choice.crf
-            recipe = replace(recipe, db_per_log=choice.db_per_log, plain=not choice.nets)
-        header = sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
-        starts, frames = lay_segments(info, header, segment)
-        with crew(len(starts)) as workers:
-            recipe = foretold(recipe, frames, info, header, workers, note)
-            code = partial(encode_parts, info, starts, work, scale, codec=codec, lossless=lossless,
-                           progress=lr_progress, note=note)
-            parts = (code_to_target(choice, wanted, info, header, recipe, codec, work,
-                                    lambda crf, finer: code(crf=crf, finer=finer), threads, note)
-                     if wanted else code(crf=crf))
-            coded = [sum(packet_sizes(part.path)) for part in parts]
-            recipe = recipe.shaped(sum(coded) / len(parts), header.net_scale)
-            general, halo = read_start(recipe, scale)
-            tasks = _tasks(parts, coded, info, header, halo, recipe)
-            made = overfit_film(tasks, general, work, workers, progress)
+        parts = None
+        while parts is None:  # the plain video may turn out to be better than what was chosen
+            if wanted:
+                if not work.has(CHOICE):
+                    _check_budget(info, scale, recipe, segment, crew)
+                choice = chosen(info, wanted, scale, recipe, codec, segment, work, threads, note)
+                scale, crf = choice.scale, choice.crf
+                recipe = replace(recipe, db_per_log=choice.db_per_log, plain=not choice.nets)
+            header = sizes(scale, LEFT, recipe.patch, lr_size(info.width, info.height, scale), info)
+            starts, frames = lay_segments(info, header, segment)
+            with crew(len(starts)) as workers:
+                recipe = foretold(recipe, frames, info, header, workers, note)
+                code = partial(encode_parts, info, starts, work, scale, codec=codec, lossless=lossless,
+                               progress=lr_progress, note=note)
+                parts = (code_to_target(choice, wanted, info, header, recipe, codec, work, code, threads, note)
+                         if wanted else code(crf=crf))
+                if parts is None:
+                    continue
+                coded = [sum(packet_sizes(part.path)) for part in parts]
+                recipe = recipe.shaped(sum(coded) / len(parts), header.net_scale)
+                general, halo = read_start(recipe, scale)
+                tasks = _tasks(parts, coded, info, header, halo, recipe)
+                made = overfit_film(tasks, general, work, workers, progress)
         if wanted:
             tell_size(wanted, sum(coded) + len(made.data), float(made.frames / info.rate), note)
         _write(made, parts, info, work, names, force, inputs)
