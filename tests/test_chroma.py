@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from stdo_min.algorithm.chroma import EVEN, OVER, PRICE, SHORT, TRIES, EvenRungs
+from stdo_min.algorithm.chroma import OVER, SHORT, TRIES, WORTH, EvenRungs
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.rung import Rung, Rungs, Stretch, base_planes
 from stdo_min.commands.training import sizes
@@ -68,13 +68,13 @@ def test_the_fewest_steps_that_suffice(behind):
 def test_steps_that_bring_nothing_are_not_paid_for():
     rungs, rung, shown = evened(Film(3.0, step=0.02))
     assert rungs.finer(TWO, 24, shown) == (0, False)
-    assert rung.bytes(True) == pytest.approx(1e5 * math.exp(PRICE * 3.0 + EVEN) + 1000)  # what is lacking is counted
+    assert rung.bytes(True) == pytest.approx(1e5 * math.exp(WORTH * (3.0 - SHORT)) + 1000)  # what is lacking is counted
 
 
 def test_steps_that_do_not_suffice_may_pay():
     rungs, rung, shown = evened(Film(6.0))
     assert rungs.finer(TWO, 24, shown) == (10, True)  # there are no more
-    assert rung.bytes(True) == pytest.approx(1e5 * 1.03**10 * math.exp(PRICE * 2.5 + EVEN) + 1000)
+    assert rung.bytes(True) == pytest.approx(1e5 * 1.03**10 * math.exp(WORTH * (2.5 - SHORT)) + 1000)
 
 
 def test_plain_video_is_as_the_codec_makes_it():

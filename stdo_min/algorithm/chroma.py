@@ -22,7 +22,9 @@ from stdo_min.video.lr_video import FINER
 
 # dB of the plane that lacks most: what may be lacking, what is aimed at, and what is too much.
 SHORT, AIMED, OVER = 0.1, 0.0, 0.35
-PRICE, EVEN = 0.15, 0.05  # of the logarithm of the bytes: what a dB that is lacking counts as, and that none is lacking
+# Of the logarithm of the bytes: what a dB that is lacking may cost, and that none is lacking. Where scales are compared
+# it counts as what a plane is worth beside luma at the usual weights of 6:1:1 (JVET), 4 dB being an e-fold.
+PRICE, EVEN, WORTH = 0.15, 0.05, 0.05
 TRIES = 3  # codings of one rung, before it is seen whether they pay
 SHARE = 0.65  # dB by which chroma falls where luma falls by 1 dB, of a plain codec
 
@@ -72,7 +74,7 @@ class _EvenRung(Rung):
 class EvenRungs:
     """Rungs whose bytes are those with even chroma: as good as the plain codec's at the same quality.
 
-    What no number of steps brings, or only for more bytes than it is worth, is counted as bytes.
+    What no number of steps brings, or only for more bytes than it may cost, is counted as bytes.
     """
 
     def __init__(self, rungs: Rungs, codec: str, db: float = 1.0):
@@ -140,7 +142,8 @@ class EvenRungs:
         shown = rung.quality(False) + self._gain.get(rung.scale, 0.0) * nets
         found = (self._foretold if rung.scale in self._step else self._measured)(rung.scale, rung.crf, shown)
         self._finer[rung.scale] = min(found, key=lambda steps: _cost(*found[steps]))
-        return math.exp(_cost(*found[self._finer[rung.scale]]))
+        lacking, log_bytes = found[self._finer[rung.scale]]
+        return math.exp(log_bytes + WORTH * max(lacking - SHORT, 0.0))
 
     def _plain_chroma(self, quality: float) -> np.ndarray:
         """PSNR of U and V of the plain video of a quality, by the nearest that were measured."""
