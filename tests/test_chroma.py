@@ -65,6 +65,11 @@ def test_the_fewest_steps_that_suffice(behind):
     assert film.trained == 1
 
 
+def test_fewer_steps_than_were_tried_first_may_suffice():
+    rungs, _, shown = evened(Film(0.3))
+    assert rungs.finer(TWO, 24, shown) == (1, True)
+
+
 def test_steps_that_bring_nothing_are_not_paid_for():
     rungs, rung, shown = evened(Film(3.0, step=0.02))
     assert rungs.finer(TWO, 24, shown) == (0, False)

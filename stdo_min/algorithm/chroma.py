@@ -104,11 +104,11 @@ class EvenRungs:
         """The fewest steps by which chroma must be coded finer to be as good as plain video's of this quality.
 
         Fewer where they cost more than what would be lacking without them, as they do where detail of U and V is lost;
-        then the second answer is False.
+        then the second answer is False: more of them would not pay either.
         """
         tried = self._measured(scale, crf, quality)
-        self._finer[scale] = min(tried, key=lambda steps: _cost(*tried[steps]))
-        return self._finer[scale], self._finer[scale] == max(tried)
+        best = self._finer[scale] = min(tried, key=lambda steps: _cost(*tried[steps]))
+        return best, tried[best][0] <= SHORT or best == max(tried)
 
     def _measured(self, scale: Fraction, crf: float, quality: float) -> dict[int, tuple[float, float]]:
         """By steps, the dB that are lacking with them, and the logarithm of the lr video's bytes."""

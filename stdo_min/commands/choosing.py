@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stdo_min.algorithm.plain_video import Plain
 
 PLAIN_CRF = {"x264": 23, "x265": 28, "av1": 35}  # the codecs' own defaults
-# Tasks of the work folder: what is tried, the PSNR of the plain video, and that what was tried is taken.
+# Tasks of the work folder: what is tried, the plain video's bytes and PSNR, and that what was tried is taken.
 CHOICE, PLAIN, SETTLED = "choice", "plain", "settled"
 SHARE = 0.25  # of a budget in seconds: what trying may take
 TRIES = 4  # how often the film is coded
