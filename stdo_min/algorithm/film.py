@@ -20,7 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from stdo_min.algorithm.crew import Crew
-from stdo_min.algorithm.fitted import General
+from stdo_min.algorithm.fitted import Fitted, General
 from stdo_min.algorithm.general import learned_from, share, train_general
 from stdo_min.algorithm.price import Price
 from stdo_min.algorithm.recipe import Recipe
@@ -82,6 +82,20 @@ def overfit_film(tasks: Sequence[SegmentTask], start: Net | None, work: Work, cr
     if progress:
         progress("assign", 1.0, float("nan"))
     return _put_together(tasks, results, general)
+
+
+def assign_film(tasks: Sequence[SegmentTask], made: Made, number: int, work: Work, crew: Crew,
+                progress: Progress | None = None) -> Made:
+    """The film again with the nets that it has, for an lr video that was coded anew: each patch is given its net.
+
+    tasks: its segments, with their new lr video. made: the film as it was. number: how often this was done, from 1 on.
+    """
+    plan, before = Plan(tasks, work, crew, progress), sidecar.read(made.data)
+
+    def again(task) -> SegmentResult:
+        return _assigned(plan, before.segments[task.number].nets, task, f"again-{number}-{task.number:05}")
+
+    return _film_of(tasks, crew.each(tasks, again, plan.tell), before.known)
 
 
 class Plan:
@@ -248,11 +262,31 @@ def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
         return finish(task, fitted)
 
 
+def _assigned(plan: Plan, nets: tuple[sidecar.Net, ...], task: SegmentTask, name: str) -> SegmentResult:
+    """A segment again with its nets, or from the work folder, where `name` has it."""
+    crew = plan.crew
+    if plan.work.has(name):
+        with plan.work.open(name) as file:
+            return SegmentResult.load(file)
+    fitted, tell = Fitted(nets, "all" if task.recipe.one_net else "best"), plan.frames_of(task, "assign")
+    if crew.shared:
+        result = crew.call(finish, task, fitted, crew.threads, tell if crew.here else None)
+    else:
+        with plan.reading:
+            result = finish(task, fitted, progress=tell)
+    plan.work.keep(name, partial(result.save, header=task.header))
+    return result
+
+
 def _put_together(tasks, results, general) -> Made:
-    header, recipe = tasks[0].header, tasks[0].recipe
     if general.parent and _sharing_pays(tasks, results, general.parent.net):
-        header = replace(header, known=(general.parent.net,))
         results = [min(result, result.shared or result, key=attrgetter("cost")) for result in results]
+        return _film_of(tasks, results, (general.parent.net,))
+    return _film_of(tasks, results, ())
+
+
+def _film_of(tasks, results, known) -> Made:
+    header, recipe = replace(tasks[0].header, known=known), tasks[0].recipe
     segments = tuple(result.segment for result in results)
     mode = _mode_number("other" if recipe.plain else recipe.mode, segments)
     data = sidecar.write(replace(header, mode=mode, segments=segments))

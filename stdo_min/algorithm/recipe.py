@@ -72,6 +72,16 @@ class Recipe:
         """The same with the channels of a net for segments whose lr video has so many bytes each."""
         return self if self.channels else replace(self, channels=shape_for(lr_bytes, net_scale, self.max_mac))
 
+    @property
+    def one_net(self) -> bool:
+        """Whether a segment has one net that serves all its patches."""
+        return self.mode in ("single", "jstdo")
+
+    @property
+    def as_published(self) -> bool:
+        """Whether each patch keeps the net of its chunk, even where another serves it better."""
+        return self.refine == 0 and self.mode in ("time", "stdo", "stdo-quantile")
+
     def __post_init__(self):
         if self.mode not in MODES:
             raise ValueError(f"mode is {self.mode!r}; it must be one of {', '.join(MODES)}")

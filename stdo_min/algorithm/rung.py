@@ -102,9 +102,8 @@ def sidecar_bytes(recipe: Recipe, lr_bytes: float, segments: int, frames: int, h
         return empty
     channels = recipe.shaped(lr_bytes / segments, header.net_scale).channels
     net = new_net(channels, header.net_scale, np.random.default_rng(0))
-    one = recipe.mode in ("single", "jstdo")
-    nets = 1 if one or recipe.mode == "auto" else recipe.chunks or 1
-    bits = 0.0 if one or not maps else MAP_BITS * frames * header.rows * header.columns
+    nets = 1 if recipe.one_net or recipe.mode == "auto" else recipe.chunks or 1
+    bits = 0.0 if recipe.one_net or not maps else MAP_BITS * frames * header.rows * header.columns
     return empty + segments * nets * net.nbytes + bits / 8
 
 

@@ -17,7 +17,8 @@ from stdo_min.algorithm.segments import SEGMENT_SECONDS
 from stdo_min.algorithm.siting import LEFT
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import options
-from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, code_to_target, scale_or_auto, target, tell_size
+from stdo_min.commands.aiming import ROUNDS, Aim, fitted_bytes, tell_size
+from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, scale_or_auto, target
 from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import (
     Result,
@@ -107,7 +108,7 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
     (frames done, frames expected or None) while the lr video is coded. progress: over the whole film. Raises VideoError
     for files, ValueError for options.
     """
-    from stdo_min.algorithm.film import overfit_film  # Numba, which other verbs do without
+    from stdo_min.algorithm.film import assign_film, overfit_film  # Numba, which other verbs do without
 
     if ending(out) not in CONTAINERS:
         raise VideoError(f"{out}: the lr video is written as {', '.join(CONTAINERS)}; give one of these endings")
@@ -147,15 +148,23 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
                 recipe = foretold(recipe, frames, info, header, workers, note)
                 code = partial(encode_parts, info, starts, work, scale, codec=codec, lossless=lossless,
                                progress=lr_progress, note=note)
-                parts = (code_to_target(choice, wanted, info, header, recipe, codec, work, code, threads, note)
-                         if wanted else code(crf=crf))
+                aim = wanted and Aim(wanted, info, header, recipe, codec, work, code, threads, note)
+                parts = aim.parts(choice) if aim else code(crf=crf)
                 if parts is None:
                     continue
-                coded = [sum(packet_sizes(part.path)) for part in parts]
+                coded = fitted_bytes(parts, work)
                 recipe = recipe.shaped(sum(coded) / len(parts), header.net_scale)
                 general, halo = read_start(recipe, scale)
                 tasks = _tasks(parts, coded, info, header, halo, recipe)
                 made = overfit_film(tasks, general, work, workers, progress)
+                for number in range(1, ROUNDS + 1) if aim else ():
+                    again = aim.parts_again(choice, made, parts, number)
+                    if again is None:
+                        break
+                    choice, parts = again
+                    coded = [sum(packet_sizes(part.path)) for part in parts]
+                    made = assign_film(_tasks(parts, coded, info, header, halo, recipe), made, number, work, workers,
+                                       progress)
         if wanted:
             tell_size(wanted, sum(coded) + len(made.data), float(made.frames / info.rate), note)
         _write(made, parts, info, work, names, force, inputs)
