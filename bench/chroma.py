@@ -5,8 +5,8 @@
 Nets that see one plane alone, as luma's do: one for both planes (`both`), one for each (`each`), and luma's own
 (`luma`). And nets that give the residual of both planes, of U, V and the mean of the four luma samples of each chroma
 position (`three`), or all four (`six`). All see the lr planes, or at scale 3/2 their base, and are trained as luma nets
-are, on all patches of the clip. Float outputs are rounded to pixels; bytes, and what it costs to have whole numbers, are
-those of the integer net. docs/chroma.md says what came of it.
+are, on all patches of the clip. Float outputs are rounded to pixels; bytes, and what whole numbers cost, are those of
+the integer net. docs/chroma.md says what came of it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench._patches import cut
 from stdo_min.algorithm import patches
 from stdo_min.algorithm.fitted import CALIBRATION_PIXELS
 from stdo_min.algorithm.frames import frame_pairs
+from stdo_min.algorithm.patches import cut
 from stdo_min.algorithm.price import DB_PER_LOG
 from stdo_min.algorithm.sample import sampling
 from stdo_min.engine.autograd import Tensor

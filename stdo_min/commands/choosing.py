@@ -112,8 +112,9 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
         choice = choose(even, wanted, codec, allowed, seconds, frames * info.width * info.height,
                         given=scale is not None, more=trying.more)
         if not choice.plain:
-            finer, enough = even.finer(choice.scale, choice.crf, choice.quality)
-            choice = replace(choice, finer=finer, even=enough)
+            finer, enough = even.finer(choice.scale, choice.crf, choice.quality, choice.nets)
+            chroma = even.chroma(choice.scale, choice.crf) if choice.nets else choice.chroma
+            choice = replace(choice, finer=finer, even=enough, chroma=chroma)
     if trying.short:
         note(f"a quarter of the budget has no time for more than {trying.rungs} tries")
     note(_told(choice, wanted))
@@ -150,13 +151,13 @@ def code_to_target(choice: Choice, wanted: Target, info: VideoInfo, header: Side
             held = held_against(parts, info.width, info.height, recipe.budget.seconds)
             plain = _plain(info, recipe, held, codec, wanted.value, work, threads)
             lacking, chroma = lacking_of(plain.psnr, base_planes(info, header, [one.cut for one in held], threads),
-                                         choice.gain)
+                                         choice.gain, choice.chroma)
             if not choice.given and _worse(choice, plain, held, parts, lacking, header, recipe):
                 note(f"the whole film takes more bytes so than plain: the plain video at crf {wanted.value:g} it is, "
                      "with nets only if they pay after all")
                 drop_parts(parts, work)
                 _keep(replace(choice, scale=Fraction(1), crf=wanted.value, bytes=choice.plain_bytes, finer=0,
-                              quality=choice.plain_quality, gain=0.0, missed=()), work)
+                              quality=choice.plain_quality, gain=0.0, missed=(), chroma=(0.0, 0.0)), work)
                 return None
         else:
             lacking, chroma = _lacking(choice, wanted, info, header, recipe, parts, threads), 0.0
@@ -267,7 +268,8 @@ def kept_choice(work: Work) -> Choice:
 
     with work.open(CHOICE) as file:
         kept = json.load(file)
-    return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"]))})
+    return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"])),
+                     "chroma": tuple(kept["chroma"])})
 
 
 def _keep(choice, work):

@@ -70,7 +70,8 @@ typedef struct stdo_info {
     uint32_t mode;              /* what trained it; FORMAT.md */
     uint32_t patch;             /* side of a patch in lr pixels */
     uint32_t chroma;            /* 0 centre, 1 left */
-    uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma; STDO_COLOUR_RGB: one net serves all planes */
+    uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma, and some U and V; STDO_COLOUR_RGB: one
+                                   net serves all planes */
     uint32_t lr_width, lr_height;
     uint32_t hr_width, hr_height;
     uint32_t frames, segments;
