@@ -22,7 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.assign import assign
-from stdo_min.algorithm.chroma_net import MEMORY, Gatherer, Judge, train_chroma
+from stdo_min.algorithm.chroma_net import FRAMES, MEMORY, Gatherer, Judge, train_chroma
 from stdo_min.algorithm.fitted import Fitted, General
 from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.overfit import overfit
@@ -202,7 +202,8 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget,
 
     def keep(nets):
         tried = 2 * nets + 1 if general.parent else nets  # those near the general model too, and its own
-        return surveyed.pace.finishing(task.frames, task.header.rows * task.header.columns, tried)
+        judged = 2 * min(FRAMES, task.frames) * surveyed.pace.show if chroma else 0.0
+        return surveyed.pace.finishing(task.frames, task.header.rows * task.header.columns, tried) + judged
 
     with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
         fitted = overfit(surveyed.sampled, task.frames, general, task.recipe, task.price, clock, task.rng(FIT), threads,
