@@ -9,9 +9,9 @@ import numpy as np
 
 from bench._float import float_upscaler
 from bench._jobs import Job
-from bench._patches import cut
 from bench.peers import WHOLE, Ready, Variant
 from stdo_min.algorithm import patches
+from stdo_min.algorithm.patches import cut
 from stdo_min.engine.quantise import quantise_layers
 from stdo_min.format import reference, sidecar
 from stdo_min.format.library import Upscaler

@@ -70,6 +70,7 @@ typedef struct checker {
     const stdo_conv *conv;
     uint64_t room;
     uint32_t first_frame;       /* of the next segment */
+    uint32_t luma_nets;         /* of the table; those after them are for chroma */
 } checker;
 
 /* Moves over one net of versions 1 and 2. */
@@ -117,6 +118,9 @@ static stdo_status check_table(checker *c, stdo_info *info)
         if (size > remain(&c->file)) return STDO_ERROR_TRUNCATED;
         if (!stdo_net_shape_read(c->file.at, size, net_planes(info->colour), net_outputs(info), &shape))
             return STDO_ERROR_NET;
+        const int chroma = shape.layer[0].in != net_planes(info->colour);
+        if (!chroma && c->luma_nets < n) return STDO_ERROR_NET;
+        c->luma_nets += !chroma;
         c->file.at += size;
         info->net_bytes += size;
         c->room += array_room(shape.layers, sizeof(stdo_layer));
@@ -187,17 +191,17 @@ static stdo_status check_compact_segment(checker *c, const stdo_info *info, int 
     if (status != STDO_OK) return status;
     if (!frames_ok(frames, info->frames - c->first_frame, is_last) || remain(&f) < COMPACT_FIELDS)
         return STDO_ERROR_SEGMENT;
-    const uint32_t nets = f.at[0] % COMPUTED, computed = f.at[0] / COMPUTED;
+    const uint32_t nets = f.at[0] % CHROMA, chroma = f.at[0] / CHROMA % 2, computed = f.at[0] / COMPUTED;
     f.at += COMPACT_FIELDS;
-    if (nets > STDO_MAX_NETS || (computed && nets == 0)) return STDO_ERROR_SEGMENT;
-    for (uint32_t n = 0; n < nets; n++) {
+    if (computed && nets == 0) return STDO_ERROR_SEGMENT;
+    for (uint32_t n = 0; n < nets + chroma; n++) {
         status = take_varint(&f, STDO_ERROR_SEGMENT, STDO_ERROR_SEGMENT, &index);
         if (status != STDO_OK) return status;
-        if (index >= info->nets) return STDO_ERROR_SEGMENT;
+        if (index >= info->nets || (index < c->luma_nets) != (n < nets)) return STDO_ERROR_SEGMENT;
     }
     if (nets == 0 && remain(&f) > 0) return STDO_ERROR_SEGMENT;
     if (computed && !classes_ok(f.at, remain(&f), nets)) return STDO_ERROR_SEGMENT;
-    c->room += array_room(nets, sizeof(stdo_net)) + array_room(remain(&f), 1);
+    c->room += array_room(nets + chroma, sizeof(stdo_net)) + array_room(remain(&f), 1);
     c->first_frame += frames;
     return stdo_crc32(0, data, (size_t)(f.end - data)) == u32_at(f.end) ? STDO_OK : STDO_ERROR_SEGMENT_CRC;
 }
@@ -220,7 +224,7 @@ stdo_status stdo_sidecar_check(const uint8_t *data, size_t size, const stdo_conv
 {
     stdo_status status = check_header(data, size, info);
     if (status != STDO_OK) return status;
-    checker c = {{data + HEADER_SIZE, data + size}, conv, *room, 0};
+    checker c = {.file = {data + HEADER_SIZE, data + size}, .conv = conv, .room = *room};
     status = check_body(&c, info, u16_at(data + 8));
     *room = c.room;
     return status;

@@ -7,7 +7,7 @@
 
 enum { HEADER_SIZE = 40, CRC_SIZE = 4, LAYER_FIELDS = 4, OUTPUT_FIELDS = 6 };
 enum { PLAIN_FIELDS = 28, PLAIN_MIN = PLAIN_FIELDS + CRC_SIZE }; /* a segment of versions 1 and 2 */
-enum { COMPACT_FIELDS = 9, COMPACT_MIN = 1 + COMPACT_FIELDS + CRC_SIZE, COMPUTED = 128 }; /* of version 3, after size */
+enum { COMPACT_FIELDS = 9, COMPACT_MIN = 1 + COMPACT_FIELDS + CRC_SIZE, CHROMA = 64, COMPUTED = 128 }; /* of version 3, after size */
 
 static inline uint32_t u16_at(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
 static inline uint32_t u32_at(const uint8_t *p) { return u16_at(p) | u16_at(p + 2) << 16; }
@@ -54,7 +54,7 @@ static inline uint64_t array_room(uint64_t count, size_t size)
     return align_up(count * size, STDO_ALIGNMENT);
 }
 
-/* Channels of the last layer of every net. */
+/* Channels of the last layer of every net but those for chroma. */
 static inline uint32_t net_outputs(const stdo_info *info)
 {
     return net_planes(info->colour) * net_scale(info) * net_scale(info);

@@ -18,10 +18,13 @@ static stdo_plane plane_of(const stdo_info *info, int halved)
 void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
 {
     const stdo_info *info = &sidecar->info;
-    stdo_net_measure(net, sidecar->conv, net_side(info));
-    const stdo_plane plane = plane_of(info, 0);
-    const uint32_t width = min_u32(net->strip * net_side(info), plane.width);
-    const size_t room = stdo_net_room(net, &plane, net_planes(info->colour), width);
+    const int chroma = stdo_serves_chroma(net, info->colour);
+    const uint32_t side = chroma ? (net_side(info) + 1) / 2 : net_side(info);
+    stdo_net_measure(net, sidecar->conv, side);
+    const stdo_plane plane = plane_of(info, chroma);
+    const uint32_t width = min_u32(net->strip * side, plane.width);
+    const size_t room = stdo_net_room(net, &plane, chroma ? STDO_CHROMA_PLANES : net_planes(info->colour), width);
+    sidecar->has_chroma |= chroma;
     if (room > sidecar->net_room) sidecar->net_room = room;
 }
 
@@ -38,9 +41,11 @@ void stdo_sidecar_lay_out(stdo_sidecar *sidecar)
     const stdo_info *info = &sidecar->info;
     stdo_scratch *scratch = &sidecar->scratch;
     sidecar->net_planes = net_planes(info->colour);
-    for (uint32_t i = 0; i < 3; i++) sidecar->plane[i] = plane_of(info, i >= sidecar->net_planes);
+    for (uint32_t i = 0; i < 4; i++) sidecar->plane[i] = plane_of(info, i >= sidecar->net_planes);
     scratch->bytes = 0;
     append(&scratch->bytes, (size_t)info->columns * info->rows);
     scratch->v = append(&scratch->bytes, stdo_base_room(sidecar->plane[0].width) * sizeof(int16_t));
     scratch->net = append(&scratch->bytes, sidecar->net_room);
+    const stdo_plane *mean = &sidecar->plane[3];
+    scratch->mean = append(&scratch->bytes, sidecar->has_chroma ? (size_t)mean->lr_width * mean->lr_height : 0);
 }

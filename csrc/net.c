@@ -85,11 +85,11 @@ static uint8_t *window_row(const window *w, uint32_t plane, int64_t y)
 }
 
 /* Makes the rows up to y; those from y - halo on are there then. */
-static void make_rows(window *w, const stdo_kernels *kernels, const stdo_plane *plane, uint32_t planes, int64_t y,
+static void make_rows(window *w, const stdo_kernels *kernels, const stdo_plane *plane, uint32_t inputs, int64_t y,
                       int16_t *v)
 {
     while (w->next <= y) {
-        for (uint32_t p = 0; p < planes; p++)
+        for (uint32_t p = 0; p < inputs; p++)
             stdo_row_3_2(kernels, &plane[p], w->begin, (uint32_t)w->next, w->width, v, window_row(w, p, w->next));
         w->next++;
         w->next_slot = w->next_slot + 1 < w->slots ? w->next_slot + 1 : 0;
@@ -111,7 +111,7 @@ static stdo_plane base_plane(const window *w, const stdo_plane *plane, uint32_t 
 size_t stdo_net_room(const stdo_net *net, const stdo_plane *plane, uint32_t planes, uint32_t width)
 {
     const uint32_t scale = plane->scale, widest = width + 2 * side_columns(net) + 3;
-    const size_t rows = plane->full_size ? planes * (net->halo + 1) * (size_t)align_up(widest, STDO_ALIGNMENT) : 0;
+    const size_t rows = plane->full_size ? stdo_net_inputs(net) * (net->halo + 1) * (size_t)align_up(widest, STDO_ALIGNMENT) : 0;
     return rows + lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
 }
 
@@ -133,20 +133,21 @@ static void list_rows(const ring *r, const void *rows[STDO_MAX_KERNEL])
         rows[i] = r->memory + slot * r->row_bytes;
 }
 
-/* Row y of the planes with the halo on both sides, as activations. */
-static void load_row(const stdo_net *net, const stdo_conv *conv, const stdo_plane *plane, uint32_t planes,
-                     const stdo_rect *rect, int64_t y, uint8_t *row)
+/* Row y of the planes that a net reads with the halo on both sides, as activations. */
+static void load_row(const stdo_net *net, const stdo_conv *conv, const stdo_plane *plane, const stdo_rect *rect,
+                     int64_t y, uint8_t *row)
 {
+    const uint32_t inputs = stdo_net_inputs(net);
     const size_t pixel = net->pixel[0];
     const uint32_t halo = net->halo, width = plane[0].width;
     const uint32_t begin = rect->x0 > halo ? rect->x0 - halo : 0;
     const uint32_t end = width - rect->x1 > halo ? rect->x1 + halo : width;
     const uint8_t *lr[STDO_MAX_PLANES];
-    for (uint32_t p = 0; p < planes; p++) lr[p] = stdo_lr_row(&plane[p], y) + begin;
+    for (uint32_t p = 0; p < inputs; p++) lr[p] = stdo_lr_row(&plane[p], y) + begin;
 
     const size_t missing_left = halo - (rect->x0 - begin), missing_right = halo - (end - rect->x1);
     uint8_t *inside = row + missing_left * pixel, *after = inside + (end - begin) * pixel;
-    conv->load(lr, planes, end - begin, inside);
+    conv->load(lr, inputs, end - begin, inside);
     for (size_t i = 0; i < missing_left; i++) memcpy(row + i * pixel, inside, pixel);
     for (size_t i = 0; i < missing_right; i++) memcpy(after + i * pixel, after - pixel, pixel);
 }
@@ -156,11 +157,12 @@ void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_c
 {
     ring rings[STDO_MAX_LAYERS];
     const uint32_t width = rect->x1 - rect->x0, scale = plane[0].scale, last_row = plane[0].height - 1;
+    const uint32_t inputs = stdo_net_inputs(net);
     const int full_size = plane[0].full_size;
     window base = {.memory = memory};
     if (full_size) {
         base = window_of(net, &plane[0], rect, memory);
-        memory += planes * base.slots * base.row_bytes;
+        memory += inputs * base.slots * base.row_bytes;
     }
     int16_t *residual = (int16_t *)(void *)(memory + lay_out(net, width, memory, rings));
     const size_t stride = residual_stride(scale, width);
@@ -170,10 +172,10 @@ void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_c
         stdo_plane read[STDO_MAX_PLANES];
         if (full_size) {
             const int64_t there = net_y < 0 ? 0 : net_y > last_row ? last_row : net_y;
-            make_rows(&base, kernels, plane, planes, there, v);
-            for (uint32_t p = 0; p < planes; p++) read[p] = base_plane(&base, plane, p, there);
+            make_rows(&base, kernels, plane, inputs, there, v);
+            for (uint32_t p = 0; p < inputs; p++) read[p] = base_plane(&base, plane, p, there);
         }
-        load_row(net, conv, full_size ? read : plane, planes, rect, net_y, put_row(&rings[0]));
+        load_row(net, conv, full_size ? read : plane, rect, net_y, put_row(&rings[0]));
         uint32_t out_width = width + 2 * net->halo;
         for (uint32_t l = 0; l < net->layers && rings[l].missing == 0; l++) {
             const stdo_layer *layer = &net->layer[l];

@@ -5,6 +5,7 @@
 #include "base.h"
 
 enum { STDO_MAX_LAYERS = 8 };
+enum { STDO_CHROMA_INPUTS = 3, STDO_CHROMA_PLANES = 2 }; /* what a net for chroma reads, and those that it writes */
 
 typedef struct stdo_net {
     uint32_t layers;
@@ -17,10 +18,14 @@ typedef struct stdo_net {
 /* Sets halo, strip and pixel from the layers; patch: its side in net pixels. */
 void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch);
 
-/* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide of planes like this one. */
+/* The planes that a net reads. */
+static inline uint32_t stdo_net_inputs(const stdo_net *net) { return net->layer[0].in; }
+
+/* Bytes of `memory` that stdo_net_run needs for rectangles `width` wide of `planes` planes like this one. */
 size_t stdo_net_room(const stdo_net *net, const stdo_plane *plane, uint32_t planes, uint32_t width);
 
-/* Writes the hr pixels of a rectangle of `planes` planes of equal size. `memory` is aligned to STDO_ALIGNMENT; `v` has
+/* Writes the hr pixels of a rectangle of `planes` planes of equal size. `plane` may have others after them that the net
+   only reads. `memory` is aligned to STDO_ALIGNMENT; `v` has
    stdo_base_room values. */
 void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
                   uint32_t planes, const stdo_rect *rect, int16_t *v, uint8_t *memory);

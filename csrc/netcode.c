@@ -15,11 +15,12 @@ static int read_layers(const uint8_t *code, uint32_t size, uint32_t planes, uint
     for (uint32_t l = 0; l < layers; l++) {
         const uint32_t form = code[1 + 2 * l], out = code[2 + 2 * l];
         if (form >> 5 > STDO_MAX_KERNEL / 2 || (form & 31) > STDO_MAX_SHIFT || out < 1 || out > STDO_MAX_CHANNELS ||
-            (l == layers - 1 && out != outputs))
+            (l == layers - 1 && out != outputs && (planes > 1 || out != 2 * outputs)))
             return 0;
         shape->layer[l] = (stdo_layer){.kernel = 1 + 2 * (form >> 5), .in = l == 0 ? planes : shape->layer[l - 1].out,
                                        .out = out, .shift = form & 31};
     }
+    if (shape->layer[layers - 1].out != outputs) shape->layer[0].in = STDO_CHROMA_INPUTS;
     shape->layers = layers;
     return 1;
 }

@@ -142,20 +142,23 @@ static void build_compact_segment(builder *b, stdo_segment *segment)
     fields f = {b->file.at, b->file.at + size - CRC_SIZE};
     b->file.at += size;
     info->frames = varint(&f);
-    info->nets = f.at[0] % COMPUTED;
+    info->nets = f.at[0] % CHROMA;
+    info->chroma = f.at[0] / CHROMA % 2;
     info->computed = f.at[0] / COMPUTED;
     info->lr_first_crc = u32_at(f.at + 1);
     info->lr_crc = u32_at(f.at + 5);
     f.at += COMPACT_FIELDS;
 
-    stdo_net *net = take(b, info->nets, sizeof *net);
+    const uint32_t nets = info->nets + info->chroma;
+    stdo_net *net = take(b, nets, sizeof *net);
     info->net_bytes = 0;
-    for (uint32_t n = 0; n < info->nets; n++) {
+    for (uint32_t n = 0; n < nets; n++) {
         const uint32_t index = varint(&f);
         net[n] = b->table[index]; /* whose layers are shared */
         info->net_bytes += b->table_bytes[index];
     }
     segment->net = net;
+    segment->chroma = info->chroma ? &net[info->nets] : NULL;
     info->map_bytes = (uint32_t)remain(&f);
     segment->map = take_map(b, f.at, info->map_bytes);
 }

@@ -13,11 +13,12 @@ typedef struct job {
     const stdo_segment *segment;
     const stdo_previous *previous; /* NULL if nothing can be copied from it */
     stdo_statistics *statistics;   /* never NULL */
-    stdo_plane plane[3];
+    stdo_plane plane[4];        /* Y, U, V, and the mean luma of chroma's samples */
     uint32_t row_begin, row_end;
     uint8_t *todo;              /* [row_end - row_begin][columns] labels, or DONE */
     int16_t *v;
     uint8_t *net_memory;
+    uint8_t *mean;              /* the samples of plane[3] */
 } job;
 
 /* The part of a plane that belongs to the patches of some columns and one row. A patch of odd side may end within a
@@ -48,17 +49,30 @@ static void lr_extent(const stdo_plane *plane, uint32_t lr_size, uint32_t halo, 
     *end = min_u32(*end + margin, lr_size);
 }
 
+/* The lr pixels that a rectangle of a plane comes from. */
+static stdo_rect lr_rect(const stdo_plane *plane, const stdo_rect *r, uint32_t halo)
+{
+    stdo_rect lr = *r;
+    lr_extent(plane, plane->lr_width, halo, &lr.x0, &lr.x1);
+    lr_extent(plane, plane->lr_height, halo, &lr.y0, &lr.y1);
+    return lr;
+}
+
+static int is_same(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *lr)
+{
+    for (uint32_t y = lr->y0; y < lr->y1; y++)
+        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + lr->x0,
+                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + lr->x0,
+                   lr->x1 - lr->x0) != 0)
+            return 0;
+    return 1;
+}
+
 static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r,
                         uint32_t halo)
 {
-    uint32_t x0 = r->x0, x1 = r->x1, y0 = r->y0, y1 = r->y1;
-    lr_extent(plane, plane->lr_width, halo, &x0, &x1);
-    lr_extent(plane, plane->lr_height, halo, &y0, &y1);
-    for (uint32_t y = y0; y < y1; y++)
-        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + x0,
-                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + x0, x1 - x0) != 0)
-            return 0;
-    return 1;
+    const stdo_rect lr = lr_rect(plane, r, halo);
+    return is_same(plane, previous, index, &lr);
 }
 
 static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r)
@@ -133,23 +147,23 @@ static uint32_t strip_of(uint32_t columns, uint32_t limit)
 }
 
 /* Takes off the list a rectangle of patches with one label, from its upper left patch on: first as wide as possible,
-   then as high as possible. */
-static stdo_rect take_rect(const job *j, uint32_t column, uint32_t row)
+   but for a net, then as high as possible. Counts the pixels of luma, or of chroma. */
+static stdo_rect take_rect(const job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row)
 {
     const stdo_info *info = &j->sidecar->info;
     uint8_t *first = j->todo + (size_t)(row - j->row_begin) * info->columns + column;
     const uint8_t label = *first;
     uint32_t columns = 1, rows = 1;
     while (column + columns < info->columns && first[columns] == label) columns++;
-    if (label > 0) columns = strip_of(columns, j->segment->net[label - 1].strip);
+    if (net != NULL) columns = strip_of(columns, net->strip);
     for (; row + rows < j->row_end; rows++) {
         const uint8_t *next = first + (size_t)rows * info->columns;
         if (next[0] != label || memcmp(next, first, columns) != 0) break;
     }
     for (uint32_t i = 0; i < rows; i++) memset(first + (size_t)i * info->columns, DONE, columns);
 
-    stdo_rect r = patch_rect(info, &j->plane[0], 0, column, columns, row);
-    r.y1 = patch_rect(info, &j->plane[0], 0, column, columns, row + rows - 1).y1;
+    stdo_rect r = patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row);
+    r.y1 = patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row + rows - 1).y1;
     return r;
 }
 
@@ -160,12 +174,67 @@ static void upscale_net_planes(const job *j)
         for (uint32_t column = 0; column < columns; column++) {
             const uint8_t label = j->todo[(size_t)(row - j->row_begin) * columns + column];
             if (label == DONE) continue;
-            const stdo_rect r = take_rect(j, column, row);
+            const stdo_net *net = label == 0 ? NULL : &j->segment->net[label - 1];
+            const stdo_rect r = take_rect(j, net, 0, column, row);
             run_rect(j, label, &r);
         }
 }
 
-/* ---- Chroma, which only has a base ---- */
+/* ---- Chroma that has a net, which reads luma, too ---- */
+
+/* The luma that an rectangle of lr chroma has. */
+static stdo_rect luma_of(const job *j, const stdo_rect *lr)
+{
+    return (stdo_rect){2 * lr->x0, 2 * lr->y0, min_u32(2 * lr->x1, j->plane[0].lr_width),
+                       min_u32(2 * lr->y1, j->plane[0].lr_height)};
+}
+
+static int reuse_with_luma(const job *j, uint32_t column, uint32_t row)
+{
+    if (j->previous == NULL) return 0;
+    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[1], 1, column, 1, row);
+    const stdo_rect lr = lr_rect(&j->plane[1], &r, j->segment->chroma->halo), luma = luma_of(j, &lr);
+    if (!is_same(&j->plane[0], j->previous, 0, &luma)) return 0;
+    for (int p = 1; p < 3; p++)
+        if (!is_same(&j->plane[p], j->previous, p, &lr)) return 0;
+    for (int p = 1; p < 3; p++) copy_hr(&j->plane[p], j->previous, p, &r);
+    return 1;
+}
+
+/* Writes the mean luma of the chroma samples that a rectangle of chroma reads. */
+static void write_mean(const job *j, const stdo_rect *r)
+{
+    const stdo_plane *luma = &j->plane[0], *mean = &j->plane[3];
+    const stdo_rect lr = lr_rect(mean, r, j->segment->chroma->halo);
+    for (uint32_t y = lr.y0; y < lr.y1; y++) {
+        const uint8_t *above = stdo_lr_row(luma, 2 * (int64_t)y), *below = stdo_lr_row(luma, 2 * (int64_t)y + 1);
+        uint8_t *out = j->mean + (size_t)y * mean->lr_width;
+        const uint32_t pairs = min_u32(lr.x1, luma->lr_width / 2);
+        for (uint32_t x = lr.x0; x < pairs; x++)
+            out[x] = (uint8_t)((above[2 * x] + above[2 * x + 1] + below[2 * x] + below[2 * x + 1] + 2) >> 2);
+        if (pairs < lr.x1) out[pairs] = (uint8_t)((2 * above[2 * pairs] + 2 * below[2 * pairs] + 2) >> 2);
+    }
+}
+
+static void upscale_chroma_net(const job *j)
+{
+    const stdo_sidecar *s = j->sidecar;
+    const uint32_t columns = s->info.columns;
+    uint8_t *todo = j->todo;
+    for (uint32_t row = j->row_begin; row < j->row_end; row++)
+        for (uint32_t column = 0; column < columns; column++)
+            *todo++ = reuse_with_luma(j, column, row) ? DONE : 0;
+    for (uint32_t row = j->row_begin; row < j->row_end; row++)
+        for (uint32_t column = 0; column < columns; column++) {
+            if (j->todo[(size_t)(row - j->row_begin) * columns + column] == DONE) continue;
+            const stdo_rect r = take_rect(j, j->segment->chroma, 1, column, row);
+            write_mean(j, &r);
+            stdo_net_run(j->segment->chroma, &s->kernels, s->conv, &j->plane[1], STDO_CHROMA_PLANES, &r, j->v,
+                         j->net_memory);
+        }
+}
+
+/* ---- Chroma that only has a base ---- */
 
 static int reuse_chroma(const job *j, int index, uint32_t column, uint32_t row)
 {
@@ -233,6 +302,7 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     j.todo = memory;
     j.v = (int16_t *)(void *)(memory + sidecar->scratch.v);
     j.net_memory = memory + sidecar->scratch.net;
+    j.mean = memory + sidecar->scratch.mean;
     for (int i = 0; i < 3; i++) {
         j.plane[i] = sidecar->plane[i];
         j.plane[i].lr = frame->lr.plane[i];
@@ -240,10 +310,15 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
         j.plane[i].hr = frame->hr.plane[i];
         j.plane[i].hr_stride = frame->hr.stride[i];
     }
+    j.plane[3] = sidecar->plane[3];
+    j.plane[3].lr = j.mean;
+    j.plane[3].lr_stride = (ptrdiff_t)j.plane[3].lr_width;
 
     list_work(&j, labels);
     upscale_net_planes(&j);
-    if (sidecar->net_planes == 1)
+    if (nets->chroma != NULL)
+        upscale_chroma_net(&j);
+    else if (sidecar->net_planes == 1)
         for (uint32_t row = row_begin; row < row_end; row++)
             for (int i = 1; i < 3; i++) upscale_chroma_row(&j, i, row);
     return STDO_OK;

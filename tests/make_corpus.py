@@ -13,7 +13,7 @@ import numpy as np
 from samples import Places, fix_all, fix_header, fix_segment, put, random_labels
 
 from stdo_min.format.classes import Classes
-from stdo_min.format.random_nets import like, make_sidecar, random_net
+from stdo_min.format.random_nets import like, make_sidecar, random_chroma_net, random_net
 from stdo_min.format.sidecar import VERSION, Net, Sidecar, write
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -46,6 +46,17 @@ def of_zeros() -> Sidecar:
     net = random_net(np.random.default_rng(4), 1, [(9, 16), (5, 8)], 1)
     layers = (replace(layer, weight=0 * layer.weight, bias=0 * layer.bias) for layer in net.layers)
     return make_sidecar(1, (8, 8), 8, [((Net(tuple(layers)),), np.ones((1, 1, 1), np.uint8))])
+
+
+def with_chroma() -> Sidecar:
+    """Three segments: with nets for luma and chroma, for chroma alone, and for luma alone."""
+    rng = np.random.default_rng(5)
+    size, patch = (20, 12), 8
+    luma, (u, v) = random_net(rng, 2, [(3, 2)], 1), (random_chroma_net(rng, 2, [(3, 2)], 1) for _ in range(2))
+    made = make_sidecar(2, size, patch, [(nets, random_labels(rng, 2, size, patch, len(nets)))
+                                         for nets in ((luma,), (), (luma,))])
+    return replace(made, segments=tuple(replace(segment, chroma=net)
+                                        for segment, net in zip(made.segments, (u, v, None), strict=True)))
 
 
 def with_classes(sidecar: Sidecar, thresholds: list[int], labels: list[int]) -> bytes:
@@ -83,6 +94,7 @@ def good_files() -> dict[str, bytes]:
         "no-nets-version-3": one(4, (8, 8), 8, 0, [], 1),
         "most-nets-version-3": one(1, (64, 64), 8, 63, [], 1),
         "most-layers-version-3": one(2, (8, 8), 8, 1, [(9, 2)] * 7, 9),
+        "nets-for-chroma": write(with_chroma()),
         "net-of-zeros": write(of_zeros()),
         "net-that-decodes-to-the-limits": fix_all(put(write(small), last[1] + 3, -1, last[2] - last[1] - 3)),
         "net-that-no-segment-has": fix_all(put(write(small), Places(write(small)).segments[0][1] + 10, 1, 1)),
@@ -194,17 +206,26 @@ def bad_files_3() -> dict[str, bytes]:
         "segment.net-not-shortest": put(good, fields + 10, 128, 2),
     }
     for name, (place, value) in {
+        "net.channels-twice-and-one": (code + 4, 9), "net.for-chroma-before-luma": (code + 4, 8),
         "net.first-differs": (code, 0), "net.layers-10-coded": (code, 10),
         "net.first-like-before": (code, 9), "net.kernel-11-coded": (code + 1, 5 << 5),
         "net.shift-25-coded": (code + 1, 25), "net.channels-0-coded": (code + 2, 0),
         "net.channels-65-coded": (code + 2, 65), "net.last-channels-3-coded": (code + 4, 3),
         "net.second-layers-255": (second, 255),
         "segment.frames-0-coded": (fields, 0), "segment.frames-more": (fields, 6),
-        "segment.nets-64-coded": (fields + 1, 64),
+        "segment.luma-net-for-chroma": (fields + 1, 65),
         "segment.nets-0-with-map": (fields + 1, 0), "segment.computed-without-nets": (fields + 1, 128),
         "segment.computed-without-classes": (fields + 1, 130), "segment.net-4": (fields + 10, 4),
     }.items():
         files[name] = fix_all(put(good, place, value, 1))
+    chroma = write(with_chroma())
+    (_, first, _), (_, second, _), _ = Places(chroma).segments
+    for name, (place, value) in {
+        "segment.chroma-net-for-luma": (first + 10, 1), "segment.net-for-chroma-3": (first + 11, 3),
+        "segment.second-luma-net-for-chroma": (second + 10, 0),
+        "segment.chroma-net-missing": (second + 1, 128 + 64),
+    }.items():
+        files[name] = fix_all(put(chroma, place, value, 1))
     computed = with_classes(small_sidecar(), [7, 900], [2, 0, 1])
     classes = Places(computed).segments[0][2] - 8
     for name, (place, value, size) in {

@@ -18,7 +18,7 @@ from samples import random_labels
 from stdo_min.format import patchmap
 from stdo_min.format.classes import Classes, activity, read_classes
 from stdo_min.format.library import plane_shapes
-from stdo_min.format.random_nets import like, make_sidecar, random_net
+from stdo_min.format.random_nets import like, make_sidecar, random_chroma_net, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Sidecar, read, write
 
@@ -35,6 +35,11 @@ CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames o
     "rgb-x1.5": (Fraction(3, 2), (30, 22), 8, [(1, 5)], 1, [2], 2, {"colour": 1, "crop": (1, 1)}),
     "computed-x2": (2, (53, 38), 9, [(5, 4)], 3, [3, 2], 2, {"crop": (1, 0)}),
     "shared-x2": (2, (48, 40), 12, [(5, 8), (3, 4)], 3, [2, 2, 1], 3, {"crop": (0, 3)}),
+    "chroma-x1": (1, (47, 34), 9, [(5, 4)], 3, [2], 1, {"chroma": 1}),
+    "chroma-x1.5": (Fraction(3, 2), (54, 38), 12, [(3, 4)], 3, [2, 2], 1, {"crop": (2, 5), "chroma": 1}),
+    "chroma-x2": (2, (53, 37), 11, [(3, 4), (3, 5)], 3, [3, 1, 2], 0, {"crop": (2, 3), "chroma": 1}),
+    "chroma-x3": (3, (45, 32), 8, [(3, 4)], 3, [3, 2], 2, {}),
+    "chroma-x4": (4, (33, 24), 16, [(5, 8)], 5, [2], 1, {"crop": (3, 1), "chroma": 1}),
 }
 
 
@@ -43,6 +48,13 @@ def share(rng: np.random.Generator, segments: list) -> list:
     (a, b, c), between = segments[0][0], [like(rng, segments[0][0][0]) for _ in range(2)]
     nets = (a, b, c), (between[0], c, a), (b, between[1], between[0])
     return [(mine, labels) for mine, (_, labels) in zip(nets, segments, strict=True)]
+
+
+def with_chroma(rng: np.random.Generator, sidecar: Sidecar, hidden: list, last: int) -> Sidecar:
+    """Return the sidecar with nets for chroma, that of the first segment in the third too, and none in the second."""
+    nets = [random_chroma_net(rng, sidecar.scale, hidden, last), None]
+    return replace(sidecar, segments=tuple(replace(segment, chroma=nets[number % 2])
+                                           for number, segment in enumerate(sidecar.segments)))
 
 
 def lr_frames(rng: np.random.Generator, sidecar: Sidecar) -> list[tuple[np.ndarray, ...]]:
@@ -123,6 +135,8 @@ if __name__ == "__main__":
             classes = Classes(np.array([2200, 3000], np.uint16), np.array([1, 0, 2], np.uint8))
             first = replace(first, map_data=classes.encode(), computed=True)
             sidecar = replace(sidecar, segments=(first, *others))
+        if name.startswith("chroma"):
+            sidecar = with_chroma(rng, sidecar, hidden, last)
         frames = lr_frames(rng, sidecar)
         data = write(with_crcs(sidecar, frames))
         sidecar = read(data)

@@ -180,7 +180,7 @@ def test_a_peer_computes_the_net(job, name):
 @pytest.mark.parametrize(("bench", "options", "rows"), [
     (recipe, ["--scale", "2", "--steps", "20", "--seeds", "0", "--only", "base;linear blocks of 64"], 2),
     (refine, ["--scale", "2", "--steps", "20", "--seeds", "0", "--only", "2 nets;0 rounds"], 2),
-    (chroma, ["--scale", "2", "--steps", "20"], 3),
+    (chroma, ["--scale", "3/2", "--steps", "20", "--nets", "4", "--kinds", "each", "three"], 2),
 ])  # fmt: skip
 def test_variants_of_training(clip, tmp_path, capfd, bench, options, rows):
     assert bench.main([str(clip), *options, "--json", str(tmp_path / "found.json")]) == 0

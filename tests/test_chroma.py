@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from stdo_min.algorithm.chroma import OVER, SHORT, TRIES, WORTH, EvenRungs
+from stdo_min.algorithm.chroma import OVER, SHORT, TRIES, WORTH, EvenRungs, lacking_of
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.rung import Rung, Rungs, Stretch, base_planes
 from stdo_min.commands.training import sizes
@@ -20,9 +20,12 @@ ONE, TWO, GAIN = Fraction(1), Fraction(2), 0.8
 class Film:
     """Rungs of a made-up film: a step adds `step` dB of chroma and 3 % of the bytes."""
 
-    def __init__(self, behind, step=0.35):
-        """behind: dB by which U lies behind plain video of the luma that nets give at scale 2; V lies 0.2 less."""
-        self.behind, self.step, self.asked, self.trained = behind, step, [], 0
+    def __init__(self, behind, step=0.35, net=(0.0, 0.0)):
+        """behind: dB by which U lies behind plain video of the luma that nets give at scale 2; V lies 0.2 less.
+
+        net: what one for chroma adds to U and V.
+        """
+        self.behind, self.step, self.net, self.asked, self.trained = behind, step, np.array(net), [], 0
 
     def __call__(self, scale, crf, finer=0):
         self.asked.append((scale, crf, finer))
@@ -40,7 +43,7 @@ class Film:
             chroma = there - self.behind + self.step * finer
             return np.array([luma, chroma, chroma + 1.2])
 
-        return Rung(scale, crf, 1e5 * 1.03**finer, 1000, quality, base)
+        return Rung(scale, crf, 1e5 * 1.03**finer, 1000, quality, base, lambda: self.net)
 
 
 def evened(film, crf=24):
@@ -63,6 +66,20 @@ def test_the_fewest_steps_that_suffice(behind):
     assert steps == 0 or lacking >= -OVER
     assert len({asked for asked in film.asked if asked[0] == 2}) <= TRIES + 1
     assert film.trained == 1
+
+
+@pytest.mark.parametrize(("net", "steps"), [((0.0, 0.0), 6), ((1.0, 1.0), 3), ((1.0, 0.0), 5), ((3.0, 3.0), 0)])
+def test_what_a_net_for_chroma_adds_needs_no_steps(net, steps):
+    rungs, rung, shown = evened(Film(2.0, net=net))
+    assert rung.bytes(True) == pytest.approx(1e5 * 1.03**steps + 1000)
+    assert rungs.finer(TWO, 24, shown) == (steps, True)
+    assert rungs.finer(TWO, 24, shown, nets=False)[0] == 6
+    assert rungs.chroma(TWO, 24) == net
+
+
+def test_what_lacks_is_told_with_the_nets():
+    assert lacking_of((40, 44, 45), (39, 42, 43.5), 1.0) == (0.0, 2.0)
+    assert lacking_of((40, 44, 45), (39, 42, 43.5), 1.0, (1.5, 0.5)) == (0.0, 1.0)
 
 
 def test_fewer_steps_than_were_tried_first_may_suffice():

@@ -111,14 +111,16 @@ def test_every_mode(clip, tmp_path, mode, refine):
     out = tmp_path / "out.mkv"
     result = encode(clip, out, 2, replace(QUICK, mode=mode, refine=refine), lossless=True)
     described = describe(open_video(out).data)
+    nets = described["nets"] - described["uv_nets"]
     if mode in ("single", "jstdo"):
         # One net for all patches: no map is sent.
-        assert described["nets"] == 1
+        assert nets == 1
         assert described["map_bytes"] <= 4
     if mode == "time" and not refine:
         labels = [shown.labels for shown in frames(open_video(out))]
         assert all(len(set(np.unique(frame)) - {0}) <= 1 for frame in labels)
-    assert described["mode"] == (mode if mode != "auto" else "stdo" if described["nets"] > 1 else "single")
+    assert described["mode"] == (mode if mode != "auto" else "stdo" if nets > 1 else "single")
+    assert result.nets == nets
     assert result.psnr_y > result.psnr_bicubic_y + 0.3
     assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
 
@@ -132,8 +134,8 @@ def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
     assert found["bytes_lr"] == out.stat().st_size == result.bytes_lr
     described = describe((tmp_path / "out.stdo").read_bytes())
     assert described["mode"] == "single"
-    assert described["nets"] == 1
-    assert described["net_shape"] == "5x5x4-3x3x9"
+    assert described["nets"] == 1 + described["uv_nets"]
+    assert described["net_shape"].split(", ")[0] == "5x5x4-3x3x9"
 
 
 def test_mkv_keeps_sound_subtitles_chapters_and_fonts(clip, tmp_path):

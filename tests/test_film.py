@@ -114,7 +114,7 @@ def test_a_general_net_is_taken_where_it_saves_more_than_it_costs(clip, tmp_path
     encode(clip, tmp_path / "out.mp4", 2, recipe, crf=36, segment=segment)
     parsed = sidecar.read((tmp_path / "out.stdo").read_bytes())
     assert answers == [pays]
-    alone = [segment.nets for segment in parsed.segments] == [(net,) for net in parsed.known]
+    alone = [segment.nets for segment in parsed.segments] == [(net,) for net in parsed.luma_nets]
     assert alone != pays
 
 

@@ -15,7 +15,7 @@ from stdo_min.format.base import SCALES
 from stdo_min.format.classes import activity, read_classes
 from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
 from stdo_min.format.net import Layer, Net
-from stdo_min.format.random_nets import make_sidecar, random_net
+from stdo_min.format.random_nets import make_sidecar, random_chroma_net, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import read, write
 
@@ -44,6 +44,13 @@ def case(shape, size=(33, 21), patch=16, nets=2, *, seed=0, crop=(0, 0), chroma=
     labels = random_labels(rng, 1, size, patch, nets)
     sidecar = make_sidecar(scale, size, patch, [(found, labels)], crop=crop, chroma=chroma, colour=colour)
     return sidecar, labels[0], random_frame(rng, *size, colour)
+
+
+def chroma_case(shape, size=(33, 21), patch=16, nets=1, *, hidden=((3, 4),), **more):
+    """The same, with a net for chroma."""
+    sidecar, labels, lr = case(shape, size, patch, nets, **more)
+    net = random_chroma_net(np.random.default_rng(patch), sidecar.scale, list(hidden), shape[2])
+    return replace(sidecar, segments=(replace(sidecar.segments[0], chroma=net),)), labels, lr
 
 
 def assert_same(found, expected):
@@ -84,6 +91,25 @@ def test_sizes(size, patch):
     for seed, scale in enumerate(SCALES):
         crop = (2 * scale.numerator - 1, scale.numerator // 2)
         assert_c_is_reference(*case((scale, [(5, 4)], 3), size, patch, seed=seed, crop=crop, chroma=seed % 2))
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("patch", [8, 11, 128])
+def test_nets_for_chroma(size, patch):
+    for seed, scale in enumerate(SCALES):
+        crop = (2 * scale.numerator - 1, scale.numerator // 2)
+        more = {"seed": seed, "crop": crop, "chroma": seed % 2, "hidden": [(5, 4), (3, 9)][: seed % 3]}
+        assert_c_is_reference(*chroma_case((scale, [(5, 4)], 3), size, patch, seed % 2, **more))
+
+
+def test_a_net_for_chroma_reads_luma_and_both_planes():
+    sidecar, labels, lr = chroma_case((2, [(3, 4)], 3))
+    upscaler, far = Upscaler(write(sidecar)), (12, 8)
+    for plane, at in ((0, (24, 16)), (1, far), (2, far)):
+        other = tuple(plane.copy() for plane in lr)
+        other[plane][at[0] - 5:at[0] + 5, at[1] - 5:at[1] + 5] ^= 255
+        for seen, was in zip(upscaler.upscale(0, labels, other)[1:], upscaler.upscale(0, labels, lr)[1:], strict=True):
+            assert not np.array_equal(seen, was)
 
 
 @pytest.mark.parametrize("weight", [-128, 127])
@@ -185,6 +211,27 @@ def test_reuse_changes_no_byte_and_is_counted(patch, size, scale, colour):
     assert reused < 5 * labels.size
 
 
+@pytest.mark.parametrize("scale", [Fraction(3, 2), Fraction(2)])
+@pytest.mark.parametrize(("patch", "size"), [(8, (71, 40)), (9, (64, 45)), (13, (40, 66))])
+def test_chroma_of_a_net_is_reused_where_luma_too_is_unchanged(patch, size, scale):
+    sidecar, labels, lr = chroma_case((scale, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1)
+    upscaler, rng = Upscaler(write(sidecar)), np.random.default_rng(patch)
+    out = upscaler.upscale(0, labels, lr)
+    for changed in (0, 1, 2, 0, 1, 2):
+        before, lr = lr, tuple(plane.copy() for plane in lr)
+        y, x = (int(rng.integers(side)) for side in lr[changed].shape)
+        lr[changed][y, x] ^= 9
+        expected, marked = upscaler.upscale(0, labels, lr), tuple(plane ^ 1 for plane in out)
+        shown = upscaler.upscale(0, labels, lr, tuple(plane.copy() for plane in marked),
+                                 previous=Previous(0, labels, before))
+        for plane, right, mark in zip(shown[1:], expected[1:], marked[1:], strict=True):
+            kept = plane != right  # these are as they were, mark and all, and were right
+            assert 0.3 < kept.mean() < 1
+            np.testing.assert_array_equal(plane[kept], mark[kept])
+            np.testing.assert_array_equal(plane[kept] ^ 1, right[kept])
+        out = expected
+
+
 def test_a_change_of_segment_reuses_nothing():
     rng = np.random.default_rng(3)
     labels = np.ones((1, 2, 2), np.uint8)
@@ -262,8 +309,10 @@ def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
 
 @pytest.mark.parametrize("upwards", [False, True])
 @pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (24, 27)), (11, (17, 47)), (64, (9, 9))])
-def test_any_split_of_rows_writes_every_sample_once_and_nothing_else(patch, size, upwards):
-    sidecar, labels, frame = case((3, [(3, 5)], 3), size, patch, seed=patch, crop=(4, 5), chroma=1)
+@pytest.mark.parametrize("served", [False, True], ids=["base", "chroma net"])
+def test_any_split_of_rows_writes_every_sample_once_and_nothing_else(patch, size, upwards, served):
+    of = chroma_case if served else case
+    sidecar, labels, frame = of((3, [(3, 5)], 3), size, patch, seed=patch, crop=(4, 5), chroma=1)
     data, expected = write(sidecar), upscale_frame(sidecar, 0, labels, frame)
     rng = np.random.default_rng(patch)
     for _ in range(4):

@@ -186,8 +186,8 @@ def test_mpv_is_told_to_fetch_nothing(played, tmp_path, monkeypatch):
 def test_info_says_what_is_inside(played):
     data = played.with_suffix(".stdo").read_bytes()
     found = describe(data)
-    assert list(found) == ["width", "height", "scale", "patch", "frames", "segments", "nets", "net_shape", "map_bytes",
-                           "net_bytes", "mode", "version", "tier"]
+    assert list(found) == ["width", "height", "scale", "patch", "frames", "segments", "nets", "uv_nets", "net_shape",
+                           "map_bytes", "net_bytes", "mode", "version", "tier"]
     read = sidecar.read(data)
     assert found["net_bytes"] == sum(map(read.bytes_of, read.nets))
     assert found["map_bytes"] == len(read.segments[0].map_data)

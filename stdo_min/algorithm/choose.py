@@ -87,7 +87,8 @@ class Choice:
     here, dB for each e-fold of the bytes; None where it was not measured. gain: of quality by the nets. reached:
     whether the target is. given: whether the user asked for the scale. finer: steps by which chroma is coded finer, see
     chroma.py; even: whether more of them may be taken, should they not suffice. missed: for each coding of the whole
-    film that missed the target its crf, what was lacking, its `finer`, and the dB that chroma lacked.
+    film that missed the target its crf, what was lacking, its `finer`, and the dB that chroma lacked. chroma: dB that a
+    net adds to U and V.
     """
 
     scale: Fraction
@@ -104,6 +105,7 @@ class Choice:
     finer: int = 0
     even: bool = True
     missed: tuple[tuple[float, float, int, float], ...] = ()
+    chroma: tuple[float, float] = (0.0, 0.0)
 
     @property
     def plain(self) -> bool:

@@ -1,9 +1,9 @@
 """Chroma as good as the plain codec's: by how much an lr video codes U and V finer than luma.
 
-Nets raise luma alone. U and V are upscaled by the base, so where luma is as good as plain video's they fall behind, and
-the more so the greater the scale. How far differs from film to film, and so does what it costs: on one a dB of both
-planes takes 1 % of the bytes, on another 30 %. So it is measured on the stretches, and what it costs counts when rungs
-are compared. docs/chroma.md has the numbers.
+Luma's nets raise luma alone, and a net for U and V seldom does all. So where luma is as good as plain video's they fall
+behind, and the more so the greater the scale. How far differs from film to film, and so does what it costs: on one a
+dB of both planes takes 1 % of the bytes, on another 30 %. So it is measured on the stretches, and what it costs counts
+when rungs are compared. docs/chroma.md has the numbers.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def steps_for(codec: str, steps: int, lacking: float, db: float | None = None) -
     return min(max(steps + math.ceil((lacking - AIMED) / db), 0), most)
 
 
-def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float) -> tuple[float, float]:
+def lacking_of(plain: Sequence[float], base: Sequence[float], gain: float,
+               chroma: Sequence[float] = (0.0, 0.0)) -> tuple[float, float]:
     """What a film lacks of its plain video: dB of luma, and of U or V, which lacks more, once luma lacks nothing.
 
-    plain, base: PSNR of Y, U and V in dB, the latter without nets. gain: of luma by nets.
+    plain, base: PSNR of Y, U and V in dB, the latter without nets. gain, chroma: of luma, and of U and V, by nets.
     """
     luma = plain[0] - base[0] - gain
-    return luma, max(plain[1] - base[1], plain[2] - base[2]) - SHARE * luma
+    return luma, max(plain[1] - base[1] - chroma[0], plain[2] - base[2] - chroma[1]) - SHARE * luma
 
 
 def _cost(lacking, log_bytes) -> float:
@@ -97,50 +98,56 @@ class EvenRungs:
                 return shown
 
             self._found[scale, crf] = _EvenRung(scale, crf, rung.lr_bytes, rung.net_bytes, quality, rung.base,
-                                                cache(partial(self._even_bytes, rung)))
+                                                rung.chroma, cache(partial(self._even_bytes, rung)))
         return self._found[scale, crf]
 
-    def finer(self, scale: Fraction, crf: float, quality: float) -> tuple[int, bool]:
+    def finer(self, scale: Fraction, crf: float, quality: float, nets: bool = True) -> tuple[int, bool]:
         """The fewest steps by which chroma must be coded finer to be as good as plain video's of this quality.
 
         Fewer where they cost more than what would be lacking without them, as they do where detail of U and V is lost;
-        then the second answer is False: more of them would not pay either.
+        then the second answer is False: more of them would not pay either. nets: whether there are any.
         """
-        tried = self._measured(scale, crf, quality)
+        tried = self._measured(scale, crf, quality, nets)
         best = self._finer[scale] = min(tried, key=lambda steps: _cost(*tried[steps]))
         return best, tried[best][0] <= SHORT or best == max(tried)
 
-    def _measured(self, scale: Fraction, crf: float, quality: float) -> dict[int, tuple[float, float]]:
+    def chroma(self, scale: Fraction, crf: float) -> tuple[float, float]:
+        """What a net adds to U and V there, in dB."""
+        u, v = self._rungs(scale, crf, self._finer[scale]).chroma()
+        return float(u), float(v)
+
+    def _measured(self, scale: Fraction, crf: float, quality: float, nets: bool) -> dict[int, tuple[float, float]]:
         """By steps, the dB that are lacking with them, and the logarithm of the lr video's bytes."""
         wanted, tried, steps = self._plain_chroma(quality), {}, self._finer[scale]
         while steps not in tried and len(tried) < TRIES:
-            self._measure(scale, crf, steps, wanted, tried)
+            self._measure(scale, crf, steps, wanted, nets, tried)
             steps = steps_for(self._codec, steps, tried[steps][0], self._step.get(scale, (None,))[0])
         if 0 not in tried and min(lacking for lacking, _ in tried.values()) > SHORT:
-            self._measure(scale, crf, 0, wanted, tried)
+            self._measure(scale, crf, 0, wanted, nets, tried)
         first, last = min(tried), max(tried)
         if first < last:
             self._step[scale] = tuple((np.array(tried[last]) - tried[first]) / (last - first) * (-1, 1))
         return tried
 
-    def _foretold(self, scale: Fraction, crf: float, quality: float) -> dict[int, tuple[float, float]]:
+    def _foretold(self, scale: Fraction, crf: float, quality: float, nets: bool) -> dict[int, tuple[float, float]]:
         """The same by one coding, from what a step brought and cost at another rung of this scale."""
         tried, steps, (db, size) = {}, self._finer[scale], self._step[scale]
-        self._measure(scale, crf, steps, self._plain_chroma(quality), tried)
+        self._measure(scale, crf, steps, self._plain_chroma(quality), nets, tried)
         lacking, log_bytes = tried[steps]
         for other in (0, steps_for(self._codec, steps, lacking, db)):
             tried.setdefault(other, (lacking - db * (other - steps), log_bytes + size * (other - steps)))
         return tried
 
-    def _measure(self, scale, crf, steps, wanted, tried) -> None:
+    def _measure(self, scale, crf, steps, wanted, nets, tried) -> None:
         rung = self._rungs(scale, crf, steps)
-        tried[steps] = float(np.max(wanted - rung.base()[1:])), math.log(rung.lr_bytes)
+        shown = rung.base()[1:] + (rung.chroma() if nets else 0)
+        tried[steps] = float(np.max(wanted - shown)), math.log(rung.lr_bytes)
 
     def _even_bytes(self, rung: Rung, nets: bool) -> float:
         """The bytes of its lr video with even chroma, with what is lacking counted."""
         # A rung that only checks a crf has no net of its own.
         shown = rung.quality(False) + self._gain.get(rung.scale, 0.0) * nets
-        found = (self._foretold if rung.scale in self._step else self._measured)(rung.scale, rung.crf, shown)
+        found = (self._foretold if rung.scale in self._step else self._measured)(rung.scale, rung.crf, shown, nets)
         self._finer[rung.scale] = min(found, key=lambda steps: _cost(*found[steps]))
         lacking, log_bytes = found[self._finer[rung.scale]]
         return math.exp(log_bytes + WORTH * max(lacking - SHORT, 0.0))

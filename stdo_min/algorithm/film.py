@@ -93,7 +93,7 @@ def assign_film(tasks: Sequence[SegmentTask], made: Made, number: int, work: Wor
     plan, before = Plan(tasks, work, crew, progress), sidecar.read(made.data)
 
     def again(task) -> SegmentResult:
-        return _assigned(plan, before.segments[task.number].nets, task, f"again-{number}-{task.number:05}")
+        return _assigned(plan, before.segments[task.number], task, f"again-{number}-{task.number:05}")
 
     return _film_of(tasks, crew.each(tasks, again, plan.tell), before.known)
 
@@ -262,13 +262,14 @@ def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
         return finish(task, fitted)
 
 
-def _assigned(plan: Plan, nets: tuple[sidecar.Net, ...], task: SegmentTask, name: str) -> SegmentResult:
-    """A segment again with its nets, or from the work folder, where `name` has it."""
+def _assigned(plan: Plan, before: sidecar.Segment, task: SegmentTask, name: str) -> SegmentResult:
+    """A segment again with the nets that it had before, or from the work folder, where `name` has it."""
     crew = plan.crew
     if plan.work.has(name):
         with plan.work.open(name) as file:
             return SegmentResult.load(file)
-    fitted, tell = Fitted(nets, "all" if task.recipe.one_net else "best"), plan.frames_of(task, "assign")
+    fitted = Fitted(before.nets, "all" if task.recipe.one_net else "best", chroma=before.chroma)
+    tell = plan.frames_of(task, "assign")
     if crew.shared:
         result = crew.call(finish, task, fitted, crew.threads, tell if crew.here else None)
     else:

@@ -36,7 +36,7 @@ class Fitted:
     base. 'own': each has the net of its chunk, or the base where that is better. For 'own', `cut` says which chunk a
     patch is in, by its score under the net `scorer`, or by the number of its frame where there is no scorer.
     near, general: the same nets rounded near the general model, and its own, for a file that has it in its table;
-    not of 'own'.
+    not of 'own'. chroma: a net for U and V, of whose worth nothing is known yet.
     """
 
     nets: tuple[sidecar.Net, ...]
@@ -45,6 +45,7 @@ class Fitted:
     scorer: sidecar.Net | None = None
     near: tuple[sidecar.Net, ...] = ()
     general: sidecar.Net | None = None
+    chroma: sidecar.Net | None = None
 
 
 def calibrated(net: Net, pool: Pool, threads: int, worth: Worth | None = None,

@@ -19,6 +19,17 @@ def grid(height: int, width: int, patch: int) -> tuple[np.ndarray, np.ndarray]:
     return ys.ravel(), xs.ravel()
 
 
+def cut(plane: np.ndarray, ys: np.ndarray, xs: np.ndarray, side: int, halo: int = 0) -> np.ndarray:
+    """The patches of `side` x `side` pixels at (ys, xs) of a plane (H, W), with `halo` pixels more on each side.
+
+    Returns (N, side + 2*halo, side + 2*halo) of the plane's dtype; positions outside the plane take its nearest pixel.
+    """
+    offsets = np.arange(-halo, side + halo)
+    rows = np.clip(ys[:, None] + offsets, 0, plane.shape[0] - 1)
+    columns = np.clip(xs[:, None] + offsets, 0, plane.shape[1] - 1)
+    return plane[rows[:, :, None], columns[:, None, :]]
+
+
 def cut_residuals(lr: np.ndarray, hr: np.ndarray, ys: np.ndarray, xs: np.ndarray, places: np.ndarray, patch: int,
                   halo: int, scale: int, out_lr: np.ndarray, out_residual: np.ndarray) -> np.ndarray:
     """Cut patches out of the luma of an lr frame and of its source, and what the base lacks of the source.

@@ -17,16 +17,17 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from stdo_min.algorithm.chroma_net import CHANNELS, FRAMES, MEMORY, Gatherer, Judge, joined, whole_numbers
 from stdo_min.algorithm.fitted import calibrated
 from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.general import merged
-from stdo_min.algorithm.price import MAP_BITS
+from stdo_min.algorithm.price import DB_PER_LOG, MAP_BITS, Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled, capacity, sample
 from stdo_min.algorithm.show import patch_errors
 from stdo_min.algorithm.tasks import generator
 from stdo_min.engine.budget import Budget
-from stdo_min.engine.net import Net, new_net
+from stdo_min.engine.net import Net, new_chroma_net, new_net
 from stdo_min.engine.train import PEAK_RATE, train
 from stdo_min.format import sidecar
 from stdo_min.format.library import Upscaler
@@ -41,7 +42,7 @@ from stdo_min.video.vmaf import vmaf
 
 # Of the net of a rung, and where it goes on from the net of another rung of its scale.
 STEPS, MORE_STEPS = 600, 250
-PROBE = 4  # purpose of random numbers, beside those of tasks.py
+PROBE, PROBE_CHROMA = 4, 5  # purposes of random numbers, beside those of tasks.py
 KEYFRAMES = 250  # frames from one to the next where nothing changes, as the codecs have it
 # Pixels of all stretches, for each second of the budget and at most; without seconds as for a minute. VMAF takes as
 # long as all else together.
@@ -61,7 +62,8 @@ class Rung:
 
     lr_bytes: of the whole film's lr video, reckoned from the stretches. net_bytes: of its nets and maps, foretold.
     quality(nets): PSNR of luma in dB, or VMAF, with the nets or without. base(): PSNR of Y, U and V in dB without
-    nets, float64 (3,). Both are measured when they are first asked for, since training takes most of a rung's time.
+    nets, float64 (3,). chroma(): dB that a net of theirs adds to U and V, float64 (2,). All are measured when they are
+    first asked for, since training takes most of a rung's time.
     """
 
     scale: Fraction
@@ -70,6 +72,7 @@ class Rung:
     net_bytes: float
     quality: Callable[[bool], float]
     base: Callable[[], np.ndarray] = lambda: np.full(3, np.inf)
+    chroma: Callable[[], np.ndarray] = lambda: np.zeros(2)
 
     def bytes(self, nets: bool) -> float:
         """All bytes, with the nets or without."""
@@ -124,6 +127,7 @@ class Rungs:
         self._found: dict[tuple[Fraction, float, int], Rung] = {}
         self._known: dict[tuple[int, bool], float] = {}  # quality of a rung by its number, with nets and without
         self._nets: dict[tuple, Net] = {}  # the latest of each scale and shape
+        self._chroma_nets: dict[Fraction, Net] = {}  # the same for chroma
 
     def __call__(self, scale: Fraction, crf: float, finer: int = 0) -> Rung:
         """The rung of a scale and crf. Raises VideoError where the source ends before all stretches.
@@ -154,7 +158,7 @@ class Rungs:
                                maps=self._recipe.mode != "auto")
         base = cache(partial(base_planes, self._info, header, parts, self._threads))
         return Rung(scale, crf, lr_bytes, beside, partial(self._quality, number, header, scale, parts, lr_bytes, base),
-                    base)
+                    base, cache(partial(self._chroma, number, header, scale, parts, lr_bytes)))
 
     def _whole_bytes(self, keys, others) -> float:
         """The bytes of the film's lr video, from those of the first and the other packets of the stretches."""
@@ -194,6 +198,37 @@ class Rungs:
         base_error = float(np.average([one.mean_error for one in sampled], weights=frames))
         return {False: float(psnr(max(base_error, 1e-9), 1)),
                 True: base_psnr(self._info, header, parts, self._threads, shown)}
+
+    def _chroma(self, number, header, scale, parts, lr_bytes) -> np.ndarray:
+        """What a net for chroma that trained a little adds, in dB of U and V; nothing where it would not pay."""
+        if self._recipe.plain:
+            return np.zeros(2)
+        rng, most = generator(self._recipe.seed, PROBE_CHROMA, number), -(-FRAMES // len(parts))
+        memory = int(MEMORY * self._recipe.memory) // len(parts)
+
+        def passed(part, through):
+            def on(road):
+                made = through(len(part.checksums))
+                for _ in made.of(_pairs(self._info, part, road)):
+                    pass
+                return made
+
+            return on_any_road(on, self._info, part.first)
+
+        pool = joined([passed(part, lambda frames: Gatherer(header, frames, memory, rng, most)).pool()
+                       for part in parts])
+        if pool is None:
+            return np.zeros(2)
+        before = self._chroma_nets.get(scale)
+        net = train(before or new_chroma_net(CHANNELS, header.net_scale, rng), pool,
+                    Budget(steps=MORE_STEPS if before else STEPS), rng, threads=self._threads)
+        self._chroma_nets[scale] = net
+        price = Price(int(lr_bytes / self._segments), 1, 1, self._recipe.db_per_log or DB_PER_LOG)
+        with threadpool_limits(1, "blas"):
+            whole = whole_numbers(net, pool, price, rng, self._threads)
+        judges = [passed(part, lambda frames: Judge(header, whole, frames, most)) for part in parts]
+        judges[0].errors = sum(judge.errors for judge in judges)
+        return judges[0].gain() if judges[0].paying(price) else np.zeros(2)
 
     def _sample(self, header, halo, part, rng) -> Sampled:
         size = capacity(self._recipe.memory // len(self._stretches), header.net_side, halo, header.net_scale)

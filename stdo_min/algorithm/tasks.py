@@ -22,6 +22,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from stdo_min.algorithm.assign import assign
+from stdo_min.algorithm.chroma_net import FRAMES, MEMORY, Gatherer, Judge, train_chroma
 from stdo_min.algorithm.fitted import Fitted, General
 from stdo_min.algorithm.frames import Pairs, pairs
 from stdo_min.algorithm.overfit import overfit
@@ -30,12 +31,13 @@ from stdo_min.algorithm.price import DB_PER_LOG, Price
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.algorithm.sample import Sampled, capacity, sample
 from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Clock, Progress
+from stdo_min.engine.pool import Pool
 from stdo_min.format import patchmap, sidecar
 from stdo_min.video.output import write_whole
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import misplaced, on_any_road, on_road, read_lr, read_source
 
-SURVEY, FIT = range(2)  # what random numbers are for
+SURVEY, FIT, CHROMA, CHROMA_FIT = 0, 1, 2, 3  # what random numbers are for; 4 and 5 are of rung.py
 PLAIN = Fitted((), "best")  # no nets: the lr video as it is
 
 
@@ -82,21 +84,28 @@ def generator(seed: int, *key: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """The pool of a segment, and the pace at which its frames were read."""
+    """The pool of a segment, that for its chroma, and the pace at which its frames were read."""
 
     sampled: Sampled
     pace: Pace
+    chroma: Pool | None = None
 
     def save(self, file: BinaryIO) -> None:
         """Write to a file what `load` reads."""
         np.save(file, np.array(self.pace), allow_pickle=False)
         self.sampled.save(file)
+        np.save(file, np.array(self.chroma is not None), allow_pickle=False)
+        if self.chroma:
+            for array in (self.chroma.lr, self.chroma.residual, self.chroma.weight):
+                np.save(file, array, allow_pickle=False)
 
     @classmethod
     def load(cls, file: BinaryIO) -> Surveyed:
         """Read what `save` wrote."""
         pace = Pace(*map(float, np.load(file, allow_pickle=False)))
-        return cls(Sampled.load(file), pace)
+        sampled = Sampled.load(file)
+        more = np.load(file, allow_pickle=False)
+        return cls(sampled, pace, Pool(*(np.load(file, allow_pickle=False) for _ in range(3))) if more else None)
 
 
 @dataclass(frozen=True)
@@ -163,13 +172,18 @@ def load_survey(path: Path) -> Surveyed:
 
 
 def survey(task: SegmentTask, threads: int = 1, progress: Callable[[int], None] | None = None) -> Surveyed:
-    """The pool of a segment, from one pass over its frames. progress: gets the number of frames done."""
+    """The pools of a segment, from one pass over its frames. progress: gets the number of frames done."""
     header, recipe, began = task.header, task.recipe, time.monotonic()
     size = capacity(recipe.memory, header.net_side, task.halo, header.net_scale)
-    sampled = _on_any_road(task, lambda road: sample(_pairs(task, road), header, task.halo, size, task.rng(SURVEY),
-                                                     threads, progress))
+
+    def on(road):
+        gatherer = Gatherer(header, task.frames, int(MEMORY * recipe.memory), task.rng(CHROMA))
+        sampled = sample(gatherer.of(_pairs(task, road)), header, task.halo, size, task.rng(SURVEY), threads, progress)
+        return sampled, gatherer.pool()
+
+    sampled, chroma = _on_any_road(task, on)
     read = (time.monotonic() - began) / task.frames
-    return Surveyed(sampled, Pace(read, show_seconds(header, recipe.channels, threads)))
+    return Surveyed(sampled, Pace(read, show_seconds(header, recipe.channels, threads)), chroma)
 
 
 def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget, threads: int = 1,
@@ -177,38 +191,45 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget,
     """The nets of a segment, trained on its pool from the general model on; reads no file.
 
     budget: of the segment, of which `used` seconds are over; `finish` takes a part too. Training gets a tenth of it in
-    any case.
+    any case. Of a budget in steps that for chroma comes on top.
     """
+    began = time.monotonic()
+    chroma = train_chroma(surveyed.chroma, task.header.net_scale, budget.less(used), task.price, task.rng(CHROMA_FIT),
+                          threads)
+    used += time.monotonic() - began
     least = None if budget.seconds is None else TRAINING_AT_LEAST * budget.seconds
     clock = Clock(budget.less(used), progress, least)
 
     def keep(nets):
         tried = 2 * nets + 1 if general.parent else nets  # those near the general model too, and its own
-        return surveyed.pace.finishing(task.frames, task.header.rows * task.header.columns, tried)
+        judged = 2 * min(FRAMES, task.frames) * surveyed.pace.show if chroma else 0.0
+        return surveyed.pace.finishing(task.frames, task.header.rows * task.header.columns, tried) + judged
 
     with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
-        return overfit(surveyed.sampled, task.frames, general, task.recipe, task.price, clock, task.rng(FIT), threads,
-                       keep)
+        fitted = overfit(surveyed.sampled, task.frames, general, task.recipe, task.price, clock, task.rng(FIT), threads,
+                         keep)
+    return replace(fitted, chroma=chroma)
 
 
 def finish(task: SegmentTask, fitted: Fitted, threads: int = 1,
            progress: Callable[[int], None] | None = None) -> SegmentResult:
-    """The segment of the sidecar: the nets that are used, and which of them each patch has.
+    """The segment of the sidecar: the nets that are used, which of them each patch has, and that for chroma if it pays.
 
     progress: gets the number of frames done.
     """
     def on(road):
-        crcs = _Crcs()
-        return crcs, assign(crcs.of(_pairs(task, road)), task.header, fitted, task.price, threads,
-                            progress)
+        crcs, judge = _Crcs(), Judge(task.header, fitted.chroma, task.frames)
+        return crcs, judge, assign(judge.of(crcs.of(_pairs(task, road))), task.header, fitted, task.price, threads,
+                                   progress)
 
-    crcs, assigned = _on_any_road(task, on)
+    crcs, judge, assigned = _on_any_road(task, on)
+    chroma = judge.paying(task.price)
 
     def result(assigned) -> SegmentResult:
         nets = assigned.nets
         map_data = assigned.classes.encode() if assigned.classes else patchmap.encode(assigned.labels, len(nets))
         segment = sidecar.Segment(task.first, task.frames, crcs.first, crcs.whole, nets, map_data,
-                                  assigned.classes is not None)
+                                  assigned.classes is not None, chroma)
         return SegmentResult(segment, assigned.error, assigned.base_error, assigned.cost,
                              assigned.shared and result(assigned.shared))
 

@@ -80,7 +80,7 @@ class Aim:
                            "is, with nets only if they pay after all")
                 drop_parts(parts, work)
                 keep_choice(replace(choice, scale=Fraction(1), crf=wanted.value, bytes=choice.plain_bytes, finer=0,
-                                    quality=choice.plain_quality, gain=0.0, missed=()), work)
+                                    quality=choice.plain_quality, gain=0.0, missed=(), chroma=(0.0, 0.0)), work)
                 return None
             missed = (*choice.missed, (choice.crf, lacking, choice.finer, chroma))
             crf, finer = self._better(choice, missed)
@@ -172,7 +172,7 @@ class Aim:
         if wanted.kind == "crf":
             held = self._held(parts)
             found = base_planes(*given, [one.cut for one in held], self._threads)
-            return lacking_of(self._plain(held).psnr, found, choice.gain)
+            return lacking_of(self._plain(held).psnr, found, choice.gain, choice.chroma)
         measured = base_vmaf if wanted.kind == "vmaf" else base_psnr
         return wanted.value - measured(*given, parts, self._threads) - choice.gain, 0.0
 

@@ -103,8 +103,9 @@ def chosen(info: VideoInfo, wanted: Target, scale: Fraction | None, recipe: Reci
         choice = choose(even, wanted, codec, allowed, seconds, frames * info.width * info.height,
                         given=scale is not None, more=trying.more)
         if not choice.plain:
-            finer, enough = even.finer(choice.scale, choice.crf, choice.quality)
-            choice = replace(choice, finer=finer, even=enough)
+            finer, enough = even.finer(choice.scale, choice.crf, choice.quality, choice.nets)
+            chroma = even.chroma(choice.scale, choice.crf) if choice.nets else choice.chroma
+            choice = replace(choice, finer=finer, even=enough, chroma=chroma)
     if trying.short:
         note(f"a quarter of the budget has no time for more than {trying.rungs} tries")
     note(_told(choice, wanted))
@@ -118,7 +119,8 @@ def kept_choice(work: Work) -> Choice:
 
     with work.open(CHOICE) as file:
         kept = json.load(file)
-    return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"]))})
+    return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"])),
+                     "chroma": tuple(kept["chroma"])})
 
 
 def keep_choice(choice: Choice, work: Work) -> None:

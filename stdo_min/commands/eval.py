@@ -68,10 +68,10 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
 
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar), bytes_sidecar and, of it,
-    bytes_map; and nets, a list with index, patches, bytes, psnr_y, psnr_bicubic_y and gains of each: net 0 is the base
-    alone, nets are numbered as segments first refer to them, and gains are dB that the whole would lose without it.
-    comparison: looks at every frame. rate: of a folder of frames, see open_source. Raises VideoError if the source has
-    another size or other frames.
+    bytes_map; and nets, a list of those for luma with index, patches, bytes, psnr_y, psnr_bicubic_y and gains of
+    each: net 0 is the base alone, nets are numbered as segments first refer to them, and gains are dB that the whole
+    would lose without it. comparison: looks at every frame. rate: of a folder of frames, see open_source. Raises
+    VideoError if the source has another size or other frames.
     """
     original = open_source(source, rate)
     upscaler, path = video.upscaler, video.info.path
@@ -95,7 +95,7 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
     return {"frames": done, "width": upscaler.hr_width, "height": upscaler.hr_height,
             "scale": options.plain(upscaler.scale), **totals.quality(done), "bytes_lr": _lr_bytes(video),
             "bytes_sidecar": len(video.data), "bytes_map": sum(segment.map_bytes for segment in upscaler.segments),
-            "nets": totals.by_net([0, *map(parsed.bytes_of, parsed.nets)])}
+            "nets": totals.by_net([0, *map(parsed.bytes_of, parsed.luma_nets)])}
 
 
 class _Totals:
@@ -106,7 +106,7 @@ class _Totals:
         self.grid = upscaler.rows, upscaler.columns
         self.pixels = patch_pixels(upscaler.hr_height, upscaler.hr_width, self.side, self.grid)
         self.none = np.zeros(self.grid, np.uint8)
-        number = {id(net): index for index, net in enumerate(parsed.nets, 1)}
+        number = {id(net): index for index, net in enumerate(parsed.luma_nets, 1)}
         self.numbers = [np.array([0, *(number[id(net)] for net in segment.nets)]) for segment in parsed.segments]
         self.luma = np.zeros((len(number) + 1, 4), np.int64)  # patches, pixels, squared error, that of the base
         self.chroma = [0, 0]

@@ -26,11 +26,11 @@ def run(a: argparse.Namespace) -> None:
 
 
 def describe(data: bytes, name: str | Path = "sidecar") -> dict:
-    """What a sidecar holds: width, height (of the hr video), scale, patch, frames, segments, nets, net_shape,
-    map_bytes, net_bytes, mode, version, and tier: the implementation of the kernels that runs here.
+    """What a sidecar holds: width, height (of the hr video), scale, patch, frames, segments, nets, uv_nets,
+    net_shape, map_bytes, net_bytes, mode, version, and tier: the implementation of the kernels that runs here.
 
-    nets counts those in the file, which segments may share; net_shape is kernel x kernel x channels of each layer, the
-    different shapes listed once.
+    nets counts those in the file, which segments may share, and uv_nets those of them that serve chroma; net_shape is
+    kernel x kernel x channels of each layer, the different shapes listed once.
     """
     upscaler, parsed = open_sidecar(data, name), sidecar.read(data)
     shapes = {"-".join(f"{k}x{k}x{c}" for k, c in zip(net.kernels, net.channels, strict=True)): None
@@ -38,7 +38,8 @@ def describe(data: bytes, name: str | Path = "sidecar") -> dict:
     return {
         "width": upscaler.hr_width, "height": upscaler.hr_height, "scale": options.plain(upscaler.scale),
         "patch": upscaler.patch, "frames": upscaler.frames, "segments": len(upscaler.segments),
-        "nets": upscaler.nets, "net_shape": ", ".join(shapes) or "none",
+        "nets": upscaler.nets, "uv_nets": upscaler.nets - len(parsed.luma_nets),
+        "net_shape": ", ".join(shapes) or "none",
         "map_bytes": sum(segment.map_bytes for segment in upscaler.segments),
         "net_bytes": upscaler.net_bytes,
         "mode": sidecar.MODE_NAMES.get(upscaler.mode, "other"), "version": parsed.version,

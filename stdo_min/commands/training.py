@@ -124,10 +124,10 @@ def read_general(path: Path, scale: Fraction) -> sidecar.Net:
         other = sidecar.read(read_sidecar(path))
     except sidecar.SidecarError as error:
         raise VideoError(f"{path}: {error}; --general takes a .stdo file") from None
-    if not other.nets or other.scale != scale:
-        lack = f"was trained for scale {other.scale}, not {scale}" if other.nets else "holds no net"
+    if not other.luma_nets or other.scale != scale:
+        lack = f"was trained for scale {other.scale}, not {scale}" if other.luma_nets else "holds no net"
         raise VideoError(f"{path}: {lack}; give --general a sidecar with a net for this scale")
-    return other.nets[0]
+    return other.luma_nets[0]
 
 
 def read_start(recipe: Recipe, scale: Fraction) -> tuple[Net | None, int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stdo_min.format.net import CHROMA_INPUTS, CHROMA_PLANES
 from stdo_min.format.netcode import expected_bytes
 from stdo_min.format.sidecar import check_channels
 
@@ -21,7 +22,10 @@ CHARBONNIER = 1 / RESIDUAL_UNIT  # one grey level: where the loss turns from a s
 
 @dataclass
 class Net:
-    """A net of layers: weights[i] float32 (out, in, k, k), biases[i] float32 (out,); the last out is scale^2."""
+    """A net of layers: weights[i] float32 (out, in, k, k), biases[i] float32 (out,).
+
+    The last out is scale^2 for each plane that it serves.
+    """
 
     weights: list[np.ndarray]
     biases: list[np.ndarray]
@@ -35,7 +39,8 @@ class Net:
     @property
     def nbytes(self) -> int:
         """About its size in the file, once quantised."""
-        return expected_bytes([weight.shape[2] for weight in self.weights], [len(weight) for weight in self.weights])
+        return expected_bytes([weight.shape[2] for weight in self.weights], [len(weight) for weight in self.weights],
+                              self.weights[0].shape[1])
 
     @property
     def parameters(self) -> list[np.ndarray]:
@@ -53,9 +58,18 @@ def new_net(channels: tuple[int, ...], scale: int, rng: np.random.Generator, fir
     Hidden weights are drawn by He et al. 2015; the last layer is zero, so the first residual is zero. Raises
     ValueError for more than 7 hidden layers, or channels outside 1..64.
     """
+    return _new(channels, 1, scale * scale, first_kernel, scale, rng)
+
+
+def new_chroma_net(channels: tuple[int, ...], scale: int, rng: np.random.Generator) -> Net:
+    """The same with 3x3 kernels, for U and V, which it reads with the mean luma of their samples."""
+    return _new(channels, CHROMA_INPUTS, CHROMA_PLANES * scale * scale, 3, scale, rng)
+
+
+def _new(channels, inputs, last, first_kernel, scale, rng) -> Net:
     check_channels(channels)
-    weights, inputs = [], 1
-    for index, outputs in enumerate((*channels, scale * scale)):
+    weights = []
+    for index, outputs in enumerate((*channels, last)):
         k = first_kernel if index == 0 else 3
         deviation = np.sqrt(2 / (inputs * k * k)) if index < len(channels) else 0.0
         weights.append((rng.standard_normal((outputs, inputs, k, k)) * deviation).astype(np.float32))

@@ -11,8 +11,9 @@ import numpy as np
 class Pool:
     """Patches of one segment.
 
-    lr: uint8 (N, P + 2*halo, P + 2*halo). residual: int16 (N, P, P, scale^2), hr minus base in 64ths of a grey level,
-    unshuffled. weight: float64 (N,), how often each is drawn relative to the others; 0 outside a chunk.
+    lr: uint8 (N, P + 2*halo, P + 2*halo), with an axis more where nets read several planes. residual: int16 (N, P, P,
+    scale^2 for each plane that they serve), hr minus base in 64ths of a grey level, unshuffled. weight: float64
+    (N,), how often each is drawn relative to the others; 0 outside a chunk.
     """
 
     lr: np.ndarray

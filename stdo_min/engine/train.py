@@ -6,6 +6,7 @@ side by side on any `concurrent.futures.Executor`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ class Stepper:
     def __init__(self, pool: Pool, threads: int):
         """threads: up to SHARDS are used, which changes the speed only."""
         self.pool = pool
-        self.batch = max(SHARDS, BATCH_PIXELS // pool.lr[0].size // SHARDS * SHARDS)
+        self.batch = max(SHARDS, BATCH_PIXELS // math.prod(pool.lr.shape[1:3]) // SHARDS * SHARDS)
         self.helpers = min(threads, SHARDS) - 1  # beside the thread that calls
         self.workspaces = [Workspace() for _ in range(self.helpers + 1)]
         self.shards = [[] for _ in range(SHARDS)]  # gradients, kept from step to step

@@ -39,7 +39,8 @@ def _check(status: int, tiers: bytes = b"") -> None:
 
 @dataclass(frozen=True)
 class SegmentInfo:
-    """What the sidecar says about one segment, sizes in bytes; net_bytes: of its nets, those too that others share."""
+    """What the sidecar says about one segment, sizes in bytes; net_bytes: of its nets, those too that others share;
+    chroma: whether one of them, which `nets` does not count, serves U and V."""
 
     first_frame: int
     frames: int
@@ -49,6 +50,7 @@ class SegmentInfo:
     net_bytes: int
     map_bytes: int
     computed: int
+    chroma: int
 
 
 @dataclass

@@ -12,6 +12,9 @@ from stdo_min.format.fields import limit
 MAX_LAYERS, MAX_KERNEL, MAX_CHANNELS, MAX_SHIFT = 8, 9, 64, 24
 MAX_MULTIPLIER, MAX_BIAS = 2**15 - 1, 2**30
 
+CHROMA_INPUTS = 3  # planes that a net for chroma reads: U, V and the mean luma of each of their samples
+CHROMA_PLANES = 2  # that it serves
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:

@@ -24,7 +24,7 @@ class NetTable:
 
     def __init__(self, nets: Iterable[Net]):
         """Raises ValueError for more nets than a table holds."""
-        different = {write_net(net): net for net in nets}
+        different = {write_net(net): net for net in sorted(nets, key=lambda net: net.planes)}  # chroma's come last
         limit("nets of the sidecar", len(different), 0, MAX_TABLE)
         families: list[list[tuple[bytes, Net, bytes]]] = []  # of the head and those coded by their differences to it
         for plain, net in different.items():
@@ -51,7 +51,7 @@ class NetTable:
 def read_table(fields: Fields, count: int, planes: int, outputs: int) -> tuple[CodedNet, ...]:
     """The table of a file of so many nets: their shapes and the crc are checked, and their numbers may be anything.
 
-    planes, outputs: of every net. Raises SidecarError.
+    planes, outputs: of every net but those for chroma. Raises SidecarError.
     """
     start, nets = fields.at, []
     alone = None  # the last net that is
@@ -63,6 +63,7 @@ def read_table(fields: Fields, count: int, planes: int, outputs: int) -> tuple[C
             shape = netcode.read_shape(code, planes, outputs, alone and alone.shape)
         except ValueError as error:
             raise SidecarError("STDO_ERROR_NET", str(error)) from None
+        require(not nets or shape.planes >= nets[-1].planes, "NET", "a net for luma comes after one for chroma")
         nets.append(CodedNet(code, shape, None if code[0] != netcode.DIFFERS else alone))
         alone = nets[-1] if code[0] != netcode.DIFFERS else alone
     if count:

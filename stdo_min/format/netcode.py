@@ -15,6 +15,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from stdo_min.format.net import (
+    CHROMA_INPUTS,
     MAX_BIAS,
     MAX_CHANNELS,
     MAX_KERNEL,
@@ -250,8 +251,8 @@ def _head(shape) -> bytes:
 def read_shape(code: bytes, planes: int, outputs: int, before: Shape | None) -> Shape:
     """The shape that the plain bytes of a code say.
 
-    planes, outputs: of a net of this file. before: the shape of the net before in the table, or None. Raises
-    ValueError for the first byte that FORMAT.md does not allow.
+    planes, outputs: of a net of this file; where planes is 1, one with twice the outputs serves chroma. before: the
+    shape of the net before in the table, or None. Raises ValueError for the first byte that FORMAT.md does not allow.
     """
     if not code:
         raise ValueError("the code of a net is empty")
@@ -283,8 +284,11 @@ def _read_head(code, planes, outputs) -> Shape:
             raise ValueError(f"a kernel is {1 + 2 * (form >> 5)}; it must be 1, 3, 5, 7 or 9")
         if form & 31 > MAX_SHIFT:
             raise ValueError(f"a shift is {form & 31}; it must be 0..{MAX_SHIFT}")
-        if not 1 <= out <= MAX_CHANNELS or (number == count - 1 and out != outputs):
-            raise ValueError(f"a layer has {out} channels; it must be 1..{MAX_CHANNELS}, the last {outputs}")
+        allowed = (outputs, 2 * outputs) if planes == 1 else (outputs,)
+        if not 1 <= out <= MAX_CHANNELS or (number == count - 1 and out not in allowed):
+            raise ValueError(f"a layer has {out} channels; it must be 1..{MAX_CHANNELS}, the last "
+                             f"{' or '.join(map(str, allowed))}")
     forms = code[1:1 + 2 * count:2]
+    planes = CHROMA_INPUTS if code[2 * count] != outputs else planes
     return Shape(planes, tuple(1 + 2 * (form >> 5) for form in forms), tuple(code[2:2 + 2 * count:2]),
                  tuple(form & 31 for form in forms))

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from stdo_min.format import patchmap
-from stdo_min.format.net import Layer, Net
+from stdo_min.format.net import CHROMA_INPUTS, CHROMA_PLANES, Layer, Net
 from stdo_min.format.sidecar import VERSION, Segment, Sidecar, net_scale
 
 
@@ -19,8 +19,18 @@ def random_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tup
     hidden lists (kernel, channels). Weights are least_weight..127: the format allows -128, but the quantiser makes
     none below -127, for which some kernels are faster.
     """
-    layers, inputs = [], planes
-    for kernel, out in [*hidden, (last_kernel, planes * net_scale(scale) ** 2)]:
+    return _random(rng, [*hidden, (last_kernel, planes * net_scale(scale) ** 2)], planes, least_weight)
+
+
+def random_chroma_net(rng: np.random.Generator, scale: Fraction | int, hidden: list[tuple[int, int]],
+                      last_kernel: int) -> Net:
+    """The same for chroma."""
+    return _random(rng, [*hidden, (last_kernel, CHROMA_PLANES * net_scale(scale) ** 2)], CHROMA_INPUTS, -128)
+
+
+def _random(rng, shape, inputs, least_weight) -> Net:
+    layers = []
+    for kernel, out in shape:
         weight = rng.integers(least_weight, 128, (out, kernel, kernel, inputs)).astype(np.int8)
         # A shift and multiplier that bring most sums to 0..255, so that both ends of the clamp are met but not always.
         shift = int(rng.integers(0, 8))

@@ -32,17 +32,17 @@ def convolve(layer: Layer, u: np.ndarray) -> np.ndarray:
 
 
 def net_residual(net: Net, lr: np.ndarray, scale: int) -> np.ndarray:
-    """Return a net's residual, int32 (planes, height * scale, width * scale) in 64ths of a grey level.
+    """Return a net's residual, int32 (planes that it serves, height * scale, width * scale) in 64ths of a grey level.
 
     lr is uint8 (planes, height, width): those planes of a whole lr frame that the net reads.
     """
-    planes, height, width = lr.shape
+    _, height, width = lr.shape
     halo = (net.halo, net.halo)
     u = np.pad(lr, ((0, 0), halo, halo), mode="edge").astype(np.int32).transpose(1, 2, 0)
     for layer in net.layers[:-1]:
         u = np.clip(convolve(layer, u), 0, 255)
-    q = convolve(net.layers[-1], u).reshape(height, width, planes, scale, scale)
-    return q.transpose(2, 0, 3, 1, 4).reshape(planes, height * scale, width * scale)
+    q = convolve(net.layers[-1], u).reshape(height, width, -1, scale, scale)
+    return q.transpose(2, 0, 3, 1, 4).reshape(-1, height * scale, width * scale)
 
 
 def upscale_planes(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, lr: np.ndarray) -> np.ndarray:
@@ -63,6 +63,25 @@ def upscale_planes(sidecar: Sidecar, nets: tuple[Net, ...], labels: np.ndarray, 
     return to_pixels(values)
 
 
+def mean_luma(luma: np.ndarray) -> np.ndarray:
+    """Return the mean of the four luma samples of each chroma sample, uint8 (height / 2, width / 2), rounded up."""
+    height, width = luma.shape
+    four = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge").astype(np.int32)
+    return ((four[::2, ::2] + four[::2, 1::2] + four[1::2, ::2] + four[1::2, 1::2] + 2) >> 2).astype(np.uint8)
+
+
+def upscale_chroma(sidecar: Sidecar, net: Net | None, lr: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the planes U and V, uint8 (2, height * scale, width * scale), before the crop; lr holds y, u and v."""
+    left = bool(sidecar.chroma)
+    if net is None:
+        return np.stack([upscale(plane, sidecar.scale, left) for plane in lr[1:]])
+    scale, seen = sidecar.net_scale, (*lr[1:], mean_luma(lr[0]))
+    if scale != sidecar.scale:
+        seen = [upscale(plane, sidecar.scale, left) for plane in seen]
+    under = np.stack([base(plane, scale, left) for plane in seen[:2]])
+    return to_pixels(under + net_residual(net, np.stack(seen), scale))
+
+
 def upscale_frame(
     sidecar: Sidecar, segment: int, labels: np.ndarray, lr: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,10 +89,8 @@ def upscale_frame(
 
     labels is (rows, columns) for the given segment; lr holds the planes of the lr frame in the same way.
     """
-    height, width = sidecar.hr_height, sidecar.hr_width
-    served = upscale_planes(sidecar, sidecar.segments[segment].nets, labels, np.stack(lr[: sidecar.planes]))
-    chroma = (
-        upscale(plane, sidecar.scale, bool(sidecar.chroma))[: (height + 1) // 2, : (width + 1) // 2]
-        for plane in lr[sidecar.planes :]
-    )
-    return *served[:, :height, :width], *chroma
+    height, width, nets = sidecar.hr_height, sidecar.hr_width, sidecar.segments[segment]
+    served = upscale_planes(sidecar, nets.nets, labels, np.stack(lr[: sidecar.planes]))[:, :height, :width]
+    if sidecar.planes == 3:
+        return tuple(served)
+    return *served, *upscale_chroma(sidecar, nets.chroma, lr)[:, : (height + 1) // 2, : (width + 1) // 2]

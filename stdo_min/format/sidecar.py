@@ -18,7 +18,7 @@ from stdo_min.format import netcode
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import read_classes
 from stdo_min.format.fields import Fields, SidecarError, limit, require, varint
-from stdo_min.format.net import MAX_CHANNELS, MAX_LAYERS, Net, check_net
+from stdo_min.format.net import CHROMA_INPUTS, CHROMA_PLANES, MAX_CHANNELS, MAX_LAYERS, Net, check_net
 from stdo_min.format.net_table import NetTable, read_table
 from stdo_min.format.plain_net import plain_bytes, read_net, write_net
 
@@ -34,12 +34,12 @@ _HEADER = struct.Struct("<8sHBBHBBHHHHIIBHB")  # without its crc
 _SEGMENT = struct.Struct("<IIIIIBB2sI")  # before version 3
 _COMPACT = struct.Struct("<BII")  # of a segment of version 3, after its frames
 _CRC = struct.Struct("<I")
-_COMPUTED = 128  # the bit beside the number of nets
+_COMPUTED, _CHROMA = 128, 64  # bits beside the number of nets
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A run of frames with nets, which others may share; net n serves label n + 1.
+    """A run of frames with nets, which others may share; net n serves label n + 1, and `chroma` all of U and V.
 
     map_data: what patchmap.encode returns, or, where labels are computed, what Classes.encode does.
     """
@@ -51,6 +51,12 @@ class Segment:
     nets: tuple[Net, ...]
     map_data: bytes
     computed: bool = False
+    chroma: Net | None = None
+
+    @property
+    def every_net(self) -> tuple[Net, ...]:
+        """Its nets, that for chroma last."""
+        return self.nets if self.chroma is None else (*self.nets, self.chroma)
 
 
 @dataclass(frozen=True)
@@ -107,8 +113,13 @@ class Sidecar:
     @cached_property
     def nets(self) -> tuple[Net, ...]:
         """The known nets and those of all segments, those that are shared once."""
-        return tuple({id(net): net for nets in (self.known, *(segment.nets for segment in self.segments))
+        return tuple({id(net): net for nets in (self.known, *(segment.every_net for segment in self.segments))
                       for net in nets}.values())
+
+    @property
+    def luma_nets(self) -> tuple[Net, ...]:
+        """Those that do not serve chroma; of RGB all."""
+        return tuple(net for net in self.nets if net.planes == self.planes)
 
     def bytes_of(self, net: Net) -> int:
         """Size of a net in the file that it was read from, or of one that is not read, alone in a file like this."""
@@ -149,12 +160,12 @@ def check_channels(channels: tuple[int, ...]) -> None:
                          f"layers of 1..{MAX_CHANNELS} channels")
 
 
-def of_nets(header: Sidecar, nets: Sequence[Net]) -> Sidecar:
+def of_nets(header: Sidecar, nets: Sequence[Net], chroma: Net | None = None) -> Sidecar:
     """The sidecar of one frame with these nets, for callers with labels of their own: its map says 0 everywhere.
 
-    header: all but the segments, which are not read.
+    header: all but the segments, which are not read. chroma: a net for U and V.
     """
-    return replace(header, known=(), segments=(Segment(0, 1, 0, 0, tuple(nets), b""),))
+    return replace(header, known=(), segments=(Segment(0, 1, 0, 0, tuple(nets), b"", False, chroma),))
 
 
 # ---- Write ----
@@ -170,6 +181,10 @@ def _check_segment(segment: Segment, s: Sidecar, first_frame: int) -> None:
         raise ValueError(f"map_data is {len(segment.map_data)} bytes; without nets it must be empty")
     for net in segment.nets:
         check_net(net, s.planes, s.planes * s.net_scale**2)
+    if segment.chroma:
+        limit("version of a sidecar with a net for chroma", s.version, 3, VERSION)
+        limit("colour of a sidecar with a net for chroma", s.colour, 0, 0)
+        check_net(segment.chroma, CHROMA_INPUTS, CHROMA_PLANES * s.net_scale**2)
     if segment.computed:
         limit("version of a sidecar with computed labels", s.version, 3, VERSION)
         read_classes(segment.map_data, len(segment.nets))
@@ -186,9 +201,9 @@ def _write_plain(segment: Segment) -> bytes:
 
 
 def _write_compact(segment: Segment, table: NetTable) -> bytes:
-    nets = len(segment.nets) | (_COMPUTED if segment.computed else 0)
+    nets = len(segment.nets) | (_COMPUTED if segment.computed else 0) | (_CHROMA if segment.chroma else 0)
     data = (varint(segment.frames) + _COMPACT.pack(nets, segment.lr_first_crc, segment.lr_crc)
-            + b"".join(varint(table.index(net)) for net in segment.nets) + segment.map_data)
+            + b"".join(varint(table.index(net)) for net in segment.every_net) + segment.map_data)
     limit("bytes of a segment", len(data) + _CRC.size, 0, 2**32 - 1)
     data = varint(len(data) + _CRC.size) + data
     return data + _CRC.pack(zlib.crc32(data))
@@ -217,7 +232,8 @@ def write(sidecar: Sidecar) -> bytes:
         limit(f"hr_{name}", hr, int((lr - 2 * divisor) * s.scale) + 1, int(lr * s.scale))
     limit("frames", s.frames, 1, MAX_FRAMES)
     for net in s.known:
-        check_net(net, s.planes, s.planes * s.net_scale**2)
+        chroma = net.planes != s.planes
+        check_net(net, CHROMA_INPUTS if chroma else s.planes, (CHROMA_PLANES if chroma else s.planes) * s.net_scale**2)
     first_frame = 0
     for segment in s.segments:
         _check_segment(segment, s, first_frame)
@@ -286,7 +302,8 @@ def _read_plain(file: Fields, outputs: int, planes: int, first_frame: int, left:
     return Segment(first, frames, lr_first_crc, lr_crc, found, map_data)
 
 
-def _read_compact(file: Fields, table: tuple[Net, ...], first_frame: int, left: int, last: bool) -> Segment:
+def _read_compact(file: Fields, table: tuple[Net, ...], planes: int, first_frame: int, left: int,
+                  last: bool) -> Segment:
     """A segment of version 3."""
     start, size, smallest = file.at, file.varint("SEGMENT"), 1 + _COMPACT.size + _CRC.size
     file.require(size)
@@ -296,19 +313,22 @@ def _read_compact(file: Fields, table: tuple[Net, ...], first_frame: int, left: 
     frames = fields.varint("SEGMENT")
     _check_frames(frames, left, last)
     nets, lr_first_crc, lr_crc = _COMPACT.unpack(fields.take(_COMPACT.size))
-    computed, nets = nets >= _COMPUTED, nets % _COMPUTED
-    require(nets <= MAX_NETS, "SEGMENT", f"a segment has {nets} nets; it must be 0..{MAX_NETS}")
+    computed, chroma, nets = nets >= _COMPUTED, nets & _CHROMA > 0, nets % _CHROMA
     require(nets > 0 or not computed, "SEGMENT", "a segment without nets has computed labels")
     found = []
-    for _ in range(nets):
+    for number in range(nets + chroma):
         index = fields.varint("SEGMENT")
         require(index < len(table), "SEGMENT", f"a segment has net {index} of a table of {len(table)}")
         found.append(table[index])
+        serves = "chroma" if number == nets else "luma"
+        require(found[-1].planes == (CHROMA_INPUTS if number == nets else planes), "SEGMENT",
+                f"net {index} does not serve {serves}, which a segment has it for")
     require(nets > 0 or fields.remain == 0, "SEGMENT",
              f"a map of {fields.remain} bytes has no nets; it must be empty")
     map_data = _read_map(fields, nets, computed)
     _check_crc(file.data, start, fields.end)
-    return Segment(first_frame, frames, lr_first_crc, lr_crc, tuple(found), map_data, computed)
+    return Segment(first_frame, frames, lr_first_crc, lr_crc, tuple(found[:nets]), map_data, computed,
+                   found[nets] if chroma else None)
 
 
 def read(data: bytes) -> Sidecar:
@@ -355,7 +375,7 @@ def read(data: bytes) -> Sidecar:
     for number in range(segments):
         left, last = frames - first_frame, number == segments - 1
         found.append(_read_plain(file, outputs, planes, first_frame, left, last) if version < 3 else
-                     _read_compact(file, table, first_frame, left, last))
+                     _read_compact(file, table, planes, first_frame, left, last))
         first_frame += found[-1].frames
     require(file.remain == 0, "TRAILING", f"{file.remain} bytes follow the sidecar's last segment")
     return Sidecar(scale, mode, patch, chroma, lr_width, lr_height, hr_width, hr_height, tuple(found), colour, version,

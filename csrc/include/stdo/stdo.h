@@ -70,7 +70,8 @@ typedef struct stdo_info {
     uint32_t mode;              /* what trained it; FORMAT.md */
     uint32_t patch;             /* side of a patch in lr pixels */
     uint32_t chroma;            /* 0 centre, 1 left */
-    uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma; STDO_COLOUR_RGB: one net serves all planes */
+    uint32_t colour;            /* STDO_COLOUR_YUV420: nets serve luma, and some U and V; STDO_COLOUR_RGB: one
+                                   net serves all planes */
     uint32_t lr_width, lr_height;
     uint32_t hr_width, hr_height;
     uint32_t frames, segments;
@@ -83,9 +84,10 @@ typedef struct stdo_segment_info {
     uint32_t first_frame, frames;
     uint32_t lr_first_crc;      /* of the segment's first decoded lr frame: Y, U, V without padding */
     uint32_t lr_crc;            /* of all its decoded lr frames, in order */
-    uint32_t nets;              /* that it refers to: labels are 0..nets */
+    uint32_t nets;              /* for luma that it refers to: labels are 0..nets */
     uint32_t net_bytes, map_bytes; /* of its nets, those too that other segments share, and of its map */
     uint32_t computed;          /* 1: labels follow from the lr frame, 0: they are coded in the map */
+    uint32_t chroma;            /* 1: a net more serves U and V, 0: they have the base alone */
 } stdo_segment_info;
 
 /* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB
