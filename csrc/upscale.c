@@ -182,7 +182,7 @@ static void upscale_net_planes(const job *j)
 
 /* ---- Chroma that has a net, which reads luma, too ---- */
 
-/* The luma that an rectangle of lr chroma has. */
+/* The luma that a rectangle of lr chroma has. */
 static stdo_rect luma_of(const job *j, const stdo_rect *lr)
 {
     return (stdo_rect){2 * lr->x0, 2 * lr->y0, min_u32(2 * lr->x1, j->plane[0].lr_width),

@@ -113,6 +113,8 @@ def test_no_patches_or_no_budget_give_no_net():
     rng = np.random.default_rng(0)
     assert train_chroma(None, 2, Budget(steps=100), DEAR, rng) is None
     assert train_chroma(gathered(Fraction(2)), 2, Budget(steps=0), DEAR, rng) is None
+    assert train_chroma(gathered(Fraction(2)), 2, Budget(seconds=4.0), DEAR, rng) is None
+    assert train_chroma(gathered(Fraction(2)), 2, Budget(seconds=6.0), DEAR, rng).channels == (4, 8)
 
 
 def test_a_survey_keeps_the_pool_for_chroma():

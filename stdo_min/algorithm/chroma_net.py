@@ -35,7 +35,7 @@ from stdo_min.video.read import Frame
 CHANNELS, HALO = (4,), 2  # of its hidden layer; net pixels that two kernels of 3x3 read around a patch
 PATCH = 20  # net pixels of chroma
 FRAMES = 48  # of a segment, that it learns from and is judged on
-SHARE, STEPS = 0.1, 1500  # of the budget, and at most where that is in steps
+SHARE, STEPS, SECONDS = 0.1, 1500, 0.5  # of the budget; at most where that is in steps, at least where in seconds
 MEMORY = 0.25  # of that for luma's patches
 WEIGHTS = 6 + 1 + 1  # of dB of Y, U and V (JVET)
 
@@ -96,9 +96,12 @@ def joined(pools: Sequence[Pool | None]) -> Pool | None:
 
 def train_chroma(pool: Pool | None, net_scale: int, budget: Budget, price: Price, rng: np.random.Generator,
                  threads: int = 1) -> sidecar.Net | None:
-    """The integer net for a segment's chroma, trained for a share of its budget; None without patches or steps."""
+    """The integer net for a segment's chroma, trained for a share of its budget.
+
+    None without patches or steps, or where seconds would hardly do for making its numbers whole.
+    """
     part = budget.part(SHARE) if budget.steps is None else budget.part(SHARE).at_most(Budget(steps=STEPS))
-    if pool is None or not (part.seconds or part.steps):
+    if pool is None or part.steps == 0 or (part.seconds is not None and part.seconds < SECONDS):
         return None
     net = train(new_chroma_net(CHANNELS, net_scale, rng), pool, part, rng, threads=threads)
     with threadpool_limits(1, "blas"):  # the sums of calibration depend on the number of threads
