@@ -20,7 +20,7 @@ int main(int count, char **arguments)
     uint8_t *data = block(1 << 20);
     const size_t size = fread(data, 1, 1 << 20, file);
     stdo_sidecar *sidecar;
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     if (stdo_open_memory(data, size, getenv("STDO_CPU"), &sidecar) != STDO_OK ||
         stdo_get_info(sidecar, &info) != STDO_OK)
         return 1;
@@ -35,7 +35,7 @@ int main(int count, char **arguments)
     }
     uint8_t *labels = block((size_t)info.columns * info.rows), *scratch = block(stdo_scratch_size(sidecar));
     for (size_t i = 0; i < (size_t)info.columns * info.rows; i++) labels[i] = 1;
-    const stdo_frame what = {0, labels, lr, hr, NULL};
+    const stdo_frame what = {sizeof what, 0, labels, lr, hr, NULL};
     for (long frame = 0; frame < strtol(arguments[2], NULL, 10); frame++)
         if (stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL) != STDO_OK) return 1;
     printf("%s %08x\n", stdo_tier(sidecar), (unsigned)stdo_crc32(0, hr.plane[0], (size_t)hr.stride[0] * info.hr_height));

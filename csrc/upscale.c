@@ -12,7 +12,7 @@ typedef struct job {
     const stdo_sidecar *sidecar;
     const stdo_segment *segment;
     const stdo_previous *previous; /* NULL if nothing can be copied from it */
-    stdo_statistics *statistics;   /* never NULL */
+    stdo_statistics *done;
     stdo_plane plane[3];
     uint32_t row_begin, row_end;
     uint8_t *todo;              /* [row_end - row_begin][columns] labels, or DONE */
@@ -100,11 +100,11 @@ static void list_work(const job *j, const uint8_t *labels)
             const int done = reuse(j, labels, column, row);
             *todo++ = done ? DONE : label;
             if (done)
-                j->statistics->reused++;
+                j->done->reused++;
             else if (label == 0)
-                j->statistics->base++;
+                j->done->base++;
             else
-                j->statistics->net++;
+                j->done->net++;
         }
 }
 
@@ -208,15 +208,22 @@ static int is_complete(const stdo_frame *frame)
 {
     const stdo_previous *previous = frame->previous;
     const stdo_image *hr = &frame->hr;
-    return frame->labels != NULL && has_planes(&frame->lr) && hr->plane[0] != NULL && hr->plane[1] != NULL &&
-           hr->plane[2] != NULL &&
-           (previous == NULL || (previous->labels != NULL && has_planes(&previous->lr) && has_planes(&previous->hr)));
+    return frame->size >= STDO_SIZE_TO(stdo_frame, previous) && frame->labels != NULL && has_planes(&frame->lr) &&
+           hr->plane[0] != NULL && hr->plane[1] != NULL && hr->plane[2] != NULL &&
+           (previous == NULL || (previous->size >= STDO_SIZE_TO(stdo_previous, hr) && previous->labels != NULL &&
+                                 has_planes(&previous->lr) && has_planes(&previous->hr)));
+}
+
+static int has_room(const stdo_statistics *statistics)
+{
+    return statistics == NULL || statistics->size >= STDO_SIZE_TO(stdo_statistics, reused);
 }
 
 stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *frame, uint32_t row_begin,
                               uint32_t row_end, void *scratch, stdo_statistics *statistics)
 {
-    if (sidecar == NULL || frame == NULL || scratch == NULL || !is_complete(frame)) return STDO_ERROR_ARGUMENT;
+    if (sidecar == NULL || frame == NULL || scratch == NULL || !is_complete(frame) || !has_room(statistics))
+        return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &sidecar->info;
     if (frame->segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
     if (row_begin > row_end || row_end > info->rows) return STDO_ERROR_ROW_RANGE;
@@ -225,11 +232,11 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     for (size_t i = (size_t)row_begin * info->columns; i < (size_t)row_end * info->columns; i++)
         if (labels[i] > nets->info.nets) return STDO_ERROR_LABEL_RANGE;
 
-    stdo_statistics unused = {0, 0, 0};
+    stdo_statistics done = {.net = 0};
     uint8_t *memory = align_pointer(scratch, STDO_ALIGNMENT);
     job j = {.sidecar = sidecar, .segment = nets, .row_begin = row_begin, .row_end = row_end};
     j.previous = frame->previous != NULL && frame->previous->segment == frame->segment ? frame->previous : NULL;
-    j.statistics = statistics != NULL ? statistics : &unused;
+    j.done = &done;
     j.todo = memory;
     j.v = (int16_t *)(void *)(memory + sidecar->scratch.v);
     j.net_memory = memory + sidecar->scratch.net;
@@ -246,5 +253,10 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     if (sidecar->net_planes == 1)
         for (uint32_t row = row_begin; row < row_end; row++)
             for (int i = 1; i < 3; i++) upscale_chroma_row(&j, i, row);
+    if (statistics != NULL) {
+        statistics->net += done.net;
+        statistics->base += done.base;
+        statistics->reused += done.reused;
+    }
     return STDO_OK;
 }

@@ -69,7 +69,7 @@ static void free_frame(frame *f)
 /* Upscales all frames; from `name` and `frames`, where they are not NULL. Returns the crc of all that came out. */
 static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const uint8_t *frames)
 {
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
     frame lr[2], hr = new_frame(info.hr_width, info.hr_height, info.colour);
     uint8_t *labels[2], *scratch = block(stdo_scratch_size(sidecar));
@@ -89,7 +89,7 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
     stdo_previous previous;
     for (uint32_t number = 0; number < info.frames; number++) {
         const int now = (int)(number % 2);
-        stdo_segment_info at;
+        stdo_segment_info at = {.size = sizeof at};
         while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= number) segment++;
         for (int i = 0; frames != NULL && i < 3; i++) {
             memcpy(lr[now].plane[i], frames, lr[now].size[i]);
@@ -97,12 +97,12 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
         }
         const stdo_const_image source = readable(&lr[now]);
         if (stdo_map_read(map, number, &source, labels[now]) != STDO_OK) abort();
-        const stdo_frame f = {segment, labels[now], source, target,
+        const stdo_frame f = {sizeof f, segment, labels[now], source, target,
                               frames != NULL && number > 0 ? &previous : NULL};
         const uint32_t step = frames != NULL ? info.rows : 1;
         for (uint32_t row = 0; row < info.rows; row += step)
             if (stdo_upscale_rows(sidecar, &f, row, row + step, scratch, NULL) != STDO_OK) abort();
-        previous = (stdo_previous){segment, labels[now], f.lr, readable(&hr)};
+        previous = (stdo_previous){sizeof previous, segment, labels[now], f.lr, readable(&hr)};
         for (int i = 0; i < 3; i++) {
             crc = stdo_crc32(crc, hr.plane[i], hr.size[i]);
             if (name != NULL)

@@ -13,7 +13,7 @@ from tiers import HERE
 
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import activity, read_classes
-from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
+from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, new_struct, plane_shapes
 from stdo_min.format.net import Layer, Net
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.reference import upscale_frame
@@ -213,10 +213,10 @@ def test_reuse_reads_the_previous_frame_from_other_planes():
     c_sidecar = ffi.gc(handle[0], lib.stdo_close)
     own_labels, old_labels = (ffi.new("uint8_t[]", labels.tobytes()) for _ in range(2))
     images = [old_lr.image("stdo_const_image *"), old_hr.image("stdo_const_image *")]
-    previous = ffi.new("stdo_previous *", {"segment": 0, "labels": old_labels, "lr": images[0][0], "hr": images[1][0]})
-    done, scratch = ffi.new("stdo_statistics *"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
-    frame = ffi.new("stdo_frame *", (0, own_labels, new_lr.image("stdo_const_image *")[0],
-                                     new_hr.image("stdo_image *")[0], previous))
+    previous = new_struct("stdo_previous", labels=old_labels, lr=images[0][0], hr=images[1][0])
+    done, scratch = new_struct("stdo_statistics"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
+    frame = new_struct("stdo_frame", labels=own_labels, lr=new_lr.image("stdo_const_image *")[0],
+                       hr=new_hr.image("stdo_image *")[0], previous=previous)
     assert lib.stdo_upscale_rows(c_sidecar, frame, 0, sidecar.rows, scratch, done) == lib.STDO_OK
     assert_same(new_hr.planes, expected)
     new_hr.assert_guards_untouched()
@@ -253,7 +253,8 @@ def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
     size = lib.stdo_scratch_size(sidecar)
     scratch = ffi.new("uint8_t[]", b"\xa5" * (size + scratch_offset + 16))
     own_labels = ffi.new("uint8_t[]", labels.tobytes())
-    frame = ffi.new("stdo_frame *", (0, own_labels, lr.image("stdo_const_image *")[0], hr.image("stdo_image *")[0]))
+    frame = new_struct("stdo_frame", labels=own_labels, lr=lr.image("stdo_const_image *")[0],
+                       hr=hr.image("stdo_image *")[0])
     results = [lib.stdo_upscale_rows(sidecar, frame, *rows, scratch + scratch_offset, ffi.NULL) for rows in ranges]
     tail = bytes(ffi.buffer(scratch + scratch_offset + size, 16))
     assert tail == b"\xa5" * 16
@@ -301,11 +302,11 @@ def test_refusals_leave_the_frame_alone():
 
 
 def test_null_is_refused():
-    sidecar, segment = ffi.new("stdo_sidecar **"), ffi.new("stdo_segment_info *")
+    sidecar, segment = ffi.new("stdo_sidecar **"), new_struct("stdo_segment_info")
     argument = lib.STDO_ERROR_ARGUMENT
     assert lib.stdo_open_memory(ffi.NULL, 0, b"", sidecar) == argument
     assert lib.stdo_open_memory(b"", 0, b"", ffi.NULL) == argument
-    assert lib.stdo_get_info(ffi.NULL, ffi.new("stdo_info *")) == argument
+    assert lib.stdo_get_info(ffi.NULL, new_struct("stdo_info")) == argument
     assert lib.stdo_map_new(ffi.NULL, ffi.new("stdo_map **")) == argument
     assert lib.stdo_map_read(ffi.NULL, 0, ffi.NULL, ffi.new("uint8_t *")) == argument
     assert lib.stdo_scratch_size(ffi.NULL) == 0
@@ -315,7 +316,7 @@ def test_null_is_refused():
     assert lib.stdo_open_memory(data, len(data), b"", sidecar) == lib.STDO_OK
     assert lib.stdo_get_segment(sidecar[0], 1, segment) == lib.STDO_ERROR_SEGMENT_RANGE
     scratch = ffi.new("uint8_t[]", lib.stdo_scratch_size(sidecar[0]))
-    for frame in (ffi.NULL, ffi.new("stdo_frame *"), ffi.new("stdo_frame *", {"labels": scratch})):
+    for frame in (ffi.NULL, new_struct("stdo_frame"), new_struct("stdo_frame", labels=scratch)):
         assert lib.stdo_upscale_rows(sidecar[0], frame, 0, 0, scratch, ffi.NULL) == argument
     lib.stdo_close(sidecar[0])
 

@@ -75,8 +75,8 @@ int main(int count, char **words)
     check(stdo_open_memory(bytes, size, NULL, &sidecar), words[1]);
     free(bytes);
 
-    /* 2. Ask for sizes. Nets for RGB frames are for comparisons; players may leave them out. */
-    stdo_info info;
+    /* 2. Ask for sizes. Structs that may grow are told their own. Nets for RGB frames are for comparisons; players may leave them out. */
+    stdo_info info = {.size = sizeof info};
     check(stdo_get_info(sidecar, &info), "info");
     if (info.colour != STDO_COLOUR_YUV420) fail(words[1], "made for RGB frames");
 
@@ -108,7 +108,7 @@ int main(int count, char **words)
 
         /* 6. Find its segment and labels. At the first frame of a segment its crc tells whether this is the video that
            the sidecar was made for. */
-        stdo_segment_info at;
+        stdo_segment_info at = {.size = sizeof at};
         check(stdo_get_segment(sidecar, segment, &at), "segment");
         if (frame == at.first_frame + at.frames) check(stdo_get_segment(sidecar, ++segment, &at), "segment");
         if (frame == at.first_frame && stdo_crc32(0, lr[now].plane[0], lr_size) != at.lr_first_crc)
@@ -117,12 +117,12 @@ int main(int count, char **words)
         check(stdo_map_read(map, frame, &source, labels[now]), "map");
 
         /* 7. Upscale. Threads would share the rows 0..info.rows, each with scratch of its own. */
-        const stdo_frame what = {segment, labels[now], source, hr, frame > 0 ? &previous : NULL};
+        const stdo_frame what = {sizeof what, segment, labels[now], source, hr, frame > 0 ? &previous : NULL};
         check(stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL), "upscale");
 
         /* 8. Show the hr frame, and leave it as it is: the next one is written over it. */
         if (fwrite(hr.plane[0], 1, hr_size, out) != hr_size) fail(words[3], "cannot be written");
-        previous = (stdo_previous){segment, labels[now], source, for_reading(&hr)};
+        previous = (stdo_previous){sizeof previous, segment, labels[now], source, for_reading(&hr)};
     }
 
     /* 9. Put everything back. */

@@ -55,23 +55,23 @@ static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
         target.plane[i] = hr.plane[i];
         target.stride[i] = hr.stride[i];
     }
-    stdo_previous previous = {.segment = 0};
+    stdo_previous previous = {.size = sizeof previous};
     uint32_t segment = 0;
     for (uint32_t frame = 0; frame < 2; frame++) {
         lr[frame] = new_planes(info->lr_width, info->lr_height, info->colour, frame);
         if ((labels[frame] = malloc((size_t)info->columns * info->rows)) == NULL) abort();
         const stdo_const_image source = readable(&lr[frame]);
         if (frame < info->frames) {
-            stdo_segment_info at;
+            stdo_segment_info at = {.size = sizeof at};
             while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
             if (stdo_map_read(map, frame, &source, labels[frame]) != STDO_OK) abort();
             for (uint32_t row = 0, end; row < info->rows; row = end) {
                 end = row + 2 < info->rows ? row + 2 : info->rows;
-                const stdo_frame f = {segment, labels[frame], source, target, frame > 0 ? &previous : NULL};
+                const stdo_frame f = {sizeof f, segment, labels[frame], source, target, frame > 0 ? &previous : NULL};
                 if (stdo_upscale_rows(sidecar, &f, row, end, scratch, NULL) != STDO_OK) abort();
             }
         }
-        previous = (stdo_previous){segment, labels[frame], source, readable(&hr)};
+        previous = (stdo_previous){sizeof previous, segment, labels[frame], source, readable(&hr)};
     }
     stdo_map_free(map);
     free(scratch);
@@ -85,7 +85,7 @@ static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     stdo_sidecar *sidecar;
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     if (stdo_open_memory(data, size, NULL, &sidecar) != STDO_OK) return 0;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
     /* Large pictures and nets are slow, and reach no code that small ones do not. */

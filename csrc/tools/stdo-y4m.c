@@ -208,6 +208,8 @@ static void upscale_rows(void *context, unsigned worker, uint32_t begin, uint32_
 static int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads)
 {
     p->sidecar = sidecar;
+    p->info.size = sizeof p->info;
+    p->at.size = sizeof p->at;
     if (stdo_get_info(sidecar, &p->info) != STDO_OK) abort();
     p->lr_size = y4m_frame_size(p->info.lr_width, p->info.lr_height);
     p->hr_size = y4m_frame_size(p->info.hr_width, p->info.hr_height);
@@ -258,8 +260,9 @@ static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *b
     const stdo_image hr = image_of(p->hr, p->info.hr_width, p->info.hr_height);
     const stdo_const_image source = readable(&lr);
     if (stdo_map_read(p->map, number, &source, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
-    const stdo_previous previous = {before != NULL ? *before : 0, p->labels[!now], readable(&old), readable(&hr)};
-    task t = {p, {p->segment, p->labels[now], source, hr, before != NULL ? &previous : NULL}};
+    const stdo_previous previous = {sizeof previous, before != NULL ? *before : 0, p->labels[!now], readable(&old),
+                                    readable(&hr)};
+    task t = {p, {sizeof t.frame, p->segment, p->labels[now], source, hr, before != NULL ? &previous : NULL}};
     workers_run(p->pool, upscale_rows, &t, p->info.rows);
 }
 
@@ -348,7 +351,7 @@ int main(int count, char **words)
     stdo_sidecar *sidecar = open_sidecar(o.sidecar);
     if (sidecar == NULL) return 1;
     player p = {.sidecar = NULL};
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     int sound = 0;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
     if (info.colour != STDO_COLOUR_YUV420)
