@@ -1,9 +1,10 @@
-"""What programs that were compiled against libstdo rely on: its functions, its version, and structs that may grow."""
+"""What programs that use libstdo rely on: its functions, its version, structs that may grow, and how it is found."""
 
 import os
 import re
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from make_vectors import CASES, VECTORS
 from samples import CSRC
 
-from stdo_min.format.library import ffi, lib, new_struct
+from stdo_min.format.library import Upscaler, ffi, lib, new_struct, plane_shapes
 from stdo_min.format.random_nets import make_sidecar, random_net
 from stdo_min.format.sidecar import write
 
@@ -153,3 +154,69 @@ def test_a_newer_library_serves_older_programs(tmp_path):
     environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "ASAN_OPTIONS": "detect_leaks=0"}
     told = run(program, "--vectors", *(VECTORS / f"{name}.stdo" for name in CASES), env=environment)
     assert told == (VECTORS / "hashes.txt").read_text()
+
+
+# ---- Other projects: find_package and pkg-config ----
+
+NAME = "8-8-x2"
+VECTOR = [VECTORS / f"{NAME}.stdo", VECTORS / f"{NAME}.lr"]
+
+
+def assert_plays(program, tmp_path, **options):
+    """The example, wherever it was built, gives the planes that the vector's hashes say."""
+    run(program, *VECTOR, tmp_path / "hr", **options)
+    upscaler, data, found = Upscaler(VECTOR[0].read_bytes()), (tmp_path / "hr").read_bytes(), []
+    for frame in range(upscaler.frames):
+        for plane, (height, width) in enumerate(plane_shapes(upscaler.hr_width, upscaler.hr_height)):
+            found.append(f"{NAME} {frame} {plane} {zlib.crc32(data[:height * width]):08x}")
+            data = data[height * width:]
+    assert not data
+    assert found == [line for line in (VECTORS / "hashes.txt").read_text().splitlines() if line.split()[0] == NAME]
+
+
+def links_shared(program):
+    return f"[libstdo.so.{number_of('STDO_ABI')}]" in run("readelf", "-d", program)
+
+
+def compile_by_pkg_config(prefix, program, *flags):
+    environment = {**os.environ, "PKG_CONFIG_PATH": str(prefix / "lib" / "pkgconfig")}
+    told = run("pkg-config", "--cflags", "--libs", "stdo", env=environment).split()
+    run(COMPILER, CSRC / "examples" / "upscale.c", *flags, *told, "-Wl,-Bdynamic", "-o", program)
+
+
+@needs_compiler
+@pytest.mark.parametrize("shared", [True, False], ids=["shared", "static"])
+def test_a_cmake_project_finds_the_package(tmp_path, shared):
+    if not shutil.which("cmake"):
+        pytest.skip("no cmake")
+    prefix, project = tmp_path / "prefix", tmp_path / "project"
+    run("cmake", "-S", CSRC, "-B", tmp_path / "build", f"-DCMAKE_INSTALL_PREFIX={prefix}", "-DCMAKE_INSTALL_LIBDIR=lib",
+        f"-DBUILD_SHARED_LIBS={'ON' if shared else 'OFF'}", "-DSTDO_TOOLS=OFF", "-DCMAKE_BUILD_TYPE=Debug")
+    run("cmake", "--build", tmp_path / "build", "-j2", "--target", "install")
+    project.mkdir()
+    (project / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.13)\nproject(player C)\nfind_package(stdo ${WANTED} REQUIRED)\n"
+        f'add_executable(player "{CSRC}/examples/upscale.c")\ntarget_link_libraries(player stdo::stdo)\n')
+    configure = ["cmake", "-S", project, "-B", project / "out", f"-DCMAKE_PREFIX_PATH={prefix}"]
+    run(*configure, f"-DWANTED={re.search('STDO_VERSION .([0-9]+[.][0-9]+)', HEADER)[1]}")
+    run("cmake", "--build", project / "out")
+    assert links_shared(project / "out" / "player") == shared
+    assert_plays(project / "out" / "player", tmp_path)
+    refused = subprocess.run([*configure, "-DWANTED=99.0"], capture_output=True, text=True)
+    assert refused.returncode != 0 and "stdo" in refused.stderr
+    if shutil.which("pkg-config"):
+        compile_by_pkg_config(prefix, tmp_path / "player")
+        assert_plays(tmp_path / "player", tmp_path, env={**os.environ, "LD_LIBRARY_PATH": str(prefix / "lib")})
+
+
+@needs_compiler
+def test_pkg_config_finds_what_make_installed(tmp_path):
+    if not shutil.which("pkg-config"):
+        pytest.skip("no pkg-config")
+    run("make", "-C", CSRC, "-j2", f"CC={COMPILER}", "CFLAGS=-O0", f"BUILD={tmp_path / 'build'}",
+        f"PREFIX={tmp_path / 'prefix'}", "install")
+    for flags, shared in (([], True), (["-Wl,-Bstatic"], False)):
+        compile_by_pkg_config(tmp_path / "prefix", tmp_path / "player", *flags)
+        assert links_shared(tmp_path / "player") == shared
+        assert_plays(tmp_path / "player", tmp_path,
+                     env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path / "prefix" / "lib") if shared else ""})
