@@ -215,7 +215,8 @@ const char *stdo_tier(const stdo_sidecar *sidecar) { return sidecar == NULL ? ""
 /* Copies a struct to a caller whose own has `size` bytes. Both begin with that size, which stays. */
 static void give(void *to, const void *from, size_t size, size_t known)
 {
-    memcpy((uint8_t *)to + sizeof size, (const uint8_t *)from + sizeof size, (size < known ? size : known) - sizeof size);
+    const size_t both = size < known ? size : known;
+    memcpy((uint8_t *)to + sizeof size, (const uint8_t *)from + sizeof size, both - sizeof size);
 }
 
 stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info)

@@ -34,9 +34,8 @@ static uint8_t *read_file(const char *path, size_t *size)
 }
 
 typedef struct frame {
-    uint8_t *plane[3];
+    stdo_image image;
     size_t size[3];
-    ptrdiff_t stride[3];
 } frame;
 
 static frame new_frame(uint32_t width, uint32_t height, uint32_t colour)
@@ -44,26 +43,16 @@ static frame new_frame(uint32_t width, uint32_t height, uint32_t colour)
     frame f;
     for (uint32_t i = 0; i < 3; i++) {
         const uint32_t half = i > 0 && colour == STDO_COLOUR_YUV420 ? 2 : 1;
-        f.stride[i] = (ptrdiff_t)((width + half - 1) / half);
-        f.size[i] = (size_t)f.stride[i] * ((height + half - 1) / half);
-        f.plane[i] = block(f.size[i]);
+        f.image.stride[i] = (ptrdiff_t)((width + half - 1) / half);
+        f.size[i] = (size_t)f.image.stride[i] * ((height + half - 1) / half);
+        f.image.plane[i] = block(f.size[i]);
     }
     return f;
 }
 
-static stdo_const_image readable(const frame *f)
-{
-    stdo_const_image image;
-    for (int i = 0; i < 3; i++) {
-        image.plane[i] = f->plane[i];
-        image.stride[i] = f->stride[i];
-    }
-    return image;
-}
-
 static void free_frame(frame *f)
 {
-    for (int i = 0; i < 3; i++) free(f->plane[i]);
+    for (int i = 0; i < 3; i++) free(f->image.plane[i]);
 }
 
 /* Upscales all frames; from `name` and `frames`, where they are not NULL. Returns the crc of all that came out. */
@@ -77,11 +66,6 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
         lr[i] = new_frame(info.lr_width, info.lr_height, info.colour);
         labels[i] = block((size_t)info.columns * info.rows);
     }
-    stdo_image target;
-    for (int i = 0; i < 3; i++) {
-        target.plane[i] = hr.plane[i];
-        target.stride[i] = hr.stride[i];
-    }
     stdo_map *map;
     if (stdo_map_new(sidecar, &map) != STDO_OK) abort();
 
@@ -92,21 +76,23 @@ static uint32_t upscale_all(const stdo_sidecar *sidecar, const char *name, const
         stdo_segment_info at = {.size = sizeof at};
         while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= number) segment++;
         for (int i = 0; frames != NULL && i < 3; i++) {
-            memcpy(lr[now].plane[i], frames, lr[now].size[i]);
+            memcpy(lr[now].image.plane[i], frames, lr[now].size[i]);
             frames += lr[now].size[i];
         }
-        const stdo_const_image source = readable(&lr[now]);
+        const stdo_const_image source = stdo_image_for_reading(&lr[now].image);
         if (stdo_map_read(map, number, &source, labels[now]) != STDO_OK) abort();
-        const stdo_frame f = {sizeof f, segment, labels[now], source, target,
-                              frames != NULL && number > 0 ? &previous : NULL};
+        const stdo_frame f = {.size = sizeof f, .segment = segment, .labels = labels[now], .lr = source,
+                              .hr = hr.image, .previous = frames != NULL && number > 0 ? &previous : NULL};
         const uint32_t step = frames != NULL ? info.rows : 1;
         for (uint32_t row = 0; row < info.rows; row += step)
             if (stdo_upscale_rows(sidecar, &f, row, row + step, scratch, NULL) != STDO_OK) abort();
-        previous = (stdo_previous){sizeof previous, segment, labels[now], f.lr, readable(&hr)};
+        previous = (stdo_previous){.size = sizeof previous, .segment = segment, .labels = labels[now], .lr = source,
+                                   .hr = stdo_image_for_reading(&hr.image)};
         for (int i = 0; i < 3; i++) {
-            crc = stdo_crc32(crc, hr.plane[i], hr.size[i]);
+            crc = stdo_crc32(crc, hr.image.plane[i], hr.size[i]);
             if (name != NULL)
-                printf("%s %u %d %08x\n", name, (unsigned)number, i, (unsigned)stdo_crc32(0, hr.plane[i], hr.size[i]));
+                printf("%s %u %d %08x\n", name, (unsigned)number, i,
+                       (unsigned)stdo_crc32(0, hr.image.plane[i], hr.size[i]));
         }
     }
     stdo_map_free(map);

@@ -355,6 +355,22 @@ def test_wrapper_refuses_with_value_and_limit():
     assert caught.value.status == "STDO_ERROR_LABEL_RANGE"
 
 
+@pytest.mark.parametrize(("size", "colour"), [((9, 7), 0), ((8, 2), 0), ((1, 1), 0), ((9, 7), 1)])
+def test_an_image_in_a_buffer(size, colour):
+    shapes = plane_shapes(*size, colour)
+    assert lib.stdo_image_size(*size, colour) == sum(height * width for height, width in shapes)
+    buffer = ffi.new("uint8_t[]", lib.stdo_image_size(*size, colour))
+    image = lib.stdo_image_from_buffer(buffer, *size, colour)
+    at = buffer
+    for plane, stride, (height, width) in zip(image.plane, image.stride, shapes, strict=True):
+        assert (plane, stride) == (at, width)
+        at += height * width
+    same = lib.stdo_image_for_reading(ffi.new("stdo_image *", image))
+    assert list(same.plane) == list(image.plane) and list(same.stride) == list(image.stride)
+    none = [lib.stdo_image_from_buffer(ffi.NULL, *size, colour), lib.stdo_image_for_reading(ffi.NULL)]
+    assert all(plane == ffi.NULL for image in none for plane in image.plane)
+
+
 def crc32(data, crc=0):
     return lib.stdo_crc32(crc, ffi.from_buffer("uint8_t[]", data), len(memoryview(data)))
 

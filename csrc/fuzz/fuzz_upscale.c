@@ -8,15 +8,10 @@
 
 enum { MOST_PIXELS = 1 << 12, LARGEST_FILE = 1 << 14 };
 
-typedef struct planes {
-    uint8_t *plane[3];
-    ptrdiff_t stride[3];
-} planes;
-
 /* Noise that `seed` changes in a part of the picture. Aborts without memory: that is a finding. */
-static planes new_planes(uint32_t width, uint32_t height, uint32_t colour, uint32_t seed)
+static stdo_image new_planes(uint32_t width, uint32_t height, uint32_t colour, uint32_t seed)
 {
-    planes p;
+    stdo_image p;
     for (uint32_t i = 0; i < 3; i++) {
         const uint32_t half = i > 0 && colour == STDO_COLOUR_YUV420 ? 2 : 1;
         const size_t columns = (width + half - 1) / half, size = columns * ((height + half - 1) / half);
@@ -28,50 +23,37 @@ static planes new_planes(uint32_t width, uint32_t height, uint32_t colour, uint3
     return p;
 }
 
-static void free_planes(planes *p)
+static void free_planes(stdo_image *p)
 {
     for (int i = 0; i < 3; i++) free(p->plane[i]);
 }
 
-static stdo_const_image readable(const planes *p)
-{
-    stdo_const_image image;
-    for (int i = 0; i < 3; i++) {
-        image.plane[i] = p->plane[i];
-        image.stride[i] = p->stride[i];
-    }
-    return image;
-}
-
 static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
 {
-    planes lr[2], hr = new_planes(info->hr_width, info->hr_height, info->colour, 0);
+    stdo_image lr[2], hr = new_planes(info->hr_width, info->hr_height, info->colour, 0);
     uint8_t *labels[2];
     void *scratch = malloc(stdo_scratch_size(sidecar));
     stdo_map *map;
     if (scratch == NULL || stdo_map_new(sidecar, &map) != STDO_OK) abort();
-    stdo_image target;
-    for (int i = 0; i < 3; i++) {
-        target.plane[i] = hr.plane[i];
-        target.stride[i] = hr.stride[i];
-    }
     stdo_previous previous = {.size = sizeof previous};
     uint32_t segment = 0;
     for (uint32_t frame = 0; frame < 2; frame++) {
         lr[frame] = new_planes(info->lr_width, info->lr_height, info->colour, frame);
         if ((labels[frame] = malloc((size_t)info->columns * info->rows)) == NULL) abort();
-        const stdo_const_image source = readable(&lr[frame]);
+        const stdo_const_image source = stdo_image_for_reading(&lr[frame]);
         if (frame < info->frames) {
             stdo_segment_info at = {.size = sizeof at};
             while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
             if (stdo_map_read(map, frame, &source, labels[frame]) != STDO_OK) abort();
             for (uint32_t row = 0, end; row < info->rows; row = end) {
                 end = row + 2 < info->rows ? row + 2 : info->rows;
-                const stdo_frame f = {sizeof f, segment, labels[frame], source, target, frame > 0 ? &previous : NULL};
+                const stdo_frame f = {.size = sizeof f, .segment = segment, .labels = labels[frame], .lr = source,
+                                      .hr = hr, .previous = frame > 0 ? &previous : NULL};
                 if (stdo_upscale_rows(sidecar, &f, row, end, scratch, NULL) != STDO_OK) abort();
             }
         }
-        previous = (stdo_previous){sizeof previous, segment, labels[frame], source, readable(&hr)};
+        previous = (stdo_previous){.size = sizeof previous, .segment = segment, .labels = labels[frame], .lr = source,
+                                   .hr = stdo_image_for_reading(&hr)};
     }
     stdo_map_free(map);
     free(scratch);

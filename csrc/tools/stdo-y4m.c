@@ -260,9 +260,10 @@ static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *b
     const stdo_image hr = image_of(p->hr, p->info.hr_width, p->info.hr_height);
     const stdo_const_image source = readable(&lr);
     if (stdo_map_read(p->map, number, &source, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
-    const stdo_previous previous = {sizeof previous, before != NULL ? *before : 0, p->labels[!now], readable(&old),
-                                    readable(&hr)};
-    task t = {p, {sizeof t.frame, p->segment, p->labels[now], source, hr, before != NULL ? &previous : NULL}};
+    const stdo_previous previous = {.size = sizeof previous, .segment = before != NULL ? *before : 0,
+                                    .labels = p->labels[!now], .lr = readable(&old), .hr = readable(&hr)};
+    task t = {p, {.size = sizeof t.frame, .segment = p->segment, .labels = p->labels[now], .lr = source, .hr = hr,
+                  .previous = before != NULL ? &previous : NULL}};
     workers_run(p->pool, upscale_rows, &t, p->info.rows);
 }
 

@@ -122,6 +122,12 @@ typedef struct stdo_const_image {
     ptrdiff_t stride[3];
 } stdo_const_image;
 
+/* Planes in one buffer, one after the other without padding: the bytes that they take, and the image. */
+STDO_API size_t stdo_image_size(uint32_t width, uint32_t height, uint32_t colour);
+STDO_API stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint32_t height, uint32_t colour);
+
+STDO_API stdo_const_image stdo_image_for_reading(const stdo_image *image);
+
 /* A frame that this sidecar upscaled before, and its segment: stdo_upscale_rows copies the patches that did not change
    since. `hr` must be what `labels` and `lr` gave. `lr` must be other memory than the lr frame of the call: where a
    decoder writes every frame to the same place, make a copy. `hr` may be the image that is written, in which unchanged
