@@ -13,6 +13,8 @@ typedef struct job {
     const stdo_segment *segment;
     const stdo_previous *previous; /* NULL if nothing can be copied from it */
     stdo_statistics *done;
+    uint8_t *ages;              /* may be NULL */
+    uint32_t hr_age;
     stdo_plane plane[3];
     uint32_t row_begin, row_end;
     uint8_t *todo;              /* [row_end - row_begin][columns] labels, or DONE */
@@ -72,6 +74,19 @@ static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int 
                previous->hr.plane[index] + (ptrdiff_t)y * previous->hr.stride[index] + x0, x1 - x0);
 }
 
+static void grow_older(const job *j, size_t index)
+{
+    if (j->ages != NULL && j->ages[index] < UINT8_MAX) j->ages[index]++;
+}
+
+static void grow_new(const job *j, size_t index)
+{
+    if (j->ages != NULL) j->ages[index] = 0;
+}
+
+/* Whether hr has held a patch that is unchanged now since before it was last written. */
+static int holds(const job *j, size_t index) { return j->hr_age > 0 && j->ages[index] >= j->hr_age; }
+
 static int reuse(const job *j, const uint8_t *labels, uint32_t column, uint32_t row)
 {
     const stdo_info *info = &j->sidecar->info;
@@ -83,7 +98,8 @@ static int reuse(const job *j, const uint8_t *labels, uint32_t column, uint32_t 
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
         if (!lr_unchanged(&j->plane[p], j->previous, (int)p, &r, halo)) return 0;
     }
-    for (uint32_t p = 0; p < planes; p++) {
+    grow_older(j, index);
+    for (uint32_t p = 0; p < planes && !holds(j, index); p++) {
         const stdo_rect r = patch_rect(info, &j->plane[p], 0, column, 1, row);
         copy_hr(&j->plane[p], j->previous, (int)p, &r);
     }
@@ -96,8 +112,10 @@ static void list_work(const job *j, const uint8_t *labels)
     uint8_t *todo = j->todo;
     for (uint32_t row = j->row_begin; row < j->row_end; row++)
         for (uint32_t column = 0; column < columns; column++) {
-            const uint8_t label = labels[(size_t)row * columns + column];
+            const size_t index = (size_t)row * columns + column;
+            const uint8_t label = labels[index];
             const int done = reuse(j, labels, column, row);
+            if (!done) grow_new(j, index);
             *todo++ = done ? DONE : label;
             if (done)
                 j->done->reused++;
@@ -167,12 +185,17 @@ static void upscale_net_planes(const job *j)
 
 /* ---- Chroma, which only has a base ---- */
 
-static int reuse_chroma(const job *j, int index, uint32_t column, uint32_t row)
+/* Luma came before, so the patch has its new age, which is 0 if either was computed: then hr is not known to hold it. */
+static int reuse_chroma(const job *j, int plane, uint32_t column, uint32_t row)
 {
     if (j->previous == NULL) return 0;
-    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[index], 1, column, 1, row);
-    if (!lr_unchanged(&j->plane[index], j->previous, index, &r, 0)) return 0;
-    copy_hr(&j->plane[index], j->previous, index, &r);
+    const size_t index = (size_t)row * j->sidecar->info.columns + column;
+    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[plane], 1, column, 1, row);
+    if (!lr_unchanged(&j->plane[plane], j->previous, plane, &r, 0)) {
+        grow_new(j, index);
+        return 0;
+    }
+    if (!holds(j, index)) copy_hr(&j->plane[plane], j->previous, plane, &r);
     return 1;
 }
 
@@ -208,7 +231,8 @@ static int is_complete(const stdo_frame *frame)
 {
     const stdo_previous *previous = frame->previous;
     const stdo_image *hr = &frame->hr;
-    return frame->size >= STDO_SIZE_TO(stdo_frame, previous) && frame->labels != NULL && has_planes(&frame->lr) &&
+    return frame->size >= STDO_SIZE_TO(stdo_frame, ages) && (frame->ages != NULL || frame->hr_age == 0) &&
+           frame->labels != NULL && has_planes(&frame->lr) &&
            hr->plane[0] != NULL && hr->plane[1] != NULL && hr->plane[2] != NULL &&
            (previous == NULL || (previous->size >= STDO_SIZE_TO(stdo_previous, hr) && previous->labels != NULL &&
                                  has_planes(&previous->lr) && has_planes(&previous->hr)));
@@ -237,6 +261,8 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     job j = {.sidecar = sidecar, .segment = nets, .row_begin = row_begin, .row_end = row_end};
     j.previous = frame->previous != NULL && frame->previous->segment == frame->segment ? frame->previous : NULL;
     j.done = &done;
+    j.ages = frame->ages;
+    j.hr_age = frame->hr_age;
     j.todo = memory;
     j.v = (int16_t *)(void *)(memory + sidecar->scratch.v);
     j.net_memory = memory + sidecar->scratch.net;

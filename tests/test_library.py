@@ -223,6 +223,106 @@ def test_reuse_reads_the_previous_frame_from_other_planes():
     assert (done.net, done.base, done.reused) == (0, 0, labels.size)
 
 
+# ---- Surfaces that are written in turn ----
+
+
+def opened(sidecar, tiers=""):
+    """The C library's handle of a sidecar, and scratch."""
+    data, handle = write(sidecar), ffi.new("stdo_sidecar **")
+    assert lib.stdo_open_memory(data, len(data), tiers.encode(), handle) == lib.STDO_OK
+    handle = ffi.gc(handle[0], lib.stdo_close)
+    return handle, ffi.new("uint8_t[]", lib.stdo_scratch_size(handle))
+
+
+def planes_image(struct, planes):
+    pointers = [ffi.cast("uint8_t *", plane.ctypes.data) for plane in planes]
+    return ffi.new(struct, {"plane": pointers, "stride": [plane.strides[0] for plane in planes]})
+
+
+class Ring:
+    """A caller with surfaces that it writes in turn; what frames leave behind in them stays there."""
+
+    def __init__(self, sidecar, surfaces):
+        self.sidecar, (self.handle, self.scratch) = sidecar, opened(sidecar)
+        shapes = plane_shapes(sidecar.hr_width, sidecar.hr_height, sidecar.colour)
+        self.surfaces = [tuple(np.full(shape, 99, np.uint8) for shape in shapes) for _ in range(surfaces)]
+        self.ages = np.full((sidecar.rows, sidecar.columns), 77, np.uint8)  # which nobody reads at first
+        self.frames, self.before = 0, None
+
+    def upscale(self, labels, lr, cuts=()):
+        hr, labels = self.surfaces[self.frames % len(self.surfaces)], np.ascontiguousarray(labels)
+        old_labels, old_lr, old_hr = self.before or (labels, lr, hr)
+        previous = new_struct("stdo_previous", labels=ffi.from_buffer("uint8_t[]", old_labels),
+                              lr=planes_image("stdo_const_image *", old_lr)[0],
+                              hr=planes_image("stdo_const_image *", old_hr)[0])
+        frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels),
+                           lr=planes_image("stdo_const_image *", lr)[0], hr=planes_image("stdo_image *", hr)[0],
+                           previous=previous if self.before else ffi.NULL,
+                           ages=ffi.from_buffer("uint8_t[]", self.ages, require_writable=True),
+                           hr_age=len(self.surfaces) if self.frames >= len(self.surfaces) else 0)
+        done = new_struct("stdo_statistics")
+        for begin, end in pairwise([0, *cuts, self.sidecar.rows]):
+            assert lib.stdo_upscale_rows(self.handle, frame, begin, end, self.scratch, done) == lib.STDO_OK
+        self.frames, self.before = self.frames + 1, (labels, lr, hr)
+        return hr, done
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize("surfaces", [1, 2, 3, 5])
+def test_surfaces_written_in_turn_hold_the_same_bytes(surfaces, colour):
+    """Frames in which most of the picture stands still, in parts that change from frame to frame."""
+    for scale, patch, size in ((2, 9, (64, 45)), (Fraction(3, 2), 8, (72, 40))):
+        sidecar, labels, lr = case((scale, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
+        ring, plain, rng = Ring(sidecar, surfaces), Upscaler(write(sidecar)), np.random.default_rng(surfaces)
+        expected_ages = np.zeros_like(ring.ages, dtype=int)
+        for number in range(12):
+            old_lr, old_labels = lr, labels
+            if number > 0 and rng.random() < 0.7:  # or a frame that is the one before
+                lr, labels = next_frame(rng, lr, labels, 2)
+            hr, done = ring.upscale(labels, lr, sorted(rng.integers(0, sidecar.rows + 1, 2).tolist()))
+            assert_same(hr, plain.upscale(0, labels, lr))
+            same = labels == old_labels
+            still = all(np.array_equal(a, b) for a, b in zip(lr, old_lr, strict=True))
+            assert number == 0 or not still or (ring.ages[same] > 0).all()
+            expected_ages = np.where(ring.ages > 0, expected_ages + 1, 0)
+            np.testing.assert_array_equal(ring.ages, expected_ages)
+            assert (ring.ages == 0).sum() >= done.net + done.base
+            assert number > 0 or (ring.ages == 0).all()
+            assert (ring.ages[~same] == 0).all()
+
+
+@pytest.mark.parametrize("surfaces", [1, 3])
+def test_what_a_surface_holds_is_neither_computed_nor_copied(surfaces):
+    """Where the frame before is damaged, only what is copied from it shows that."""
+    sidecar, labels, lr = case((2, [(3, 4)], 3), (40, 24), 8)
+    expected = upscale_frame(sidecar, 0, labels, lr)
+    ring = Ring(sidecar, surfaces)
+    for number in range(surfaces + 2):
+        if number > 0:
+            ring.before = (*ring.before[:2], tuple(plane.copy() for plane in ring.before[2]))
+            for plane in ring.before[2]:
+                plane ^= 0xFF if number >= surfaces else 0  # every patch has been here since it was computed
+        hr, done = ring.upscale(labels, tuple(plane.copy() for plane in lr))
+        assert_same(hr, expected)
+        assert done.reused == (labels.size if number else 0)
+    ring.frames = 0  # as if nothing were known of the surface
+    ring.before[2][0][:] = 7
+    hr, _ = ring.upscale(labels, lr)
+    assert (hr[0] == 7).all()
+
+
+def test_ages_end_at_255_and_hr_age_needs_them():
+    sidecar, labels, lr = case((2, [], 1), (16, 16), 8, nets=1)
+    ring = Ring(sidecar, 2)
+    for _ in range(260):
+        hr, _ = ring.upscale(labels, lr)
+    assert (ring.ages == 255).all()
+    assert_same(hr, upscale_frame(sidecar, 0, labels, lr))
+    images = {"lr": planes_image("stdo_const_image *", lr)[0], "hr": planes_image("stdo_image *", hr)[0]}
+    frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels), hr_age=2, **images)
+    assert lib.stdo_upscale_rows(ring.handle, frame, 0, 1, ring.scratch, ffi.NULL) == lib.STDO_ERROR_ARGUMENT
+
+
 # ---- The call itself, through cffi ----
 
 

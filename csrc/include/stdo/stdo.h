@@ -140,14 +140,24 @@ typedef struct stdo_previous {
 } stdo_previous;
 
 /* One frame of a segment: its labels, and whole images of lr_width x lr_height and hr_width x hr_height that do not
-   overlap. `previous` may be NULL, and changes no pixel. */
+   overlap. `previous` may be NULL, and changes no pixel.
+
+   `ages` may be NULL. Otherwise it has columns * rows values, which the caller keeps from each frame to the next: for
+   how many frames a patch has been as it is, with 0 where it was computed in this one, and 255 for more than that. So a
+   texture that holds the frame of n frames ago lacks the patches whose age is less than n. Calls write the ages of their
+   rows, and read them where there is a `previous`, which must be the frame that they are of.
+
+   `hr_age` is for surfaces that are written in turn: `hr` holds what was written that many frames ago, or 0 if nothing
+   that is known; EGL_EXT_buffer_age counts so too. Patches that have not changed since are left alone there, in place of
+   being copied from `previous`. It needs `ages`. */
 typedef struct stdo_frame {
     size_t size;
-    uint32_t segment;
+    uint32_t segment, hr_age;
     const uint8_t *labels;
     stdo_const_image lr;
     stdo_image hr;
     const stdo_previous *previous;
+    uint8_t *ages;
 } stdo_frame;
 
 /* Luma patches by what was done for them. Calls add to it, so set all but `size` to zero first; each thread needs its
