@@ -15,7 +15,7 @@ size_t stdo_image_size(uint32_t width, uint32_t height, uint32_t colour)
 
 stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint32_t height, uint32_t colour)
 {
-    stdo_image image = {.plane = {NULL}};
+    stdo_image image = {.chroma_step = 1};
     if (buffer == NULL) return image;
     for (int i = 0; i < 3; i++) {
         image.plane[i] = buffer;
@@ -27,8 +27,10 @@ stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint32_t heig
 
 stdo_const_image stdo_image_for_reading(const stdo_image *image)
 {
-    stdo_const_image same = {.plane = {NULL}};
-    for (int i = 0; image != NULL && i < 3; i++) {
+    stdo_const_image same = {.chroma_step = 1};
+    if (image == NULL) return same;
+    same.chroma_step = image->chroma_step;
+    for (int i = 0; i < 3; i++) {
         same.plane[i] = image->plane[i];
         same.stride[i] = image->stride[i];
     }

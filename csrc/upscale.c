@@ -19,6 +19,7 @@ typedef struct job {
     uint32_t row_begin, row_end;
     uint8_t *todo;              /* [row_end - row_begin][columns] labels, or DONE */
     int16_t *v;
+    uint8_t *chroma;            /* rows of U and V, before they lie in turns */
     uint8_t *net_memory;
 } job;
 
@@ -56,22 +57,26 @@ static int lr_unchanged(const stdo_plane *plane, const stdo_previous *previous, 
     uint32_t x0 = r->x0, x1 = r->x1, y0 = r->y0, y1 = r->y1;
     lr_extent(plane, plane->lr_width, halo, &x0, &x1);
     lr_extent(plane, plane->lr_height, halo, &y0, &y1);
+    const size_t step = plane->lr_step; /* at 2 a change of the other plane counts as well */
     for (uint32_t y = y0; y < y1; y++)
-        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + x0,
-                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + x0, x1 - x0) != 0)
+        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + x0 * step,
+                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + x0 * step,
+                   (x1 - x0 - 1) * step + 1) != 0)
             return 0;
     return 1;
 }
 
+/* Where samples lie in turns, those of both planes: `plane` is that of the first. */
 static void copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r)
 {
     const uint32_t scale = plane->scale;
+    const size_t step = plane->hr_step;
     if (previous->hr.plane[index] == plane->hr && previous->hr.stride[index] == plane->hr_stride) return;
     const uint32_t x0 = r->x0 * scale, x1 = min_u32(r->x1 * scale, plane->hr_width);
     if (x0 >= x1) return;
     for (uint32_t y = r->y0 * scale; y < min_u32(r->y1 * scale, plane->hr_height); y++)
-        memcpy(plane->hr + (ptrdiff_t)y * plane->hr_stride + x0,
-               previous->hr.plane[index] + (ptrdiff_t)y * previous->hr.stride[index] + x0, x1 - x0);
+        memcpy(plane->hr + (ptrdiff_t)y * plane->hr_stride + x0 * step,
+               previous->hr.plane[index] + (ptrdiff_t)y * previous->hr.stride[index] + x0 * step, (x1 - x0) * step);
 }
 
 static void grow_older(const job *j, size_t index)
@@ -185,31 +190,79 @@ static void upscale_net_planes(const job *j)
 
 /* ---- Chroma, which only has a base ---- */
 
-/* Luma came before, so the patch has its new age, which is 0 if either was computed: then hr is not known to hold it. */
-static int reuse_chroma(const job *j, int plane, uint32_t column, uint32_t row)
+/* The chroma planes first..last of one patch. Luma came before, so the patch has its new age, which is 0 if either was
+   computed: then hr is not known to hold it. */
+static int reuse_chroma(const job *j, int first, int last, uint32_t column, uint32_t row)
 {
     if (j->previous == NULL) return 0;
     const size_t index = (size_t)row * j->sidecar->info.columns + column;
-    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[plane], 1, column, 1, row);
-    if (!lr_unchanged(&j->plane[plane], j->previous, plane, &r, 0)) {
-        grow_new(j, index);
-        return 0;
-    }
-    if (!holds(j, index)) copy_hr(&j->plane[plane], j->previous, plane, &r);
+    const stdo_rect r = patch_rect(&j->sidecar->info, &j->plane[first], 1, column, 1, row);
+    for (int i = first; i <= last; i++)
+        if (!lr_unchanged(&j->plane[i], j->previous, i, &r, 0)) {
+            grow_new(j, index);
+            return 0;
+        }
+    const int copied = first < last && j->plane[last].hr < j->plane[first].hr ? last : first;
+    if (!holds(j, index)) copy_hr(&j->plane[copied], j->previous, copied, &r);
     return 1;
 }
 
-static void upscale_chroma_row(const job *j, int index, uint32_t row)
+static void base_of_plane(const job *j, const stdo_plane *plane, const stdo_rect *r)
 {
-    const stdo_sidecar *s = j->sidecar;
+    for (uint32_t y = r->y0; y < r->y1; y++) stdo_base_row(&j->sidecar->kernels, plane, r, y, NULL, 0, j->v);
+}
+
+static void lay_in_turns(const uint8_t *restrict first, const uint8_t *restrict second, size_t width,
+                         uint8_t *restrict both)
+{
+    enum { BLOCK = 16 }; /* of a fixed length, so that compilers make vectors of it */
+    size_t x = 0;
+    for (; x + BLOCK <= width; x += BLOCK)
+        for (size_t i = 0; i < BLOCK; i++) {
+            both[2 * (x + i)] = first[x + i];
+            both[2 * (x + i) + 1] = second[x + i];
+        }
+    for (; x < width; x++) {
+        both[2 * x] = first[x];
+        both[2 * x + 1] = second[x];
+    }
+}
+
+/* Both planes, where their hr samples lie in turns: first each by itself, in scratch. */
+static void base_in_turns(const job *j, const stdo_rect *r)
+{
+    const stdo_plane *hr = j->plane[2].hr < j->plane[1].hr ? &j->plane[2] : &j->plane[1];
+    const uint32_t scale = hr->scale, x0 = r->x0 * scale, x1 = min_u32(r->x1 * scale, hr->hr_width);
+    if (x0 >= x1) return;
+    const size_t width = x1 - x0;
+    stdo_plane alone[2] = {*hr, j->plane[hr == &j->plane[1] ? 2 : 1]};
+    for (uint32_t i = 0; i < 2; i++) {
+        alone[i].hr = j->chroma + i * scale * width;
+        alone[i].hr_stride = (ptrdiff_t)width;
+        alone[i].hr_x = x0;
+    }
+    for (uint32_t y = r->y0; y < r->y1; y++) {
+        for (int i = 0; i < 2; i++) {
+            alone[i].hr_y = y * scale;
+            stdo_base_row(&j->sidecar->kernels, &alone[i], r, y, NULL, 0, j->v);
+        }
+        for (uint32_t i = 0; i < scale && y * scale + i < hr->hr_height; i++)
+            lay_in_turns(alone[0].hr + i * width, alone[1].hr + i * width, width,
+                         hr->hr + (ptrdiff_t)(y * scale + i) * hr->hr_stride + 2 * (size_t)x0);
+    }
+}
+
+static void upscale_chroma_row(const job *j, int first, int last, uint32_t row)
+{
+    const stdo_info *info = &j->sidecar->info;
     uint32_t column = 0;
-    while (column < s->info.columns) {
+    while (column < info->columns) {
         uint32_t run = 0;
-        while (column + run < s->info.columns && !reuse_chroma(j, index, column + run, row)) run++;
+        while (column + run < info->columns && !reuse_chroma(j, first, last, column + run, row)) run++;
         if (run > 0) {
-            const stdo_rect r = patch_rect(&s->info, &j->plane[index], 1, column, run, row);
-            for (uint32_t y = r.y0; y < r.y1; y++)
-                stdo_base_row(&s->kernels, &j->plane[index], &r, y, NULL, 0, j->v);
+            const stdo_rect r = patch_rect(info, &j->plane[first], 1, column, run, row);
+            if (first < last) base_in_turns(j, &r);
+            else base_of_plane(j, &j->plane[first], &r);
         }
         column += run + 1;
     }
@@ -222,20 +275,31 @@ size_t stdo_scratch_size(const stdo_sidecar *sidecar)
     return sidecar == NULL ? 0 : sidecar->scratch.bytes + STDO_ALIGNMENT - 1;
 }
 
-static int has_planes(const stdo_const_image *image)
+static uint32_t step_of(const stdo_const_image *image) { return image->chroma_step == 0 ? 1 : image->chroma_step; }
+
+static int image_ok(const stdo_const_image *image, uint32_t colour)
 {
-    return image->plane[0] != NULL && image->plane[1] != NULL && image->plane[2] != NULL;
+    if (image->plane[0] == NULL || image->plane[1] == NULL || image->plane[2] == NULL) return 0;
+    if (step_of(image) == 1) return 1;
+    return image->chroma_step == 2 && colour == STDO_COLOUR_YUV420 && image->stride[1] == image->stride[2] &&
+           (image->plane[2] == image->plane[1] + 1 || image->plane[1] == image->plane[2] + 1);
 }
 
-static int is_complete(const stdo_frame *frame)
+static int previous_ok(const stdo_previous *previous, const stdo_const_image *lr, const stdo_const_image *hr,
+                       uint32_t colour)
 {
-    const stdo_previous *previous = frame->previous;
-    const stdo_image *hr = &frame->hr;
-    return frame->size >= STDO_SIZE_TO(stdo_frame, ages) && (frame->ages != NULL || frame->hr_age == 0) &&
-           frame->labels != NULL && has_planes(&frame->lr) &&
-           hr->plane[0] != NULL && hr->plane[1] != NULL && hr->plane[2] != NULL &&
-           (previous == NULL || (previous->size >= STDO_SIZE_TO(stdo_previous, hr) && previous->labels != NULL &&
-                                 has_planes(&previous->lr) && has_planes(&previous->hr)));
+    return previous->size >= STDO_SIZE_TO(stdo_previous, hr) && previous->labels != NULL &&
+           image_ok(&previous->lr, colour) && step_of(&previous->lr) == step_of(lr) &&
+           image_ok(&previous->hr, colour) && step_of(&previous->hr) == step_of(hr);
+}
+
+static int frame_ok(const stdo_frame *frame, uint32_t colour)
+{
+    if (frame->size < STDO_SIZE_TO(stdo_frame, ages)) return 0;
+    const stdo_const_image hr = stdo_image_for_reading(&frame->hr);
+    return frame->labels != NULL && image_ok(&frame->lr, colour) && image_ok(&hr, colour) &&
+           (frame->ages != NULL || frame->hr_age == 0) &&
+           (frame->previous == NULL || previous_ok(frame->previous, &frame->lr, &hr, colour));
 }
 
 static int has_room(const stdo_statistics *statistics)
@@ -246,7 +310,8 @@ static int has_room(const stdo_statistics *statistics)
 stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *frame, uint32_t row_begin,
                               uint32_t row_end, void *scratch, stdo_statistics *statistics)
 {
-    if (sidecar == NULL || frame == NULL || scratch == NULL || !is_complete(frame) || !has_room(statistics))
+    if (sidecar == NULL || frame == NULL || scratch == NULL || !frame_ok(frame, sidecar->info.colour) ||
+        !has_room(statistics))
         return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &sidecar->info;
     if (frame->segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
@@ -265,6 +330,7 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     j.hr_age = frame->hr_age;
     j.todo = memory;
     j.v = (int16_t *)(void *)(memory + sidecar->scratch.v);
+    j.chroma = memory + sidecar->scratch.chroma;
     j.net_memory = memory + sidecar->scratch.net;
     for (int i = 0; i < 3; i++) {
         j.plane[i] = sidecar->plane[i];
@@ -272,13 +338,18 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
         j.plane[i].lr_stride = frame->lr.stride[i];
         j.plane[i].hr = frame->hr.plane[i];
         j.plane[i].hr_stride = frame->hr.stride[i];
+        if (i > 0 && frame->lr.chroma_step == 2) j.plane[i].lr_step = 2;
+        if (i > 0 && frame->hr.chroma_step == 2) j.plane[i].hr_step = 2;
     }
 
     list_work(&j, labels);
     upscale_net_planes(&j);
     if (sidecar->net_planes == 1)
-        for (uint32_t row = row_begin; row < row_end; row++)
-            for (int i = 1; i < 3; i++) upscale_chroma_row(&j, i, row);
+        for (uint32_t row = row_begin; row < row_end; row++) {
+            const int together = frame->hr.chroma_step == 2;
+            upscale_chroma_row(&j, 1, together ? 2 : 1, row);
+            if (!together) upscale_chroma_row(&j, 2, 2, row);
+        }
     if (statistics != NULL) {
         statistics->net += done.net;
         statistics->base += done.base;

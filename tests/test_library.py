@@ -323,6 +323,113 @@ def test_ages_end_at_255_and_hr_age_needs_them():
     assert lib.stdo_upscale_rows(ring.handle, frame, 0, 1, ring.scratch, ffi.NULL) == lib.STDO_ERROR_ARGUMENT
 
 
+# ---- U and V in turns ----
+
+
+class InTurns:
+    """An image with U and V in turns, NV12 or NV21, inside larger arrays whose other bytes are `fill`."""
+
+    def __init__(self, width, height, fill, *, v_first=False, upwards=False):
+        half_height, half_width = plane_shapes(width, height)[1]
+        self.luma = Guarded([(height, width)], fill, upwards)
+        self.both = Guarded([(half_height, 2 * half_width)], fill, upwards)
+        u, v = self.both.planes[0][:, 0::2], self.both.planes[0][:, 1::2]
+        self.planes = (self.luma.planes[0], v, u) if v_first else (self.luma.planes[0], u, v)
+
+    def image(self, struct):
+        image = planes_image(struct, self.planes)
+        image.chroma_step = 2
+        return image
+
+    def assert_guards_untouched(self):
+        self.luma.assert_guards_untouched()
+        self.both.assert_guards_untouched()
+
+
+def filled(image, planes):
+    for plane, pixels in zip(image.planes, planes, strict=True):
+        plane[:] = pixels
+    return image
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+@pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (70, 27)), (64, (9, 9))])
+def test_u_and_v_in_turns(scale, patch, size):
+    """NV12 and NV21, read, written or both, in calls for parts of the rows: the planes that FORMAT.md says."""
+    crop = (2 * scale.numerator - 1, 1)
+    sidecar, labels, lr = case((scale, [(3, 4)], 3), size, patch, seed=patch, crop=crop, chroma=1)
+    size, shape = (sidecar.lr_width, sidecar.lr_height), (sidecar.hr_width, sidecar.hr_height)
+    expected, rng = upscale_frame(sidecar, 0, labels, lr), np.random.default_rng(patch)
+    for tier in HERE:
+        handle, scratch = opened(sidecar, tier)
+        assert ffi.string(lib.stdo_tier(handle)).decode() == tier
+        for number, kinds in enumerate([(1, 0), (0, 1), (1, 1), (2, 2), (2, 1)]):
+            def image(kind, width, height, fill, upwards=number % 2 == 1):
+                if kind == 0:
+                    return Guarded(plane_shapes(width, height), fill, upwards)
+                return InTurns(width, height, fill, v_first=kind == 2, upwards=upwards)
+
+            source, target = filled(image(kinds[0], *size, 7), lr), image(kinds[1], *shape, 200)
+            frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels),
+                               lr=source.image("stdo_const_image *")[0], hr=target.image("stdo_image *")[0])
+            for begin, end in pairwise(sorted({0, int(rng.integers(sidecar.rows)), sidecar.rows})):
+                assert lib.stdo_upscale_rows(handle, frame, begin, end, scratch, ffi.NULL) == lib.STDO_OK
+            assert_same(target.planes, expected)
+            target.assert_guards_untouched()
+
+
+@pytest.mark.parametrize("kinds", [(1, 0), (0, 1), (1, 1)])
+def test_reuse_of_u_and_v_in_turns(kinds):
+    """From surfaces written in turn; chroma of a patch may change without its luma, and U without V."""
+    sidecar, labels, lr = case((2, [(3, 4)], 3), (70, 45), 9, crop=(1, 3), chroma=1)
+    plain, (handle, scratch), rng = Upscaler(write(sidecar)), opened(sidecar), np.random.default_rng(1)
+    shape = (sidecar.hr_width, sidecar.hr_height)
+
+    def image(kind, width, height):
+        return InTurns(width, height, 5) if kind else Guarded(plane_shapes(width, height), 5)
+
+    surfaces, ages, before = [image(kinds[1], *shape) for _ in range(2)], np.zeros_like(labels), None
+    kept, done, alive = 0, new_struct("stdo_statistics"), []
+    view = ffi.from_buffer("uint8_t[]", labels)
+    for number in range(10):
+        if number % 3:
+            lr = tuple(plane.copy() for plane in lr)
+            plane = lr[number % 3]  # U or V
+            plane[rng.integers(plane.shape[0]), rng.integers(plane.shape[1])] ^= 9
+        source, target = filled(image(kinds[0], 70, 45), lr), surfaces[number % 2]
+        previous = new_struct("stdo_previous", labels=view, lr=before[0], hr=before[1]) if before else ffi.NULL
+        frame = new_struct("stdo_frame", labels=view, lr=source.image("stdo_const_image *")[0],
+                           hr=target.image("stdo_image *")[0], previous=previous, hr_age=2 if number > 1 else 0,
+                           ages=ffi.from_buffer("uint8_t[]", ages, require_writable=True))
+        assert lib.stdo_upscale_rows(handle, frame, 0, sidecar.rows, scratch, done) == lib.STDO_OK
+        assert_same(target.planes, plain.upscale(0, labels, lr))
+        kept += int((ages > 0).sum())
+        before = source.image("stdo_const_image *")[0], target.image("stdo_const_image *")[0]
+        alive.append(source)  # whose planes are read once more
+    assert done.reused == 9 * labels.size  # luma never changed
+    assert 8 * labels.size < kept < 9 * labels.size
+
+
+def test_steps_that_are_none():
+    sidecar, labels, _ = case((2, [], 1), (16, 16), 8, nets=1)
+    rgb = case((2, [], 1), (16, 16), 8, nets=1, colour=1)[0]
+    buffer = ffi.new("uint8_t[]", 4096)
+
+    def status(sidecar, step, apart=1, strides=(0, 0, 0), **more):
+        handle, scratch = opened(sidecar)
+        image = {"plane": [buffer, buffer + 9, buffer + 9 + apart], "stride": strides, "chroma_step": step}
+        frame = new_struct("stdo_frame", **{"labels": ffi.from_buffer("uint8_t[]", labels), "lr": image, "hr": image,
+                                            **more})
+        return lib.stdo_upscale_rows(handle, frame, 0, 0, scratch, ffi.NULL)
+
+    assert {status(sidecar, 0), status(sidecar, 1), status(sidecar, 2), status(sidecar, 2, -1), status(rgb, 1)} == {
+        lib.STDO_OK}
+    planar = {"plane": [buffer] * 3}
+    previous = new_struct("stdo_previous", labels=buffer, lr=planar, hr=planar)
+    assert {status(sidecar, 3), status(sidecar, 2, 2), status(sidecar, 2, 1, (0, 0, 1)), status(rgb, 2),
+            status(sidecar, 2, previous=previous)} == {lib.STDO_ERROR_ARGUMENT}
+
+
 # ---- The call itself, through cffi ----
 
 

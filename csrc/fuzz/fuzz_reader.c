@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *labels = patches <= MOST_PATCHES ? malloc(patches) : NULL;
     static uint8_t pixels[8192]; /* every row of the lr frame: sizes are at most that */
     for (size_t x = 0; x < sizeof pixels; x++) pixels[x] = (uint8_t)(x * x);
-    const stdo_const_image lr = {{pixels, pixels, pixels}, {0, 0, 0}};
+    const stdo_const_image lr = {{pixels, pixels, pixels}, {0, 0, 0}, 1};
     if (labels != NULL && stdo_map_new(sidecar, &map) == STDO_OK) {
         uint32_t segment = 0;
         for (uint32_t frame = 0; frame < info.frames && frame < MOST_FRAMES; frame++) {

@@ -110,16 +110,22 @@ typedef struct stdo_segment_info {
 /* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB
    planes R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row
    to the row below, which may be negative. Nothing is asked of alignment or padding: only samples inside the planes are
-   touched. */
+   touched.
+
+   `chroma_step` is the distance in bytes from a sample of U or V to the next: 1, or 0 to the same effect, in planes of
+   their own, and 2 where they lie in turns, with one stride: then plane[2] is plane[1] + 1 (NV12), or plane[1] is
+   plane[2] + 1 (NV21). */
 typedef struct stdo_image {
     uint8_t *plane[3];
     ptrdiff_t stride[3];
+    uint32_t chroma_step;
 } stdo_image;
 
 /* The same, for reading only. */
 typedef struct stdo_const_image {
     const uint8_t *plane[3];
     ptrdiff_t stride[3];
+    uint32_t chroma_step;
 } stdo_const_image;
 
 /* Planes in one buffer, one after the other without padding: the bytes that they take, and the image. */
@@ -129,9 +135,9 @@ STDO_API stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint
 STDO_API stdo_const_image stdo_image_for_reading(const stdo_image *image);
 
 /* A frame that this sidecar upscaled before, and its segment: stdo_upscale_rows copies the patches that did not change
-   since. `hr` must be what `labels` and `lr` gave. `lr` must be other memory than the lr frame of the call: where a
-   decoder writes every frame to the same place, make a copy. `hr` may be the image that is written, in which unchanged
-   patches are then left alone; otherwise the two must not overlap. */
+   since. `hr` must be what `labels` and `lr` gave; each image has the chroma_step of the frame's. `lr` must be other
+   memory than the lr frame of the call: where a decoder writes every frame to the same place, make a copy. `hr` may be
+   the image that is written, in which unchanged patches are then left alone; otherwise the two must not overlap. */
 typedef struct stdo_previous {
     size_t size;
     uint32_t segment;
