@@ -1,9 +1,11 @@
 """What programs that use libstdo rely on: its functions, its version, structs that may grow, and how it is found."""
 
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -220,3 +222,23 @@ def test_pkg_config_finds_what_make_installed(tmp_path):
         assert links_shared(tmp_path / "player") == shared
         assert_plays(tmp_path / "player", tmp_path,
                      env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path / "prefix" / "lib") if shared else ""})
+
+
+# ---- Systems that are not here: compiled, not run ----
+
+
+@needs_compiler
+@pytest.mark.parametrize(("target", "library", "asks"), [
+    ("aarch64-macos", "libstdo.dylib", b"hw.optional.arm.FEAT_DotProd"),
+    ("aarch64-windows-gnu", "libstdo.dll.a", b"IsProcessorFeaturePresent"),
+])
+def test_systems_that_are_only_compiled_for(tmp_path, target, library, asks):
+    """Zig's clang has their headers. Each has a way of its own to tell which tiers the CPU runs."""
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.skip("no compiler for them: pip install ziglang")
+    zig = f"{sys.executable} -m ziglang"
+    run("make", "-C", CSRC, "-j2", f"CC={zig} cc -target {target}", f"AR={zig} ar", "CFLAGS=-O1 -Wall -Werror",
+        f"BUILD={tmp_path}", tmp_path / library)
+    assert asks in (tmp_path / "cpu.o").read_bytes()
+    for tier in ("neon_dot", "neon_i8mm"):
+        assert f"stdo_int8_{tier}".encode() in (tmp_path / "arm" / f"{tier[5:]}_int8.o").read_bytes()
