@@ -9,6 +9,10 @@
 #include <cpuid.h>
 #elif defined(STDO_ARM64) && defined(__linux__)
 #include <sys/auxv.h>
+#elif defined(STDO_ARM64) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(STDO_ARM64) && defined(_WIN32)
+#include <windows.h>
 #endif
 
 static const char *const names[STDO_TIERS] = {"c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"};
@@ -40,16 +44,35 @@ uint32_t stdo_cpu_tiers(void)
     return tiers;
 }
 #elif defined(STDO_ARM64)
+/* Only the operating system knows: the registers that tell are not for programs to read. */
+#if defined(__linux__)
+enum { ASIMDDP = 1 << 20, I8MM = 1 << 13 }; /* the kernel's HWCAP_ASIMDDP and HWCAP2_I8MM */
+static int has_dot(void) { return (getauxval(AT_HWCAP) & ASIMDDP) != 0; }
+static int has_i8mm(void) { return (getauxval(AT_HWCAP2) & I8MM) != 0; }
+#elif defined(__APPLE__)
+static int has(const char *feature)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(feature, &value, &size, NULL, 0) == 0 && value != 0;
+}
+static int has_dot(void) { return has("hw.optional.arm.FEAT_DotProd"); }
+static int has_i8mm(void) { return has("hw.optional.arm.FEAT_I8MM"); }
+#elif defined(_WIN32)
+enum { DOT = 43, I8MM = 66 }; /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, PF_ARM_V82_I8MM_INSTRUCTIONS_AVAILABLE */
+static int has_dot(void) { return IsProcessorFeaturePresent(DOT) != 0; }
+static int has_i8mm(void) { return IsProcessorFeaturePresent(I8MM) != 0; }
+#else
+static int has_dot(void) { return 0; }
+static int has_i8mm(void) { return 0; }
+#endif
+
 uint32_t stdo_cpu_tiers(void)
 {
     uint32_t tiers = 1 << STDO_TIER_C | 1 << STDO_TIER_NEON;
-#ifdef __linux__
-    enum { ASIMDDP = 1 << 20, I8MM = 1 << 13 }; /* the kernel's HWCAP_ASIMDDP and HWCAP2_I8MM */
-    if (getauxval(AT_HWCAP) & ASIMDDP) {
-        tiers |= 1 << STDO_TIER_NEON_DOT;
-        if (getauxval(AT_HWCAP2) & I8MM) tiers |= 1 << STDO_TIER_NEON_I8MM;
-    }
-#endif
+    if (!has_dot()) return tiers;
+    tiers |= 1 << STDO_TIER_NEON_DOT;
+    if (has_i8mm()) tiers |= 1 << STDO_TIER_NEON_I8MM;
     return tiers;
 }
 #else

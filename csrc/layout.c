@@ -8,7 +8,7 @@ static stdo_plane plane_of(const stdo_info *info, int halved)
     const uint32_t half = halved ? 2 : 1, up = half - 1;
     stdo_plane plane = {.lr_width = (info->lr_width + up) / half, .lr_height = (info->lr_height + up) / half,
                         .hr_width = (info->hr_width + up) / half, .hr_height = (info->hr_height + up) / half,
-                        .scale = net_scale(info), .full_size = info->divisor == 2,
+                        .lr_step = 1, .hr_step = 1, .scale = net_scale(info), .full_size = info->divisor == 2,
                         .left = halved && info->chroma != 0};
     plane.width = plane.full_size ? (3 * plane.lr_width + 1) / 2 : plane.lr_width;
     plane.height = plane.full_size ? (3 * plane.lr_height + 1) / 2 : plane.lr_height;
@@ -44,8 +44,12 @@ void stdo_sidecar_lay_out(stdo_sidecar *sidecar)
     for (uint32_t i = 0; i < 4; i++) sidecar->plane[i] = plane_of(info, i >= sidecar->net_planes);
     scratch->bytes = 0;
     append(&scratch->bytes, (size_t)info->columns * info->rows);
-    scratch->v = append(&scratch->bytes, stdo_base_room(sidecar->plane[0].width) * sizeof(int16_t));
+    const stdo_plane *chroma = &sidecar->plane[1];
+    const size_t v = stdo_base_room(sidecar->plane[0].width), in_turns = stdo_base_room_in_turns(chroma->lr_width);
+    scratch->v = append(&scratch->bytes, (v > in_turns ? v : in_turns) * sizeof(int16_t));
+    const size_t turn_rows = sidecar->has_chroma ? STDO_TURN_ROWS : 1;
+    scratch->turns = append(&scratch->bytes, 2 * turn_rows * chroma->scale * chroma->hr_width);
     scratch->net = append(&scratch->bytes, sidecar->net_room);
-    const stdo_plane *mean = &sidecar->plane[3];
-    scratch->mean = append(&scratch->bytes, sidecar->has_chroma ? (size_t)mean->lr_width * mean->lr_height : 0);
+    const size_t samples = (size_t)chroma->lr_width * chroma->lr_height;
+    scratch->read = append(&scratch->bytes, sidecar->has_chroma ? STDO_CHROMA_INPUTS * samples : 0);
 }

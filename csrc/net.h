@@ -5,7 +5,8 @@
 #include "base.h"
 
 enum { STDO_MAX_LAYERS = 8 };
-enum { STDO_CHROMA_INPUTS = 3, STDO_CHROMA_PLANES = 2 }; /* what a net for chroma reads, and those that it writes */
+/* The planes that a net for chroma reads, those that it writes, and its rows at a time where these lie in turns. */
+enum { STDO_CHROMA_INPUTS = 3, STDO_CHROMA_PLANES = 2, STDO_TURN_ROWS = 16 };
 
 typedef struct stdo_net {
     uint32_t layers;

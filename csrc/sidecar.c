@@ -189,7 +189,7 @@ stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers
 
     stdo_kernels kernels;
     stdo_kernels_init(&kernels, allowed);
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     uint64_t room = array_room(1, sizeof(stdo_sidecar)) + STDO_ALIGNMENT - 1;
     const stdo_status status = stdo_sidecar_check(data, size, &kernels.int8, &info, &room);
     if (status != STDO_OK) return status;
@@ -215,17 +215,25 @@ void stdo_close(stdo_sidecar *sidecar)
 
 const char *stdo_tier(const stdo_sidecar *sidecar) { return sidecar == NULL ? "" : sidecar->kernels.tier; }
 
+/* Copies a struct to a caller whose own has `size` bytes. Both begin with that size, which stays. */
+static void give(void *to, const void *from, size_t size, size_t known)
+{
+    const size_t both = size < known ? size : known;
+    memcpy((uint8_t *)to + sizeof size, (const uint8_t *)from + sizeof size, both - sizeof size);
+}
+
 stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info)
 {
-    if (sidecar == NULL || info == NULL) return STDO_ERROR_ARGUMENT;
-    *info = sidecar->info;
+    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_info, net_bytes)) return STDO_ERROR_ARGUMENT;
+    give(info, &sidecar->info, info->size, sizeof *info);
     return STDO_OK;
 }
 
 stdo_status stdo_get_segment(const stdo_sidecar *sidecar, uint32_t index, stdo_segment_info *info)
 {
-    if (sidecar == NULL || info == NULL) return STDO_ERROR_ARGUMENT;
+    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_segment_info, chroma))
+        return STDO_ERROR_ARGUMENT;
     if (index >= sidecar->info.segments) return STDO_ERROR_SEGMENT_RANGE;
-    *info = sidecar->segment[index].info;
+    give(info, &sidecar->segment[index].info, info->size, sizeof *info);
     return STDO_OK;
 }

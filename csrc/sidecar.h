@@ -18,7 +18,7 @@ typedef struct stdo_segment {
 
 /* Where the parts of a call's scratch begin, after the work list, and the bytes of all. */
 typedef struct stdo_scratch {
-    size_t v, net, mean, bytes;
+    size_t v, turns, net, read, bytes;
 } stdo_scratch;
 
 struct stdo_sidecar {

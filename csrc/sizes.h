@@ -4,6 +4,9 @@
 
 #include <stdo/stdo.h>
 
+/* Bytes of a struct up to its field `last`: what callers had when that was the last one. */
+#define STDO_SIZE_TO(type, last) (offsetof(type, last) + sizeof ((type *)0)->last)
+
 static inline uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static inline uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
 

@@ -1,11 +1,14 @@
 /* What the library says about itself and its input: status lines and checksums. */
 #include <stdo/stdo.h>
 
+const char *stdo_version(void) { return STDO_VERSION; }
+uint32_t stdo_version_number(void) { return STDO_VERSION_NUMBER; }
+
 const char *stdo_status_string(stdo_status status)
 {
     switch (status) {
     case STDO_OK: return "no error";
-    case STDO_ERROR_ARGUMENT: return "an argument is NULL";
+    case STDO_ERROR_ARGUMENT: return "an argument is NULL or wrong, or a struct says no size that it ever had";
     case STDO_ERROR_MEMORY: return "not enough memory for the sidecar";
     case STDO_ERROR_MAGIC: return "not a sidecar: it does not begin with \\x89STDO\\r\\n\\x1a";
     case STDO_ERROR_VERSION: return "the sidecar's version is newer than this program";

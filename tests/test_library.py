@@ -13,7 +13,7 @@ from tiers import HERE
 
 from stdo_min.format.base import SCALES
 from stdo_min.format.classes import activity, read_classes
-from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, plane_shapes
+from stdo_min.format.library import Previous, Statistics, StdoError, Upscaler, ffi, lib, new_struct, plane_shapes
 from stdo_min.format.net import Layer, Net
 from stdo_min.format.random_nets import make_sidecar, random_chroma_net, random_net
 from stdo_min.format.reference import upscale_frame
@@ -260,14 +260,221 @@ def test_reuse_reads_the_previous_frame_from_other_planes():
     c_sidecar = ffi.gc(handle[0], lib.stdo_close)
     own_labels, old_labels = (ffi.new("uint8_t[]", labels.tobytes()) for _ in range(2))
     images = [old_lr.image("stdo_const_image *"), old_hr.image("stdo_const_image *")]
-    previous = ffi.new("stdo_previous *", {"segment": 0, "labels": old_labels, "lr": images[0][0], "hr": images[1][0]})
-    done, scratch = ffi.new("stdo_statistics *"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
-    frame = ffi.new("stdo_frame *", (0, own_labels, new_lr.image("stdo_const_image *")[0],
-                                     new_hr.image("stdo_image *")[0], previous))
+    previous = new_struct("stdo_previous", labels=old_labels, lr=images[0][0], hr=images[1][0])
+    done, scratch = new_struct("stdo_statistics"), ffi.new("uint8_t[]", lib.stdo_scratch_size(c_sidecar))
+    frame = new_struct("stdo_frame", labels=own_labels, lr=new_lr.image("stdo_const_image *")[0],
+                       hr=new_hr.image("stdo_image *")[0], previous=previous)
     assert lib.stdo_upscale_rows(c_sidecar, frame, 0, sidecar.rows, scratch, done) == lib.STDO_OK
     assert_same(new_hr.planes, expected)
     new_hr.assert_guards_untouched()
     assert (done.net, done.base, done.reused) == (0, 0, labels.size)
+
+
+# ---- Surfaces that are written in turn ----
+
+
+def opened(sidecar, tiers=""):
+    """The C library's handle of a sidecar, and scratch."""
+    data, handle = write(sidecar), ffi.new("stdo_sidecar **")
+    assert lib.stdo_open_memory(data, len(data), tiers.encode(), handle) == lib.STDO_OK
+    handle = ffi.gc(handle[0], lib.stdo_close)
+    return handle, ffi.new("uint8_t[]", lib.stdo_scratch_size(handle))
+
+
+def planes_image(struct, planes):
+    pointers = [ffi.cast("uint8_t *", plane.ctypes.data) for plane in planes]
+    return ffi.new(struct, {"plane": pointers, "stride": [plane.strides[0] for plane in planes]})
+
+
+class Ring:
+    """A caller with surfaces that it writes in turn; what frames leave behind in them stays there."""
+
+    def __init__(self, sidecar, surfaces):
+        self.sidecar, (self.handle, self.scratch) = sidecar, opened(sidecar)
+        shapes = plane_shapes(sidecar.hr_width, sidecar.hr_height, sidecar.colour)
+        self.surfaces = [tuple(np.full(shape, 99, np.uint8) for shape in shapes) for _ in range(surfaces)]
+        self.ages = np.full((sidecar.rows, sidecar.columns), 77, np.uint8)  # which nobody reads at first
+        self.frames, self.before = 0, None
+
+    def upscale(self, labels, lr, cuts=()):
+        hr, labels = self.surfaces[self.frames % len(self.surfaces)], np.ascontiguousarray(labels)
+        old_labels, old_lr, old_hr = self.before or (labels, lr, hr)
+        previous = new_struct("stdo_previous", labels=ffi.from_buffer("uint8_t[]", old_labels),
+                              lr=planes_image("stdo_const_image *", old_lr)[0],
+                              hr=planes_image("stdo_const_image *", old_hr)[0])
+        frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels),
+                           lr=planes_image("stdo_const_image *", lr)[0], hr=planes_image("stdo_image *", hr)[0],
+                           previous=previous if self.before else ffi.NULL,
+                           ages=ffi.from_buffer("uint8_t[]", self.ages, require_writable=True),
+                           hr_age=len(self.surfaces) if self.frames >= len(self.surfaces) else 0)
+        done = new_struct("stdo_statistics")
+        for begin, end in pairwise([0, *cuts, self.sidecar.rows]):
+            assert lib.stdo_upscale_rows(self.handle, frame, begin, end, self.scratch, done) == lib.STDO_OK
+        self.frames, self.before = self.frames + 1, (labels, lr, hr)
+        return hr, done
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize("surfaces", [1, 2, 3, 5])
+def test_surfaces_written_in_turn_hold_the_same_bytes(surfaces, colour):
+    """Frames in which most of the picture stands still, in parts that change from frame to frame."""
+    for scale, patch, size in ((2, 9, (64, 45)), (Fraction(3, 2), 8, (72, 40))):
+        sidecar, labels, lr = case((scale, [(5, 4)], 3), size, patch, seed=patch, crop=(1, 3), chroma=1, colour=colour)
+        ring, plain, rng = Ring(sidecar, surfaces), Upscaler(write(sidecar)), np.random.default_rng(surfaces)
+        expected_ages = np.zeros_like(ring.ages, dtype=int)
+        for number in range(12):
+            old_lr, old_labels = lr, labels
+            if number > 0 and rng.random() < 0.7:  # or a frame that is the one before
+                lr, labels = next_frame(rng, lr, labels, 2)
+            hr, done = ring.upscale(labels, lr, sorted(rng.integers(0, sidecar.rows + 1, 2).tolist()))
+            assert_same(hr, plain.upscale(0, labels, lr))
+            same = labels == old_labels
+            still = all(np.array_equal(a, b) for a, b in zip(lr, old_lr, strict=True))
+            assert number == 0 or not still or (ring.ages[same] > 0).all()
+            expected_ages = np.where(ring.ages > 0, expected_ages + 1, 0)
+            np.testing.assert_array_equal(ring.ages, expected_ages)
+            assert (ring.ages == 0).sum() >= done.net + done.base
+            assert number > 0 or (ring.ages == 0).all()
+            assert (ring.ages[~same] == 0).all()
+
+
+@pytest.mark.parametrize("surfaces", [1, 3])
+def test_what_a_surface_holds_is_neither_computed_nor_copied(surfaces):
+    """Where the frame before is damaged, only what is copied from it shows that."""
+    sidecar, labels, lr = case((2, [(3, 4)], 3), (40, 24), 8)
+    expected = upscale_frame(sidecar, 0, labels, lr)
+    ring = Ring(sidecar, surfaces)
+    for number in range(surfaces + 2):
+        if number > 0:
+            ring.before = (*ring.before[:2], tuple(plane.copy() for plane in ring.before[2]))
+            for plane in ring.before[2]:
+                plane ^= 0xFF if number >= surfaces else 0  # every patch has been here since it was computed
+        hr, done = ring.upscale(labels, tuple(plane.copy() for plane in lr))
+        assert_same(hr, expected)
+        assert done.reused == (labels.size if number else 0)
+    ring.frames = 0  # as if nothing were known of the surface
+    ring.before[2][0][:] = 7
+    hr, _ = ring.upscale(labels, lr)
+    assert (hr[0] == 7).all()
+
+
+def test_ages_end_at_255_and_hr_age_needs_them():
+    sidecar, labels, lr = case((2, [], 1), (16, 16), 8, nets=1)
+    ring = Ring(sidecar, 2)
+    for _ in range(260):
+        hr, _ = ring.upscale(labels, lr)
+    assert (ring.ages == 255).all()
+    assert_same(hr, upscale_frame(sidecar, 0, labels, lr))
+    images = {"lr": planes_image("stdo_const_image *", lr)[0], "hr": planes_image("stdo_image *", hr)[0]}
+    frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels), hr_age=2, **images)
+    assert lib.stdo_upscale_rows(ring.handle, frame, 0, 1, ring.scratch, ffi.NULL) == lib.STDO_ERROR_ARGUMENT
+
+
+# ---- U and V in turns ----
+
+
+class InTurns:
+    """An image with U and V in turns, NV12 or NV21, inside larger arrays whose other bytes are `fill`."""
+
+    def __init__(self, width, height, fill, *, v_first=False, upwards=False):
+        half_height, half_width = plane_shapes(width, height)[1]
+        self.luma = Guarded([(height, width)], fill, upwards)
+        self.both = Guarded([(half_height, 2 * half_width)], fill, upwards)
+        u, v = self.both.planes[0][:, 0::2], self.both.planes[0][:, 1::2]
+        self.planes = (self.luma.planes[0], v, u) if v_first else (self.luma.planes[0], u, v)
+
+    def image(self, struct):
+        image = planes_image(struct, self.planes)
+        image.chroma_step = 2
+        return image
+
+    def assert_guards_untouched(self):
+        self.luma.assert_guards_untouched()
+        self.both.assert_guards_untouched()
+
+
+def filled(image, planes):
+    for plane, pixels in zip(image.planes, planes, strict=True):
+        plane[:] = pixels
+    return image
+
+
+@pytest.mark.parametrize("scale", SCALES, ids=str)
+@pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (70, 27)), (64, (9, 9))])
+def test_u_and_v_in_turns(scale, patch, size):
+    """NV12 and NV21, read, written or both, in calls for parts of the rows: the planes that FORMAT.md says."""
+    crop = (2 * scale.numerator - 1, 1)
+    sidecar, labels, lr = case((scale, [(3, 4)], 3), size, patch, seed=patch, crop=crop, chroma=1)
+    size, shape = (sidecar.lr_width, sidecar.lr_height), (sidecar.hr_width, sidecar.hr_height)
+    expected, rng = upscale_frame(sidecar, 0, labels, lr), np.random.default_rng(patch)
+    for tier in HERE:
+        handle, scratch = opened(sidecar, tier)
+        assert ffi.string(lib.stdo_tier(handle)).decode() == tier
+        for number, kinds in enumerate([(1, 0), (0, 1), (1, 1), (2, 2), (2, 1)]):
+            def image(kind, width, height, fill, upwards=number % 2 == 1):
+                if kind == 0:
+                    return Guarded(plane_shapes(width, height), fill, upwards)
+                return InTurns(width, height, fill, v_first=kind == 2, upwards=upwards)
+
+            source, target = filled(image(kinds[0], *size, 7), lr), image(kinds[1], *shape, 200)
+            frame = new_struct("stdo_frame", labels=ffi.from_buffer("uint8_t[]", labels),
+                               lr=source.image("stdo_const_image *")[0], hr=target.image("stdo_image *")[0])
+            for begin, end in pairwise(sorted({0, int(rng.integers(sidecar.rows)), sidecar.rows})):
+                assert lib.stdo_upscale_rows(handle, frame, begin, end, scratch, ffi.NULL) == lib.STDO_OK
+            assert_same(target.planes, expected)
+            target.assert_guards_untouched()
+
+
+@pytest.mark.parametrize("kinds", [(1, 0), (0, 1), (1, 1)])
+def test_reuse_of_u_and_v_in_turns(kinds):
+    """From surfaces written in turn; chroma of a patch may change without its luma, and U without V."""
+    sidecar, labels, lr = case((2, [(3, 4)], 3), (70, 45), 9, crop=(1, 3), chroma=1)
+    plain, (handle, scratch), rng = Upscaler(write(sidecar)), opened(sidecar), np.random.default_rng(1)
+    shape = (sidecar.hr_width, sidecar.hr_height)
+
+    def image(kind, width, height):
+        return InTurns(width, height, 5) if kind else Guarded(plane_shapes(width, height), 5)
+
+    surfaces, ages, before = [image(kinds[1], *shape) for _ in range(2)], np.zeros_like(labels), None
+    kept, done, alive = 0, new_struct("stdo_statistics"), []
+    view = ffi.from_buffer("uint8_t[]", labels)
+    for number in range(10):
+        if number % 3:
+            lr = tuple(plane.copy() for plane in lr)
+            plane = lr[number % 3]  # U or V
+            plane[rng.integers(plane.shape[0]), rng.integers(plane.shape[1])] ^= 9
+        source, target = filled(image(kinds[0], 70, 45), lr), surfaces[number % 2]
+        previous = new_struct("stdo_previous", labels=view, lr=before[0], hr=before[1]) if before else ffi.NULL
+        frame = new_struct("stdo_frame", labels=view, lr=source.image("stdo_const_image *")[0],
+                           hr=target.image("stdo_image *")[0], previous=previous, hr_age=2 if number > 1 else 0,
+                           ages=ffi.from_buffer("uint8_t[]", ages, require_writable=True))
+        assert lib.stdo_upscale_rows(handle, frame, 0, sidecar.rows, scratch, done) == lib.STDO_OK
+        assert_same(target.planes, plain.upscale(0, labels, lr))
+        kept += int((ages > 0).sum())
+        before = source.image("stdo_const_image *")[0], target.image("stdo_const_image *")[0]
+        alive.append(source)  # whose planes are read once more
+    assert done.reused == 9 * labels.size  # luma never changed
+    assert 8 * labels.size < kept < 9 * labels.size
+
+
+def test_steps_that_are_none():
+    sidecar, labels, _ = case((2, [], 1), (16, 16), 8, nets=1)
+    rgb = case((2, [], 1), (16, 16), 8, nets=1, colour=1)[0]
+    buffer = ffi.new("uint8_t[]", 4096)
+
+    def status(sidecar, step, apart=1, strides=(0, 0, 0), **more):
+        handle, scratch = opened(sidecar)
+        image = {"plane": [buffer, buffer + 9, buffer + 9 + apart], "stride": strides, "chroma_step": step}
+        frame = new_struct("stdo_frame", **{"labels": ffi.from_buffer("uint8_t[]", labels), "lr": image, "hr": image,
+                                            **more})
+        return lib.stdo_upscale_rows(handle, frame, 0, 0, scratch, ffi.NULL)
+
+    assert {status(sidecar, 0), status(sidecar, 1), status(sidecar, 2), status(sidecar, 2, -1), status(rgb, 1)} == {
+        lib.STDO_OK}
+    planar = {"plane": [buffer] * 3}
+    previous = new_struct("stdo_previous", labels=buffer, lr=planar, hr=planar)
+    assert {status(sidecar, 3), status(sidecar, 2, 2), status(sidecar, 2, 1, (0, 0, 1)), status(rgb, 2),
+            status(sidecar, 2, previous=previous)} == {lib.STDO_ERROR_ARGUMENT}
 
 
 # ---- The call itself, through cffi ----
@@ -300,7 +507,8 @@ def raw_upscale(data, labels, lr, hr, ranges, scratch_offset=0):
     size = lib.stdo_scratch_size(sidecar)
     scratch = ffi.new("uint8_t[]", b"\xa5" * (size + scratch_offset + 16))
     own_labels = ffi.new("uint8_t[]", labels.tobytes())
-    frame = ffi.new("stdo_frame *", (0, own_labels, lr.image("stdo_const_image *")[0], hr.image("stdo_image *")[0]))
+    frame = new_struct("stdo_frame", labels=own_labels, lr=lr.image("stdo_const_image *")[0],
+                       hr=hr.image("stdo_image *")[0])
     results = [lib.stdo_upscale_rows(sidecar, frame, *rows, scratch + scratch_offset, ffi.NULL) for rows in ranges]
     tail = bytes(ffi.buffer(scratch + scratch_offset + size, 16))
     assert tail == b"\xa5" * 16
@@ -350,11 +558,11 @@ def test_refusals_leave_the_frame_alone():
 
 
 def test_null_is_refused():
-    sidecar, segment = ffi.new("stdo_sidecar **"), ffi.new("stdo_segment_info *")
+    sidecar, segment = ffi.new("stdo_sidecar **"), new_struct("stdo_segment_info")
     argument = lib.STDO_ERROR_ARGUMENT
     assert lib.stdo_open_memory(ffi.NULL, 0, b"", sidecar) == argument
     assert lib.stdo_open_memory(b"", 0, b"", ffi.NULL) == argument
-    assert lib.stdo_get_info(ffi.NULL, ffi.new("stdo_info *")) == argument
+    assert lib.stdo_get_info(ffi.NULL, new_struct("stdo_info")) == argument
     assert lib.stdo_map_new(ffi.NULL, ffi.new("stdo_map **")) == argument
     assert lib.stdo_map_read(ffi.NULL, 0, ffi.NULL, ffi.new("uint8_t *")) == argument
     assert lib.stdo_scratch_size(ffi.NULL) == 0
@@ -364,7 +572,7 @@ def test_null_is_refused():
     assert lib.stdo_open_memory(data, len(data), b"", sidecar) == lib.STDO_OK
     assert lib.stdo_get_segment(sidecar[0], 1, segment) == lib.STDO_ERROR_SEGMENT_RANGE
     scratch = ffi.new("uint8_t[]", lib.stdo_scratch_size(sidecar[0]))
-    for frame in (ffi.NULL, ffi.new("stdo_frame *"), ffi.new("stdo_frame *", {"labels": scratch})):
+    for frame in (ffi.NULL, new_struct("stdo_frame"), new_struct("stdo_frame", labels=scratch)):
         assert lib.stdo_upscale_rows(sidecar[0], frame, 0, 0, scratch, ffi.NULL) == argument
     lib.stdo_close(sidecar[0])
 
@@ -401,6 +609,22 @@ def test_wrapper_refuses_with_value_and_limit():
     with pytest.raises(StdoError, match="label") as caught:
         upscaler.upscale(0, labels + 3, lr)
     assert caught.value.status == "STDO_ERROR_LABEL_RANGE"
+
+
+@pytest.mark.parametrize(("size", "colour"), [((9, 7), 0), ((8, 2), 0), ((1, 1), 0), ((9, 7), 1)])
+def test_an_image_in_a_buffer(size, colour):
+    shapes = plane_shapes(*size, colour)
+    assert lib.stdo_image_size(*size, colour) == sum(height * width for height, width in shapes)
+    buffer = ffi.new("uint8_t[]", lib.stdo_image_size(*size, colour))
+    image = lib.stdo_image_from_buffer(buffer, *size, colour)
+    at = buffer
+    for plane, stride, (height, width) in zip(image.plane, image.stride, shapes, strict=True):
+        assert (plane, stride) == (at, width)
+        at += height * width
+    same = lib.stdo_image_for_reading(ffi.new("stdo_image *", image))
+    assert list(same.plane) == list(image.plane) and list(same.stride) == list(image.stride)
+    none = [lib.stdo_image_from_buffer(ffi.NULL, *size, colour), lib.stdo_image_for_reading(ffi.NULL)]
+    assert all(plane == ffi.NULL for image in none for plane in image.plane)
 
 
 def crc32(data, crc=0):

@@ -36,29 +36,6 @@ static FILE *open_file(const char *path, const char *mode)
     return file;
 }
 
-static size_t frame_size(uint32_t width, uint32_t height)
-{
-    return (size_t)width * height + 2 * (size_t)((width + 1) / 2) * ((height + 1) / 2);
-}
-
-/* A 4:2:0 image in memory that holds its planes one after the other. */
-static stdo_image image_in(uint8_t *memory, uint32_t width, uint32_t height)
-{
-    const size_t luma = (size_t)width * height, chroma = (frame_size(width, height) - luma) / 2;
-    const ptrdiff_t half = (ptrdiff_t)((width + 1) / 2);
-    return (stdo_image){{memory, memory + luma, memory + luma + chroma}, {(ptrdiff_t)width, half, half}};
-}
-
-static stdo_const_image for_reading(const stdo_image *image)
-{
-    stdo_const_image same;
-    for (int i = 0; i < 3; i++) {
-        same.plane[i] = image->plane[i];
-        same.stride[i] = image->stride[i];
-    }
-    return same;
-}
-
 int main(int count, char **words)
 {
     if (count != 4) fail("usage", "upscale SIDECAR LR.yuv HR.yuv");
@@ -75,20 +52,21 @@ int main(int count, char **words)
     check(stdo_open_memory(bytes, size, NULL, &sidecar), words[1]);
     free(bytes);
 
-    /* 2. Ask for sizes. Nets for RGB frames are for comparisons; players may leave them out. */
-    stdo_info info;
+    /* 2. Ask for sizes. A struct with a `size` is told its own. Nets for RGB frames are for comparisons; players may
+       leave them out. */
+    stdo_info info = {.size = sizeof info};
     check(stdo_get_info(sidecar, &info), "info");
     if (info.colour != STDO_COLOUR_YUV420) fail(words[1], "made for RGB frames");
 
     /* 3. Get memory: the hr frame, two lr frames and two sets of labels (for this frame and the one before, so that
        what did not change is not computed again), and the scratch of one thread. */
-    const size_t lr_size = frame_size(info.lr_width, info.lr_height);
-    const size_t hr_size = frame_size(info.hr_width, info.hr_height);
-    const stdo_image hr = image_in(block(hr_size), info.hr_width, info.hr_height);
+    const size_t lr_size = stdo_image_size(info.lr_width, info.lr_height, info.colour);
+    const size_t hr_size = stdo_image_size(info.hr_width, info.hr_height, info.colour);
+    const stdo_image hr = stdo_image_from_buffer(block(hr_size), info.hr_width, info.hr_height, info.colour);
     stdo_image lr[2];
     uint8_t *labels[2];
     for (int i = 0; i < 2; i++) {
-        lr[i] = image_in(block(lr_size), info.lr_width, info.lr_height);
+        lr[i] = stdo_image_from_buffer(block(lr_size), info.lr_width, info.lr_height, info.colour);
         labels[i] = block((size_t)info.columns * info.rows);
     }
     void *scratch = block(stdo_scratch_size(sidecar));
@@ -108,21 +86,23 @@ int main(int count, char **words)
 
         /* 6. Find its segment and labels. At the first frame of a segment its crc tells whether this is the video that
            the sidecar was made for. */
-        stdo_segment_info at;
+        stdo_segment_info at = {.size = sizeof at};
         check(stdo_get_segment(sidecar, segment, &at), "segment");
         if (frame == at.first_frame + at.frames) check(stdo_get_segment(sidecar, ++segment, &at), "segment");
         if (frame == at.first_frame && stdo_crc32(0, lr[now].plane[0], lr_size) != at.lr_first_crc)
             fail(words[2], "not the video that the sidecar was made for");
-        const stdo_const_image source = for_reading(&lr[now]);
+        const stdo_const_image source = stdo_image_for_reading(&lr[now]);
         check(stdo_map_read(map, frame, &source, labels[now]), "map");
 
         /* 7. Upscale. Threads would share the rows 0..info.rows, each with scratch of its own. */
-        const stdo_frame what = {segment, labels[now], source, hr, frame > 0 ? &previous : NULL};
+        const stdo_frame what = {.size = sizeof what, .segment = segment, .labels = labels[now], .lr = source, .hr = hr,
+                                 .previous = frame > 0 ? &previous : NULL};
         check(stdo_upscale_rows(sidecar, &what, 0, info.rows, scratch, NULL), "upscale");
 
         /* 8. Show the hr frame, and leave it as it is: the next one is written over it. */
         if (fwrite(hr.plane[0], 1, hr_size, out) != hr_size) fail(words[3], "cannot be written");
-        previous = (stdo_previous){segment, labels[now], source, for_reading(&hr)};
+        previous = (stdo_previous){.size = sizeof previous, .segment = segment, .labels = labels[now], .lr = source,
+                                   .hr = stdo_image_for_reading(&hr)};
     }
 
     /* 9. Put everything back. */

@@ -178,24 +178,6 @@ typedef struct task {
     stdo_frame frame;
 } task;
 
-static stdo_image image_of(uint8_t *planes, uint32_t width, uint32_t height)
-{
-    const size_t luma = (size_t)width * height, chroma = (size_t)((width + 1) / 2) * ((height + 1) / 2);
-    const ptrdiff_t half = (ptrdiff_t)((width + 1) / 2);
-    const stdo_image image = {{planes, planes + luma, planes + luma + chroma}, {(ptrdiff_t)width, half, half}};
-    return image;
-}
-
-static stdo_const_image readable(const stdo_image *image)
-{
-    stdo_const_image same;
-    for (int i = 0; i < 3; i++) {
-        same.plane[i] = image->plane[i];
-        same.stride[i] = image->stride[i];
-    }
-    return same;
-}
-
 static void upscale_rows(void *context, unsigned worker, uint32_t begin, uint32_t end)
 {
     const task *t = context;
@@ -208,6 +190,8 @@ static void upscale_rows(void *context, unsigned worker, uint32_t begin, uint32_
 static int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads)
 {
     p->sidecar = sidecar;
+    p->info.size = sizeof p->info;
+    p->at.size = sizeof p->at;
     if (stdo_get_info(sidecar, &p->info) != STDO_OK) abort();
     p->lr_size = y4m_frame_size(p->info.lr_width, p->info.lr_height);
     p->hr_size = y4m_frame_size(p->info.hr_width, p->info.hr_height);
@@ -253,13 +237,17 @@ static int frame_fits(player *p, uint32_t number, const uint8_t *lr)
 /* `before` is the segment of the frame before, NULL where there is none. */
 static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *before)
 {
-    const stdo_image lr = image_of(p->lr[now], p->info.lr_width, p->info.lr_height);
-    const stdo_image old = image_of(p->lr[!now], p->info.lr_width, p->info.lr_height);
-    const stdo_image hr = image_of(p->hr, p->info.hr_width, p->info.hr_height);
-    const stdo_const_image source = readable(&lr);
+    const uint32_t width = p->info.lr_width, height = p->info.lr_height;
+    const stdo_image lr = stdo_image_from_buffer(p->lr[now], width, height, STDO_COLOUR_YUV420);
+    const stdo_image old = stdo_image_from_buffer(p->lr[!now], width, height, STDO_COLOUR_YUV420);
+    const stdo_image hr = stdo_image_from_buffer(p->hr, p->info.hr_width, p->info.hr_height, STDO_COLOUR_YUV420);
+    const stdo_const_image source = stdo_image_for_reading(&lr);
     if (stdo_map_read(p->map, number, &source, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
-    const stdo_previous previous = {before != NULL ? *before : 0, p->labels[!now], readable(&old), readable(&hr)};
-    task t = {p, {p->segment, p->labels[now], source, hr, before != NULL ? &previous : NULL}};
+    const stdo_previous previous = {.size = sizeof previous, .segment = before != NULL ? *before : 0,
+                                    .labels = p->labels[!now], .lr = stdo_image_for_reading(&old),
+                                    .hr = stdo_image_for_reading(&hr)};
+    task t = {p, {.size = sizeof t.frame, .segment = p->segment, .labels = p->labels[now], .lr = source, .hr = hr,
+                  .previous = before != NULL ? &previous : NULL}};
     workers_run(p->pool, upscale_rows, &t, p->info.rows);
 }
 
@@ -348,7 +336,7 @@ int main(int count, char **words)
     stdo_sidecar *sidecar = open_sidecar(o.sidecar);
     if (sidecar == NULL) return 1;
     player p = {.sidecar = NULL};
-    stdo_info info;
+    stdo_info info = {.size = sizeof info};
     int sound = 0;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
     if (info.colour != STDO_COLOUR_YUV420)

@@ -131,7 +131,7 @@ class Upscaler:
         self.handle = ffi.gc(handle[0], lib.stdo_close)
         self.tier = ffi.string(lib.stdo_tier(self.handle)).decode()
         self.statistics, self._statistics_lock = Statistics(), threading.Lock()
-        info = ffi.new("stdo_info *")
+        info = new_struct("stdo_info")
         _check(lib.stdo_get_info(self.handle, info))
         self.scale, self.mode, self.patch = Fraction(info.scale, info.divisor), info.mode, info.patch
         self.chroma, self.colour = info.chroma, info.colour
@@ -149,7 +149,7 @@ class Upscaler:
         self._scratch = threading.local()
 
     def _segment(self, index: int) -> SegmentInfo:
-        info = ffi.new("stdo_segment_info *")
+        info = new_struct("stdo_segment_info")
         _check(lib.stdo_get_segment(self.handle, index, info))
         return SegmentInfo(*(getattr(info, name) for name in SegmentInfo.__dataclass_fields__))
 
@@ -210,7 +210,7 @@ class Upscaler:
         rows = self.row_shares(threads if executor else 1)
 
         def upscale_rows(_alive=keep):
-            done = ffi.new("stdo_statistics *")
+            done = new_struct("stdo_statistics")
             for begin, end in rows:
                 _check(lib.stdo_upscale_rows(self.handle, frame, begin, end, self.thread_scratch(), done))
             return done
@@ -238,11 +238,11 @@ class Upscaler:
         if previous is not None:
             old, *keep_old = _image("stdo_const_image *", "previous lr", previous.lr, lr_shapes)
             old_view = self._label_view("previous labels", previous.labels)
-            before = ffi.new("stdo_previous *", {"segment": previous.segment, "labels": old_view, "lr": old[0]})
+            before = new_struct("stdo_previous", segment=previous.segment, labels=old_view, lr=old[0])
             before.hr.plane, before.hr.stride = target.plane, target.stride
             keep += [*keep_old, old_view, before]
-        return ffi.new("stdo_frame *", {"segment": segment, "labels": view, "lr": source[0], "hr": target[0],
-                                        "previous": before}), keep
+        frame = new_struct("stdo_frame", segment=segment, labels=view, lr=source[0], hr=target[0], previous=before)
+        return frame, keep
 
     def _label_view(self, name, labels):
         require_array(name, labels, (self.rows, self.columns))
@@ -260,6 +260,11 @@ class Upscaler:
         if not hasattr(self._scratch, "block"):
             self._scratch.block = ffi.new("uint8_t[]", lib.stdo_scratch_size(self.handle))
         return self._scratch.block
+
+
+def new_struct(name: str, **fields):
+    """Return a new C struct of those that begin with their size."""
+    return ffi.new(f"{name} *", {"size": ffi.sizeof(name), **fields})
 
 
 def _tiers(tiers: str | None) -> bytes:

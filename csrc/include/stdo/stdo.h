@@ -6,7 +6,16 @@
    Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts
    no threads, and gives the same bytes on every machine. Pointers must not be NULL unless the comment says so:
    functions that return a status answer a NULL with STDO_ERROR_ARGUMENT. Any threads may call any functions at the same
-   time, except two calls on the same stdo_map, or on overlapping rows of the same hr frame. */
+   time, except two calls on the same stdo_map, or on overlapping rows of the same hr frame.
+
+   Structs that begin with `size` may get more fields at their end in later versions. The caller sets it to the size of
+   the struct that it was compiled with, and the library neither reads nor writes further, so that newer libraries serve
+   older programs:
+
+       stdo_info info = {.size = sizeof info};
+
+   A size less than that of the first version, such as 0 where it was forgotten, is STDO_ERROR_ARGUMENT. Other structs,
+   and the parameters of functions, stay as they are for as long as STDO_ABI does. */
 #ifndef STDO_H
 #define STDO_H
 
@@ -14,6 +23,10 @@
 #include <stdint.h>
 
 #define STDO_VERSION "0.1.0"
+#define STDO_VERSION_NUMBER 100 /* 10000 * major + 100 * minor + patch, for #if */
+
+/* The number in the shared library's name (libstdo.so.0): another one where programs must be compiled anew. */
+#define STDO_ABI 0
 
 /* Marks the functions that a shared library or a DLL exports. On Windows a build of the DLL defines STDO_BUILD_DLL, and
    a program that calls it may define STDO_USE_DLL. */
@@ -54,6 +67,10 @@ typedef enum stdo_status {
     STDO_ERROR_NET_CRC = 17
 } stdo_status;
 
+/* STDO_VERSION and STDO_VERSION_NUMBER of the library that runs, which may be newer than this header. */
+STDO_API const char *stdo_version(void);
+STDO_API uint32_t stdo_version_number(void);
+
 /* One line of English, without a full stop; constant storage; never NULL, whatever the number. */
 STDO_API const char *stdo_status_string(stdo_status status);
 
@@ -66,6 +83,7 @@ typedef struct stdo_map stdo_map;
 enum { STDO_COLOUR_YUV420 = 0, STDO_COLOUR_RGB = 1 };
 
 typedef struct stdo_info {
+    size_t size;
     uint32_t scale, divisor;    /* scale / divisor hr pixels per lr pixel: 1, 2, 3 or 4 by 1, or 3 by 2 */
     uint32_t mode;              /* what trained it; FORMAT.md */
     uint32_t patch;             /* side of a patch in lr pixels */
@@ -81,6 +99,7 @@ typedef struct stdo_info {
 } stdo_info;
 
 typedef struct stdo_segment_info {
+    size_t size;
     uint32_t first_frame, frames;
     uint32_t lr_first_crc;      /* of the segment's first decoded lr frame: Y, U, V without padding */
     uint32_t lr_crc;            /* of all its decoded lr frames, in order */
@@ -93,40 +112,66 @@ typedef struct stdo_segment_info {
 /* Planes Y, U, V, 8 bit 4:2:0; a chroma plane has (width + 1) / 2 x (height + 1) / 2 samples. For STDO_COLOUR_RGB
    planes R, G, B of full size. `plane` points to the top left sample and `stride` is the distance in bytes from one row
    to the row below, which may be negative. Nothing is asked of alignment or padding: only samples inside the planes are
-   touched. */
+   touched.
+
+   `chroma_step` is the distance in bytes from a sample of U or V to the next: 1, or 0 to the same effect, in planes of
+   their own, and 2 where they lie in turns, with one stride: then plane[2] is plane[1] + 1 (NV12), or plane[1] is
+   plane[2] + 1 (NV21). */
 typedef struct stdo_image {
     uint8_t *plane[3];
     ptrdiff_t stride[3];
+    uint32_t chroma_step;
 } stdo_image;
 
 /* The same, for reading only. */
 typedef struct stdo_const_image {
     const uint8_t *plane[3];
     ptrdiff_t stride[3];
+    uint32_t chroma_step;
 } stdo_const_image;
 
+/* Planes in one buffer, one after the other without padding: the bytes that they take, and the image. */
+STDO_API size_t stdo_image_size(uint32_t width, uint32_t height, uint32_t colour);
+STDO_API stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint32_t height, uint32_t colour);
+
+STDO_API stdo_const_image stdo_image_for_reading(const stdo_image *image);
+
 /* A frame that this sidecar upscaled before, and its segment: stdo_upscale_rows copies the patches that did not change
-   since. `hr` must be what `labels` and `lr` gave. `lr` must be other memory than the lr frame of the call: where a
-   decoder writes every frame to the same place, make a copy. `hr` may be the image that is written, in which unchanged
-   patches are then left alone; otherwise the two must not overlap. */
+   since. `hr` must be what `labels` and `lr` gave; each image has the chroma_step of the frame's. `lr` must be other
+   memory than the lr frame of the call: where a decoder writes every frame to the same place, make a copy. `hr` may be
+   the image that is written, in which unchanged patches are then left alone; otherwise the two must not overlap. */
 typedef struct stdo_previous {
+    size_t size;
     uint32_t segment;
     const uint8_t *labels;
     stdo_const_image lr, hr;
 } stdo_previous;
 
 /* One frame of a segment: its labels, and whole images of lr_width x lr_height and hr_width x hr_height that do not
-   overlap. `previous` may be NULL, and changes no pixel. */
+   overlap. `previous` may be NULL, and changes no pixel.
+
+   `ages` may be NULL. Otherwise it has columns * rows values, which the caller keeps from each frame to the next: for
+   how many frames a patch has been as it is, with 0 where it was computed in this one, and 255 for more than that. So a
+   texture that holds the frame of n frames ago lacks the patches whose age is less than n. Calls write the ages of their
+   rows, and read them where there is a `previous`, which must be the frame that they are of.
+
+   `hr_age` is for surfaces that are written in turn: `hr` holds what was written that many frames ago, or 0 if nothing
+   that is known; EGL_EXT_buffer_age counts so too. Patches that have not changed since are left alone there, in place of
+   being copied from `previous`. It needs `ages`. */
 typedef struct stdo_frame {
-    uint32_t segment;
+    size_t size;
+    uint32_t segment, hr_age;
     const uint8_t *labels;
     stdo_const_image lr;
     stdo_image hr;
     const stdo_previous *previous;
+    uint8_t *ages;
 } stdo_frame;
 
-/* Luma patches by what was done for them. Calls add to it, so set it to zero first; each thread needs its own. */
+/* Luma patches by what was done for them. Calls add to it, so set all but `size` to zero first; each thread needs its
+   own. */
 typedef struct stdo_statistics {
+    size_t size;
     uint64_t net, base, reused;
 } stdo_statistics;
 

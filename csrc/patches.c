@@ -1,0 +1,89 @@
+/* The pixels of patches: where they lie, whether they changed since the previous frame, and rectangles of them. */
+#include "patches.h"
+
+#include "sizes.h"
+
+#include <string.h>
+
+stdo_rect stdo_patch_rect(const stdo_info *info, const stdo_plane *plane, int is_chroma, uint32_t column,
+                          uint32_t columns, uint32_t row)
+{
+    const uint32_t halved = is_chroma ? 1 : 0, end = column + columns;
+    const uint32_t side = net_side(info);
+    const stdo_rect r = {column * side >> halved, row * side >> halved,
+                         end == info->columns ? plane->width : end * side >> halved,
+                         row + 1 == info->rows ? plane->height : (row + 1) * side >> halved};
+    return r;
+}
+
+/* The lr pixels that the net pixels begin..end-1 of a row or column come from, `halo` of them read beside. */
+static void lr_extent(const stdo_plane *plane, uint32_t lr_size, uint32_t halo, uint32_t *begin, uint32_t *end)
+{
+    if (plane->full_size) {
+        *begin = (*begin - min_u32(*begin, halo)) / 3 * 2;
+        *end = (*end + halo + 2) / 3 * 2;
+        halo = 0;
+    }
+    const uint32_t margin = max_u32(halo, STDO_BASE_MARGIN);
+    *begin -= min_u32(*begin, margin);
+    *end = min_u32(*end + margin, lr_size);
+}
+
+stdo_rect stdo_lr_rect(const stdo_plane *plane, const stdo_rect *r, uint32_t halo)
+{
+    stdo_rect lr = *r;
+    lr_extent(plane, plane->lr_width, halo, &lr.x0, &lr.x1);
+    lr_extent(plane, plane->lr_height, halo, &lr.y0, &lr.y1);
+    return lr;
+}
+
+int stdo_is_same(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *lr)
+{
+    const size_t step = plane->lr_step; /* at 2 a change of the other plane counts as well */
+    for (uint32_t y = lr->y0; y < lr->y1; y++)
+        if (memcmp(plane->lr + (ptrdiff_t)y * plane->lr_stride + lr->x0 * step,
+                   previous->lr.plane[index] + (ptrdiff_t)y * previous->lr.stride[index] + lr->x0 * step,
+                   (lr->x1 - lr->x0 - 1) * step + 1) != 0)
+            return 0;
+    return 1;
+}
+
+void stdo_copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r)
+{
+    const uint32_t scale = plane->scale;
+    const size_t step = plane->hr_step;
+    if (previous->hr.plane[index] == plane->hr && previous->hr.stride[index] == plane->hr_stride) return;
+    const uint32_t x0 = r->x0 * scale, x1 = min_u32(r->x1 * scale, plane->hr_width);
+    if (x0 >= x1) return;
+    for (uint32_t y = r->y0 * scale; y < min_u32(r->y1 * scale, plane->hr_height); y++)
+        memcpy(plane->hr + (ptrdiff_t)y * plane->hr_stride + x0 * step,
+               previous->hr.plane[index] + (ptrdiff_t)y * previous->hr.stride[index] + x0 * step, (x1 - x0) * step);
+}
+
+/* The width of strips that cut the columns into as few strips as `limit` allows, all about equally wide. */
+static uint32_t strip_of(uint32_t columns, uint32_t limit)
+{
+    uint32_t strips = 1, width = min_u32(columns, limit);
+    while (strips * limit < columns) strips++;
+    while ((width - 1) * strips >= columns) width--;
+    return width;
+}
+
+stdo_rect stdo_take_rect(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row)
+{
+    const stdo_info *info = &j->sidecar->info;
+    uint8_t *first = j->todo + (size_t)(row - j->row_begin) * info->columns + column;
+    const uint8_t label = *first;
+    uint32_t columns = 1, rows = 1;
+    while (column + columns < info->columns && first[columns] == label) columns++;
+    if (net != NULL) columns = strip_of(columns, net->strip);
+    for (; row + rows < j->row_end; rows++) {
+        const uint8_t *next = first + (size_t)rows * info->columns;
+        if (next[0] != label || memcmp(next, first, columns) != 0) break;
+    }
+    for (uint32_t i = 0; i < rows; i++) memset(first + (size_t)i * info->columns, STDO_DONE, columns);
+
+    stdo_rect r = stdo_patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row);
+    r.y1 = stdo_patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row + rows - 1).y1;
+    return r;
+}
