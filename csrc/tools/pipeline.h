@@ -1,7 +1,7 @@
 /* Frames of a stream on their way through reading, upscaling and writing, several of them at the same time.
 
-   A frame is upscaled in bands, which threads take one by one. A band of one frame needs nothing of the frame before but
-   the same band, so that frames follow each other without a gap: whoever is free begins with the next one. */
+   A frame is upscaled in bands, which threads take one by one. Of the frame before, a band needs nothing but the same
+   band, so that frames follow each other without a gap: whoever is free begins with the next one. */
 #ifndef STDO_TOOLS_PIPELINE_H
 #define STDO_TOOLS_PIPELINE_H
 
@@ -14,7 +14,7 @@ enum { PIPELINE_THREADS = 256, PIPELINE_BANDS = 512 };
    0..threads-1. */
 typedef struct pipeline {
     void *context;
-    /* Gives 0 where there is no such frame. The lr frame `lr_frames` before it is no longer needed, but later ones are. */
+    /* Gives 0 where there is no such frame. Of the lr frames before, the last `lr_frames` - 1 are still needed. */
     int (*read)(void *context, uint32_t frame);
     /* The same band of all frames before is done. */
     void (*upscale)(void *context, unsigned worker, uint32_t frame, uint32_t band);
