@@ -1,4 +1,4 @@
-/* What the library says about itself and its input: status lines and checksums. */
+/* What the library says about its input: status lines. */
 #include <stdo/stdo.h>
 
 const char *stdo_version(void) { return STDO_VERSION; }
@@ -28,56 +28,4 @@ const char *stdo_status_string(stdo_status status)
         return "unknown tier: use c, avx2, avx512vnni, neon, neon_dot, neon_i8mm, or several with commas";
     }
     return "unknown status";
-}
-
-/* Below, a table for each byte of eight would take longer to make than it saves. */
-enum { TABLES_PAY = 1 << 14 };
-
-static uint32_t crc_by_half_bytes(uint32_t crc, const uint8_t *data, size_t size)
-{
-    /* The CRCs of the sixteen values of half a byte: small enough to read, fast enough for video. */
-    static const uint32_t half[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-    };
-    for (size_t i = 0; i < size; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ half[crc & 15];
-        crc = crc >> 4 ^ half[crc & 15];
-    }
-    return crc;
-}
-
-static uint32_t u32_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* Eight bytes at a time: table[n] has the CRCs of a byte that n zeros follow. size is a multiple of 8. */
-static uint32_t crc_by_eight_bytes(uint32_t crc, const uint8_t *data, size_t size)
-{
-    uint32_t table[8][256];
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        const uint8_t zero = 0;
-        table[0][byte] = crc_by_half_bytes(byte, &zero, 1);
-    }
-    for (int n = 1; n < 8; n++)
-        for (uint32_t byte = 0; byte < 256; byte++) {
-            const uint32_t before = table[n - 1][byte];
-            table[n][byte] = before >> 8 ^ table[0][before & 255];
-        }
-    for (size_t i = 0; i < size; i += 8) {
-        const uint32_t a = crc ^ u32_at(data + i), b = u32_at(data + i + 4);
-        crc = table[7][a & 255] ^ table[6][a >> 8 & 255] ^ table[5][a >> 16 & 255] ^ table[4][a >> 24] ^
-              table[3][b & 255] ^ table[2][b >> 8 & 255] ^ table[1][b >> 16 & 255] ^ table[0][b >> 24];
-    }
-    return crc;
-}
-
-uint32_t stdo_crc32(uint32_t crc, const uint8_t *data, size_t size)
-{
-    const size_t eights = size < TABLES_PAY ? 0 : size & ~(size_t)7;
-    crc = ~crc;
-    if (eights > 0) crc = crc_by_eight_bytes(crc, data, eights);
-    return ~crc_by_half_bytes(crc, data + eights, size - eights);
 }

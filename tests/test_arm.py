@@ -68,6 +68,16 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
         assert len(lines) == len(test_tiers.KERNELS) * len(ALL_TIERS)
 
     @pytest.mark.parametrize("cpu", CPUS)
+    @pytest.mark.parametrize("compiler", COMPILERS)
+    def test_crc32(compiler, cpu, tmp_path):
+        """All three CPUs have the instructions, and so they must run."""
+        check, sources = TESTS / "check_crc32.c", [CSRC / "crc32.c", CSRC / "arm" / "crc32_armv8.c"]
+        subprocess.run([*COMPILERS[compiler], "-O2", "-std=c11", "-static", *INCLUDE, check, *sources, "-o",
+                        tmp_path / "check"], check=True)  # fmt: skip
+        lines, _ = emulated(cpu, tmp_path / "check")
+        assert lines[:2] == ["c ok", "armv8 ok fastest"]
+
+    @pytest.mark.parametrize("cpu", CPUS)
     def test_vectors(programs, cpu):
         expected = sorted((VECTORS / "hashes.txt").read_text().splitlines())
         for tier in TIERS[: TIERS.index(CPUS[cpu]) + 1]:

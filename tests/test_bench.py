@@ -3,6 +3,7 @@
 import json
 import math
 import xml.etree.ElementTree as ElementTree
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from bench import (
     nets,
     peak,
     peers,
+    player,
     quality,
     rd,
     recipe,
@@ -187,6 +189,22 @@ def test_variants_of_training(clip, tmp_path, capfd, bench, options, rows):
     found = json.loads((tmp_path / "found.json").read_text())
     assert len(found["rows"]) == rows
     assert "dB" in capfd.readouterr().out
+
+
+def test_player(clip, tmp_path, capfd, monkeypatch):
+    """The whole program beside its kernels and ffmpeg, and the same build as if it were another one."""
+    job = player.Job("small", (64, 36), Fraction(3, 2), ((5, 4),))
+    monkeypatch.setattr(player, "JOBS", (job,))
+    programs = player.build(tmp_path)
+    monkeypatch.setattr(player, "build", lambda folder: programs)  # once is enough
+    options = ["--rounds", "1", "--frames", "3", "--threads", "2", "--against", str(programs[0])]
+    assert player.main([str(clip), *options, "--json", str(tmp_path / "found.json")]) == 0
+    rows = json.loads((tmp_path / "found.json").read_text())["jobs"][0]["rows"]
+    assert len(rows) == 1 + 2 * len(player.SINKS) + 2 and all(row["clock"][0] > 0 for row in rows[:-2])
+    assert "kernels alone" in capfd.readouterr().out
+    ready = player.make_ready(clip, job, 3, tmp_path)
+    with pytest.raises(player.WrongOutput):
+        player.check(programs[0], ready._replace(sum="0" * 32), 2)
 
 
 def test_quality(clip, tmp_path, capsys):

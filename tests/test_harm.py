@@ -106,19 +106,40 @@ def test_the_library_without_memory(sanitized, leaks, tmp_path):
     assert all(line.endswith(" 2") for line in lines[1:]), "a sidecar and its map are one block each"
 
 
-def test_stdo_y4m_without_memory(sanitized, leaks, tmp_path):
+@pytest.fixture(scope="module")
+def failing(sanitized, tmp_path_factory):
+    """stdo-y4m whose allocations and threads fail as its environment says."""
     tool = sorted((sanitized[1] / "tools").glob("*.o"))
-    program = link(sanitized, tmp_path / "stdo-y4m", *WRAP, "-Wl,--wrap=pthread_create", TESTS / "fail_nth.c", *tool)
+    return link(sanitized, tmp_path_factory.mktemp("failing") / "stdo-y4m", *WRAP, "-Wl,--wrap=pthread_create",
+                TESTS / "fail_nth.c", *tool)
+
+
+def test_stdo_y4m_without_memory(failing, leaks):
     path, stream = VECTORS / "8-8-x2.stdo", y4m("8-8-x2")
-    wanted = subprocess.run([program, path], input=stream, capture_output=True, check=True, env=leaks).stdout
+    wanted = subprocess.run([failing, "--threads", "1", path], input=stream, capture_output=True, check=True,
+                            env=leaks).stdout
     for number in range(1, 100):
-        done = subprocess.run([program, "--threads", "3", path], input=stream, capture_output=True,
+        done = subprocess.run([failing, "--threads", "1", path], input=stream, capture_output=True,
                               env={**leaks, "FAIL_AT": str(number)})
         if done.returncode == 0:
             assert done.stdout == wanted
             break
         assert done.returncode == 1 and done.stderr.startswith(b"stdo-y4m: ") and done.stderr.count(b"\n") == 1, number
-    assert number > 6, "the sidecar's bytes, the sidecar, its map, frames, the pool and its threads"
+    assert number > 4, "the sidecar's bytes, the sidecar, its map, frames"
+
+
+@pytest.mark.parametrize("refused", range(16))
+def test_stdo_y4m_without_threads(failing, leaks, refused):
+    """It goes on with those it can get: a reader, a writer, and one or two that upscale beside the first thread."""
+    for name in ("8-8-x2", "segments-x4"):
+        path, stream = VECTORS / f"{name}.stdo", y4m(name)
+        wanted = subprocess.run([failing, "--threads", "1", path], input=stream, capture_output=True, env=leaks)
+        assert wanted.returncode == 0 and wanted.stderr == b"", "one thread needs no others"
+        done = subprocess.run([failing, "--threads", "3", path], input=stream, capture_output=True, timeout=60,
+                              env={**leaks, "FAIL_THREADS": str(refused)})
+        assert done.returncode == 0 and done.stdout == wanted.stdout
+        said = [f"thread {number} {'refused' if refused >> number & 1 else 'begins'}" for number in range(4)]
+        assert done.stderr.decode().splitlines() == (said[:3] if refused & 4 else said)
 
 
 def test_leaks_are_looked_for(leaks):

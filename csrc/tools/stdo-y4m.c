@@ -2,8 +2,9 @@
 #define _POSIX_C_SOURCE 200809L /* for clock_gettime: Android has C11's timespec_get only since release 10 */
 #include "cores.h"
 #include "md5.h"
+#include "pipeline.h"
+#include "player.h"
 #include <stdo/stdo.h>
-#include "workers.h"
 #include "y4m.h"
 
 #include <stdarg.h>
@@ -80,7 +81,7 @@ static int parse_number(const char *text, uint32_t least, uint32_t most, uint32_
 static unsigned automatic_threads(void)
 {
     const unsigned fast = fast_cores();
-    return fast < WORKERS_MOST ? fast : WORKERS_MOST;
+    return fast < PIPELINE_THREADS ? fast : PIPELINE_THREADS;
 }
 
 /* Gives the exit code with which to end at once, or -1 to go on. */
@@ -104,8 +105,8 @@ static int parse_options(int count, char **words, options *o)
             o->output = OUTPUT_NULL;
         } else if (strcmp(word, "--threads") == 0) {
             uint32_t threads = automatic_threads();
-            if (strcmp(value, "auto") != 0 && !parse_number(value, 1, WORKERS_MOST, &threads))
-                return complain("--threads '%s': a number of 1..%d, or auto", value, WORKERS_MOST), 2;
+            if (strcmp(value, "auto") != 0 && !parse_number(value, 1, PIPELINE_THREADS, &threads))
+                return complain("--threads '%s': a number of 1..%d, or auto", value, PIPELINE_THREADS), 2;
             o->threads = threads;
             i++;
         } else if (strcmp(word, "--start") == 0) {
@@ -156,101 +157,6 @@ static stdo_sidecar *open_sidecar(const char *path)
     return sidecar;
 }
 
-/* ---- Frames ---- */
-
-/* All that upscaling needs, in one allocation at `memory`. There are two of lr and labels, for this frame and the one
-   before. */
-typedef struct player {
-    const stdo_sidecar *sidecar;
-    stdo_info info;
-    stdo_map *map;
-    workers *pool;
-    uint8_t *memory, *lr[2], *labels[2], *hr, *scratch;
-    size_t lr_size, hr_size, scratch_size;
-    uint32_t segment, whole_crc;    /* of the frames since the segment's first */
-    int whole;                      /* 1: all of them were seen */
-    stdo_segment_info at;
-} player;
-
-/* What one frame hands to the threads. */
-typedef struct task {
-    const player *player;
-    stdo_frame frame;
-} task;
-
-static void upscale_rows(void *context, unsigned worker, uint32_t begin, uint32_t end)
-{
-    const task *t = context;
-    const player *p = t->player;
-    const stdo_status status =
-        stdo_upscale_rows(p->sidecar, &t->frame, begin, end, p->scratch + worker * p->scratch_size, NULL);
-    if (status != STDO_OK) abort(); /* stdo_map_read gives no other labels, workers_run no other rows */
-}
-
-static int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads)
-{
-    p->sidecar = sidecar;
-    p->info.size = sizeof p->info;
-    p->at.size = sizeof p->at;
-    if (stdo_get_info(sidecar, &p->info) != STDO_OK) abort();
-    p->lr_size = y4m_frame_size(p->info.lr_width, p->info.lr_height);
-    p->hr_size = y4m_frame_size(p->info.hr_width, p->info.hr_height);
-    p->scratch_size = stdo_scratch_size(sidecar);
-    const size_t labels = (size_t)p->info.columns * p->info.rows;
-    const uint64_t bytes = 2 * ((uint64_t)p->lr_size + labels) + p->hr_size + (uint64_t)threads * p->scratch_size;
-    p->memory = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL; /* may be greater where pointers have 32 bits */
-    p->pool = workers_new(threads);
-    if (p->memory == NULL || p->pool == NULL || stdo_map_new(sidecar, &p->map) != STDO_OK)
-        return complain("not enough memory for frames of %ux%u and %u threads", (unsigned)p->info.hr_width,
-                        (unsigned)p->info.hr_height, threads);
-    uint8_t *at = p->memory;
-    for (int i = 0; i < 2; i++, at += p->lr_size) p->lr[i] = at;
-    for (int i = 0; i < 2; i++, at += labels) p->labels[i] = at;
-    p->hr = at;
-    p->scratch = at + p->hr_size;
-    return 1;
-}
-
-static void player_free(player *p)
-{
-    workers_free(p->pool);
-    stdo_map_free(p->map);
-    free(p->memory);
-}
-
-/* Moves on to the segment of a frame, which `p->at` then describes. */
-static void find_segment(player *p, uint32_t number)
-{
-    while (stdo_get_segment(p->sidecar, p->segment, &p->at) == STDO_OK && p->at.first_frame + p->at.frames <= number)
-        p->segment++;
-}
-
-/* Whether a frame is one of those that the sidecar was made for, as far as can be told by now. */
-static int frame_fits(player *p, uint32_t number, const uint8_t *lr)
-{
-    const int first = number == p->at.first_frame, last = number + 1 == p->at.first_frame + p->at.frames;
-    if (first) p->whole = 1;
-    p->whole_crc = stdo_crc32(first ? 0 : p->whole_crc, lr, p->lr_size);
-    return !(first && p->whole_crc != p->at.lr_first_crc) && !(last && p->whole && p->whole_crc != p->at.lr_crc);
-}
-
-/* `before` is the segment of the frame before, NULL where there is none. */
-static void upscale_frame(player *p, uint32_t number, int now, const uint32_t *before)
-{
-    const uint32_t width = p->info.lr_width, height = p->info.lr_height;
-    const stdo_image lr = stdo_image_from_buffer(p->lr[now], width, height, STDO_COLOUR_YUV420);
-    const stdo_image old = stdo_image_from_buffer(p->lr[!now], width, height, STDO_COLOUR_YUV420);
-    const stdo_image hr = stdo_image_from_buffer(p->hr, p->info.hr_width, p->info.hr_height, STDO_COLOUR_YUV420);
-    const stdo_const_image source = stdo_image_for_reading(&lr);
-    if (stdo_map_read(p->map, number, &source, p->labels[now]) != STDO_OK) abort(); /* number is below info.frames */
-    const stdo_previous previous = {.size = sizeof previous, .segment = before != NULL ? *before : 0,
-                                    .labels = p->labels[!now], .lr = stdo_image_for_reading(&old),
-                                    .hr = stdo_image_for_reading(&hr)};
-    task t = {p, {.size = sizeof t.frame, .segment = p->segment, .labels = p->labels[now], .lr = source, .hr = hr,
-                  .previous = before != NULL ? &previous : NULL}};
-    workers_run(p->pool, upscale_rows, &t, p->info.rows);
-}
-
 /* ---- Streams ---- */
 
 static double seconds(void)
@@ -282,48 +188,79 @@ static void describe_hr(y4m_header *header, const stdo_info *info)
 
 static int write_failed(void) { return complain("stdout takes no more: the disk is full, or its reader has ended"); }
 
+/* Ends the program where stdout fails: the thread that reads may be waiting for a frame that never comes. */
+static void write_frame(void *context, uint32_t frame)
+{
+    const player *p = context;
+    if (y4m_write_frame(stdout, player_hr(p, frame), p->hr_size)) return;
+    write_failed();
+    _Exit(1);
+}
+
+static void add_frame(void *context, uint32_t frame)
+{
+    player *p = context;
+    md5_add(&p->sum, player_hr(p, frame), p->hr_size);
+}
+
+/* What is wrong with the stream, if anything. */
+static int ended_well(const options *o, const player *p)
+{
+    const unsigned number = (unsigned)p->end_number, frames = (unsigned)p->info.frames;
+    switch (p->end) {
+    case PLAYER_STREAM_ENDS:
+        if (number == frames) return 1;
+        return complain("stdin: ends after frame %u of %u; is what writes it still alive?", number, frames);
+    case PLAYER_BAD_FRAME: return complain("stdin, frame %u: %s", number, y4m_status_string(p->status));
+    case PLAYER_TOO_MANY:
+        return complain("stdin: more frames than the %u of %s; give the sidecar of this video", frames, o->sidecar);
+    case PLAYER_OTHER_VIDEO:
+        return complain("stdin: its pictures up to frame %u are not those that %s was made for; give the sidecar of "
+                        "this video%s", number, o->sidecar, o->start > 0 ? ", and the right --start" : "");
+    }
+    return 0;
+}
+
 static int run(const options *o, player *p)
 {
     y4m_header header;
-    y4m_status status = y4m_read_header(stdin, &header);
+    const y4m_status status = y4m_read_header(stdin, &header);
     if (status != Y4M_OK) return complain("stdin: %s", y4m_status_string(status));
     if (!check_stream(&header, &p->info, o->sidecar)) return 0;
     describe_hr(&header, &p->info);
     if (o->output == OUTPUT_VIDEO && !y4m_write_header(stdout, &header)) return write_failed();
 
-    md5 sum;
-    md5_start(&sum);
+    static void (*const write[])(void *, uint32_t) = {
+        [OUTPUT_VIDEO] = write_frame, [OUTPUT_MD5] = add_frame, [OUTPUT_NULL] = NULL};
+    const pipeline steps = {p, player_read, player_upscale, write[o->output], p->bands, PLAYER_LR_FRAMES, p->hr_frames};
+    p->start = o->start;
+    md5_start(&p->sum);
     const double begun = seconds();
-    uint32_t number = o->start;
-    for (int now = 0;; number++, now = !now) {
-        status = y4m_read_frame(stdin, p->lr[now], p->lr_size);
-        if (status == Y4M_END) break;
-        if (status != Y4M_OK) return complain("stdin, frame %u: %s", (unsigned)number, y4m_status_string(status));
-        if (number == p->info.frames)
-            return complain("stdin: more frames than the %u of %s; give the sidecar of this video",
-                            (unsigned)p->info.frames, o->sidecar);
-        const uint32_t before = p->segment;
-        find_segment(p, number);
-        if (!frame_fits(p, number, p->lr[now]))
-            return complain("stdin: its pictures up to frame %u are not those that %s was made for; give the sidecar "
-                            "of this video%s", (unsigned)number, o->sidecar,
-                            o->start > 0 ? ", and the right --start" : "");
-        upscale_frame(p, number, now, number > o->start ? &before : NULL);
-        if (o->output == OUTPUT_MD5) md5_add(&sum, p->hr, p->hr_size);
-        if (o->output == OUTPUT_VIDEO && !y4m_write_frame(stdout, p->hr, p->hr_size)) return write_failed();
-    }
-    if (number < p->info.frames)
-        return complain("stdin: ends after frame %u of %u; is what writes it still alive?", (unsigned)number,
-                        (unsigned)p->info.frames);
+    pipeline_run(&steps, o->threads);
     const double took = seconds() - begun;
-    const unsigned frames = (unsigned)(number - o->start);
+    if (!ended_well(o, p)) return 0;
+
+    const unsigned frames = (unsigned)(p->end_number - o->start);
     char text[33];
-    md5_end(&sum, text);
+    md5_end(&p->sum, text);
     if (o->output == OUTPUT_MD5) printf("%s\n", text);
     if (o->output == OUTPUT_NULL)
         printf("%u frames of %ux%u in %.3f s: %.2f fps (%s)\n", frames, (unsigned)p->info.hr_width,
                (unsigned)p->info.hr_height, took, frames / took, stdo_tier(p->sidecar));
     return fflush(stdout) == 0 || write_failed();
+}
+
+static int play(const options *o, const stdo_sidecar *sidecar)
+{
+    player p = {.sidecar = NULL};
+    /* Without a writer beside the rest, one hr frame will do: then unchanged patches need not even be copied. */
+    const uint32_t hr_frames = o->threads == 1 || o->output == OUTPUT_NULL ? 1 : PLAYER_HR_FRAMES;
+    int sound = player_new(&p, sidecar, o->threads, hr_frames);
+    if (sound) sound = run(o, &p);
+    else complain("not enough memory for frames of %ux%u and %u threads", (unsigned)p.info.hr_width,
+                  (unsigned)p.info.hr_height, o->threads);
+    player_free(&p);
+    return sound;
 }
 
 int main(int count, char **words)
@@ -335,7 +272,6 @@ int main(int count, char **words)
 
     stdo_sidecar *sidecar = open_sidecar(o.sidecar);
     if (sidecar == NULL) return 1;
-    player p = {.sidecar = NULL};
     stdo_info info = {.size = sizeof info};
     int sound = 0;
     if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
@@ -344,8 +280,7 @@ int main(int count, char **words)
     else if (o.start >= info.frames)
         complain("--start %u: %s has %u frames", (unsigned)o.start, o.sidecar, (unsigned)info.frames);
     else
-        sound = player_new(&p, sidecar, o.threads) && run(&o, &p);
-    player_free(&p);
+        sound = play(&o, sidecar);
     stdo_close(sidecar);
     return !sound;
 }

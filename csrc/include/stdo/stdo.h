@@ -103,8 +103,9 @@ typedef struct stdo_segment_info {
     uint32_t first_frame, frames;
     uint32_t lr_first_crc;      /* of the segment's first decoded lr frame: Y, U, V without padding */
     uint32_t lr_crc;            /* of all its decoded lr frames, in order */
+    uint64_t net_bytes;         /* of its nets, those too that other segments share */
+    uint32_t map_bytes;
     uint32_t nets;              /* for luma that it refers to: labels are 0..nets */
-    uint32_t net_bytes, map_bytes; /* of its nets, those too that other segments share, and of its map */
     uint32_t computed;          /* 1: labels follow from the lr frame, 0: they are coded in the map */
     uint32_t chroma;            /* 1: a net more serves U and V, 0: they have the base alone */
 } stdo_segment_info;
