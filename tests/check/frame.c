@@ -66,8 +66,8 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
         const int full_size = i % 4 == 3; /* scale 3/2 */
         const uint32_t planes = random_below(2) ? 3 : 1, most = kind == INT8 ? 48 : 28;
         const uint32_t scale = full_size ? 1 : 1 + random_below(4), crop = full_size ? 6 : 2 * scale;
-        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2), .scale = scale,
-                             .full_size = full_size, .left = random_below(2) != 0};
+        stdo_plane shared = {.lr_width = 8 + random_below(most), .lr_height = 8 + random_below(most / 2), .lr_step = 1,
+                             .hr_step = 1, .scale = scale, .full_size = full_size, .left = random_below(2) != 0};
         shared.width = full_size ? (3 * shared.lr_width + 1) / 2 : shared.lr_width;
         shared.height = full_size ? (3 * shared.lr_height + 1) / 2 : shared.lr_height;
         shared.hr_width = shared.width * scale - random_below(crop);
