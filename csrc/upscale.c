@@ -89,12 +89,19 @@ static int image_ok(const stdo_const_image *image, uint32_t colour)
            (image->plane[2] == image->plane[1] + 1 || image->plane[1] == image->plane[2] + 1);
 }
 
+/* NV21; both planes are copied together, so they must lie as they did. */
+static int v_is_first(const stdo_const_image *image)
+{
+    return image->chroma_step == 2 && image->plane[1] == image->plane[2] + 1;
+}
+
 static int previous_ok(const stdo_previous *previous, const stdo_const_image *lr, const stdo_const_image *hr,
                        uint32_t colour)
 {
     return previous->size >= STDO_SIZE_TO(stdo_previous, hr) && previous->labels != NULL &&
            image_ok(&previous->lr, colour) && step_of(&previous->lr) == step_of(lr) &&
-           image_ok(&previous->hr, colour) && step_of(&previous->hr) == step_of(hr);
+           image_ok(&previous->hr, colour) && step_of(&previous->hr) == step_of(hr) &&
+           v_is_first(&previous->hr) == v_is_first(hr);
 }
 
 static int frame_ok(const stdo_frame *frame, uint32_t colour)

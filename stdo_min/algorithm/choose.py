@@ -88,7 +88,9 @@ class Choice:
     whether the target is. given: whether the user asked for the scale. finer: steps by which chroma is coded finer, see
     chroma.py; even: whether more of them may be taken, should they not suffice. missed: for each coding of the whole
     film that missed the target its crf, what was lacking, its `finer`, and the dB that chroma lacked. chroma: dB that a
-    net adds to U and V.
+    net adds to U and V. settled: whether nothing better than this crf is known, though the film missed the target.
+    rounds: how often the film was coded again once its nets were trained. fitted: the bytes of each part that they were
+    trained on, if so.
     """
 
     scale: Fraction
@@ -106,6 +108,9 @@ class Choice:
     even: bool = True
     missed: tuple[tuple[float, float, int, float], ...] = ()
     chroma: tuple[float, float] = (0.0, 0.0)
+    settled: bool = False
+    rounds: int = 0
+    fitted: tuple[int, ...] = ()
 
     @property
     def plain(self) -> bool:

@@ -42,6 +42,7 @@ from stdo_min.engine.budget import TRAINING_AT_LEAST, Budget, Progress
 from stdo_min.engine.net import Net, new_net
 from stdo_min.engine.quantise import Parent
 from stdo_min.format import netcode, sidecar
+from stdo_min.format.plain_net import write_net
 from stdo_min.format.psnr import psnr
 from stdo_min.video.work import Work
 
@@ -50,7 +51,8 @@ from stdo_min.video.work import Work
 class Made:
     """A sidecar's bytes, and what it is worth: frames, nets, luma PSNR in dB as played and of the base alone.
 
-    nets: of all segments together; one that several use counts for each.
+    nets: of all segments together; one that several use counts for each. general: the general model's net, where
+    segments share it.
     """
 
     data: bytes
@@ -58,6 +60,7 @@ class Made:
     nets: int
     psnr_y: float
     psnr_bicubic_y: float
+    general: sidecar.Net | None = None
 
 
 def result_name(task: SegmentTask) -> str:
@@ -93,9 +96,19 @@ def assign_film(tasks: Sequence[SegmentTask], made: Made, number: int, work: Wor
     plan, before = Plan(tasks, work, crew, progress), sidecar.read(made.data)
 
     def again(task) -> SegmentResult:
-        return _assigned(plan, before.segments[task.number], task, f"again-{number}-{task.number:05}")
+        fitted = _fitted_again(before.segments[task.number], made.general, task.recipe)
+        return _assigned(plan, fitted, task, f"again-{number}-{task.number:05}")
 
-    return _film_of(tasks, crew.each(tasks, again, plan.tell), before.known)
+    return _film_of(tasks, crew.each(tasks, again, plan.tell), made.general)
+
+
+def _fitted_again(segment: sidecar.Segment, general: sidecar.Net | None, recipe: Recipe) -> Fitted:
+    """The nets of a segment to be chosen among again; that of the general model costs a segment nothing."""
+    choice = "all" if recipe.one_net and segment.nets else "best"
+    if general is None:
+        return Fitted(segment.nets, choice, chroma=segment.chroma)
+    own = tuple(net for net in segment.nets if write_net(net) != write_net(general))
+    return Fitted((), choice, near=own, general=general, chroma=segment.chroma)
 
 
 class Plan:
@@ -262,19 +275,19 @@ def _overfit_afar(plan, task, surveyed, general, budget) -> SegmentResult:
         return finish(task, fitted)
 
 
-def _assigned(plan: Plan, before: sidecar.Segment, task: SegmentTask, name: str) -> SegmentResult:
-    """A segment again with the nets that it had before, or from the work folder, where `name` has it."""
+def _assigned(plan: Plan, fitted: Fitted, task: SegmentTask, name: str) -> SegmentResult:
+    """A segment again with the nets that it has, or from the work folder, where `name` has it."""
     crew = plan.crew
     if plan.work.has(name):
         with plan.work.open(name) as file:
             return SegmentResult.load(file)
-    fitted = Fitted(before.nets, "all" if task.recipe.one_net else "best", chroma=before.chroma)
     tell = plan.frames_of(task, "assign")
     if crew.shared:
         result = crew.call(finish, task, fitted, crew.threads, tell if crew.here else None)
     else:
         with plan.reading:
             result = finish(task, fitted, progress=tell)
+    result = result.shared or result
     plan.work.keep(name, partial(result.save, header=task.header))
     return result
 
@@ -282,12 +295,13 @@ def _assigned(plan: Plan, before: sidecar.Segment, task: SegmentTask, name: str)
 def _put_together(tasks, results, general) -> Made:
     if general.parent and _sharing_pays(tasks, results, general.parent.net):
         results = [min(result, result.shared or result, key=attrgetter("cost")) for result in results]
-        return _film_of(tasks, results, (general.parent.net,))
-    return _film_of(tasks, results, ())
+        return _film_of(tasks, results, general.parent.net)
+    return _film_of(tasks, results, None)
 
 
-def _film_of(tasks, results, known) -> Made:
-    header, recipe = replace(tasks[0].header, known=known), tasks[0].recipe
+def _film_of(tasks, results, general) -> Made:
+    """general: the general model's net, where segments share it."""
+    header, recipe = replace(tasks[0].header, known=(general,) if general else ()), tasks[0].recipe
     segments = tuple(result.segment for result in results)
     mode = _mode_number("other" if recipe.plain else recipe.mode, segments)
     data = sidecar.write(replace(header, mode=mode, segments=segments))
@@ -295,7 +309,7 @@ def _film_of(tasks, results, known) -> Made:
     pixels = frames * header.hr_width * header.hr_height
     return Made(data, frames, sum(len(segment.nets) for segment in segments),
                 float(psnr(sum(result.error for result in results), pixels)),
-                float(psnr(sum(result.base_error for result in results), pixels)))
+                float(psnr(sum(result.base_error for result in results), pixels)), general)
 
 
 def _sharing_pays(tasks, results, net) -> bool:

@@ -194,7 +194,8 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget,
     any case. Of a budget in steps that for chroma comes on top.
     """
     began = time.monotonic()
-    chroma = train_chroma(surveyed.chroma, task.header.net_scale, budget.less(used), task.price, task.rng(CHROMA_FIT),
+    pool = None if task.recipe.as_published else surveyed.chroma  # luma alone has what the paper says
+    chroma = train_chroma(pool, task.header.net_scale, budget.less(used), task.price, task.rng(CHROMA_FIT),
                           threads)
     used += time.monotonic() - began
     least = None if budget.seconds is None else TRAINING_AT_LEAST * budget.seconds

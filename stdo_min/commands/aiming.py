@@ -1,4 +1,4 @@
-"""Coding a film until it meets its target: by what its nets are foreseen to gain, and once more by what they gained."""
+"""Coding a film until it meets its target: by what its nets are foreseen to gain, then by what they gained."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from stdo_min.algorithm.film import Made
     from stdo_min.algorithm.plain_video import Held, Plain
 
-# Tasks of the work folder: the plain video's bytes and PSNR; that what was tried is taken; and, for each time that the
-# film is coded again once its nets are trained, the bytes of the parts before.
-PLAIN, SETTLED, AGAIN = "plain", "settled", "again-{}"
+PLAIN = "plain"  # a task of the work folder: the plain video's bytes and PSNR
 TRIES, ROUNDS = 4, 2  # how often the film is coded before its nets are trained, and how often again after that
 MISSED_CRF, MISSED_VMAF = 0.12, 1.0  # by which a PSNR, 0.06 dB, and a VMAF may be missed
 MISSED_DB = 0.1  # by which a PSNR may be missed once nets are trained
@@ -40,8 +38,8 @@ AIMED, SPARED = 0.01, 0.02  # of the logarithm of the bytes: how far below a siz
 class Aim:
     """A film at one scale, and what it is coded for.
 
-    What was coded, what missed, and the crf that is better lie in the work folder, so that a run that was stopped goes
-    on as if it had not been.
+    What missed, the crf that is better, and all that follows from it is one task of the work folder, the choice: so a
+    run that was stopped at any moment goes on as if it had not been.
     """
 
     def __init__(self, wanted: Target, info: VideoInfo, header: Sidecar, recipe: Recipe, codec: str, work: Work,
@@ -72,7 +70,7 @@ class Aim:
         while True:
             parts = self._code(crf=choice.crf, finer=choice.finer)
             as_plain = wanted.kind == "crf" and (choice.plain or not choice.reached)
-            if as_plain or work.has(SETTLED) or work.has(AGAIN.format(1)) or len(choice.missed) >= TRIES - 1:
+            if as_plain or choice.settled or choice.rounds or len(choice.missed) >= TRIES - 1:
                 return parts
             lacking, chroma = self._lacking(choice, parts)
             if wanted.kind == "crf" and not choice.given and self._worse(choice, parts, lacking):
@@ -89,12 +87,10 @@ class Aim:
             if settled and not wanted.of_bytes:  # there is nothing between two that were seen: the better one it is
                 crf, finer = min(seen, key=seen.get)
             again = (crf, finer) != (choice.crf, choice.finer)
-            if again:
-                choice = self._take(replace(choice, crf=crf, finer=finer, missed=missed), choice, parts)
-            if settled:
-                work.keep(SETTLED, lambda file: None)
             if not again:
+                keep_choice(replace(choice, settled=True), work)
                 return parts
+            choice = self._take(replace(choice, crf=crf, finer=finer, missed=missed, settled=settled), choice, parts)
 
     def parts_again(self, choice: Choice, made: Made, parts: list[Part],
                     number: int) -> tuple[Choice, list[Part]] | None:
@@ -104,23 +100,22 @@ class Aim:
         Several nets that trained for long gain more than the one of a rung did, and serve an lr video of a crf so near
         as well. By VMAF nothing is done: that of the film is not known.
         """
-        name = AGAIN.format(number)
-        if not self._work.has(name):
+        if choice.rounds < number:
             better = self._corrected(choice, made, parts)
             if better is None:
                 return None
-            coded = [sum(packet_sizes(part.path)) for part in parts]
-            self._work.keep(name, lambda file: file.write(json.dumps(coded).encode()))
-            choice = self._take(better, choice, parts)
+            coded = choice.fitted or tuple(sum(packet_sizes(part.path)) for part in parts)
+            choice = self._take(replace(better, rounds=number, fitted=coded), choice, parts)
         return choice, self._code(crf=choice.crf, finer=choice.finer)
 
     def _corrected(self, choice, made, parts) -> Choice | None:
         from stdo_min.algorithm.chroma import SHARE
 
         wanted, gain = self._wanted, made.psnr_y - made.psnr_bicubic_y
-        if wanted.kind == "vmaf" or not choice.reached or self._recipe.as_published:
+        if (wanted.kind == "vmaf" or not choice.reached or self._recipe.plain or self._recipe.as_published
+                or not math.isfinite(gain) or not math.isfinite(made.psnr_y)):
             return None
-        chroma = 0.0
+        chroma = shift = 0.0
         if wanted.of_bytes:
             foreseen, lacking = self._lacking_bytes(parts, None), self._lacking_bytes(parts, len(made.data))
             met = 0 <= lacking < SPARED
@@ -131,14 +126,14 @@ class Aim:
                 foreseen = 0.0
             else:
                 foreseen, chroma = self._lacking(choice, parts)
+                shift = SHARE * (gain - choice.gain)  # chroma goes with luma, once that lacks nothing
             lacking = foreseen + choice.gain - gain
-            # Chroma goes with luma, once that lacks nothing.
-            chroma += SHARE * (foreseen - lacking) if wanted.kind == "crf" else 0.0
             met = abs(lacking) <= MISSED_DB
         if met:
             return None
-        before = tuple((crf, lacked + lacking - foreseen, *more) for crf, lacked, *more in choice.missed)
-        missed = (*before, (choice.crf, lacking, choice.finer, chroma))
+        before = tuple((crf, lacked + lacking - foreseen, finer, lacked_chroma + shift)
+                       for crf, lacked, finer, lacked_chroma in choice.missed)
+        missed = (*before, (choice.crf, lacking, choice.finer, chroma + shift))
         crf, finer = self._better(choice, missed)
         if crf == choice.crf:
             return None
@@ -214,14 +209,6 @@ class Aim:
         beside = sidecar_bytes(self._recipe, size, len(parts), frames, self._header, maps=False)
         beside *= sum(one.count for one in held) / frames
         return math.log((coded + beside) / self._plain(held).bytes) + lacking / choice.db_per_log > 0
-
-
-def fitted_bytes(parts: list[Part], work: Work) -> list[int]:
-    """The bytes of the parts that a film's nets are trained on, which may be coded again afterwards."""
-    if work.has(AGAIN.format(1)):
-        with work.open(AGAIN.format(1)) as file:
-            return json.load(file)
-    return [sum(packet_sizes(part.path)) for part in parts]
 
 
 def tell_size(wanted: Target, size: int, seconds: float, note: Callable[[str], None]) -> None:

@@ -120,7 +120,7 @@ def kept_choice(work: Work) -> Choice:
     with work.open(CHOICE) as file:
         kept = json.load(file)
     return Choice(**{**kept, "scale": Fraction(kept["scale"]), "missed": tuple(map(tuple, kept["missed"])),
-                     "chroma": tuple(kept["chroma"])})
+                     "chroma": tuple(kept["chroma"]), "fitted": tuple(kept["fitted"])})
 
 
 def keep_choice(choice: Choice, work: Work) -> None:

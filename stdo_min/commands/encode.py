@@ -17,8 +17,8 @@ from stdo_min.algorithm.segments import SEGMENT_SECONDS
 from stdo_min.algorithm.siting import LEFT
 from stdo_min.algorithm.target import Target
 from stdo_min.commands import options
-from stdo_min.commands.aiming import ROUNDS, Aim, fitted_bytes, tell_size
-from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, scale_or_auto, target
+from stdo_min.commands.aiming import ROUNDS, Aim, tell_size
+from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, kept_choice, scale_or_auto, target
 from stdo_min.commands.progress import Bars
 from stdo_min.commands.training import (
     Result,
@@ -152,7 +152,10 @@ def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, c
                 parts = aim.parts(choice) if aim else code(crf=crf)
                 if parts is None:
                     continue
-                coded = fitted_bytes(parts, work)
+                coded = [sum(packet_sizes(part.path)) for part in parts]
+                if wanted:
+                    choice = kept_choice(work)
+                    coded = choice.fitted or coded  # an earlier run may have coded them again
                 recipe = recipe.shaped(sum(coded) / len(parts), header.net_scale)
                 general, halo = read_start(recipe, scale)
                 tasks = _tasks(parts, coded, info, header, halo, recipe)

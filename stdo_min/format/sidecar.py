@@ -315,6 +315,7 @@ def _read_compact(file: Fields, table: tuple[Net, ...], planes: int, first_frame
     nets, lr_first_crc, lr_crc = _COMPACT.unpack(fields.take(_COMPACT.size))
     computed, chroma, nets = nets >= _COMPUTED, nets & _CHROMA > 0, nets % _CHROMA
     require(nets > 0 or not computed, "SEGMENT", "a segment without nets has computed labels")
+    require(planes == 1 or not chroma, "SEGMENT", "a segment of RGB has a net for chroma")
     found = []
     for number in range(nets + chroma):
         index = fields.varint("SEGMENT")

@@ -138,9 +138,10 @@ STDO_API stdo_image stdo_image_from_buffer(uint8_t *buffer, uint32_t width, uint
 STDO_API stdo_const_image stdo_image_for_reading(const stdo_image *image);
 
 /* A frame that this sidecar upscaled before, and its segment: stdo_upscale_rows copies the patches that did not change
-   since. `hr` must be what `labels` and `lr` gave; each image has the chroma_step of the frame's. `lr` must be other
-   memory than the lr frame of the call: where a decoder writes every frame to the same place, make a copy. `hr` may be
-   the image that is written, in which unchanged patches are then left alone; otherwise the two must not overlap. */
+   since. `hr` must be what `labels` and `lr` gave; each image has the chroma_step of the frame's, and where
+   that is 2 `hr` has the same plane first. `lr` must be other memory than the lr frame of the call: where a decoder
+   writes every frame to the same place, make a copy. `hr` may be the image that is written, in which unchanged patches
+   are then left alone; otherwise the two must not overlap. */
 typedef struct stdo_previous {
     size_t size;
     uint32_t segment;
