@@ -226,6 +226,10 @@ def bad_files_3() -> dict[str, bytes]:
         "segment.chroma-net-missing": (second + 1, 128 + 64),
     }.items():
         files[name] = fix_all(put(chroma, place, value, 1))
+    rng, size = np.random.default_rng(6), (20, 12)
+    nets = tuple(random_net(rng, 2, [(3, 2)], 1, 3) for _ in range(2))
+    rgb = write(make_sidecar(2, size, 8, [(nets, random_labels(rng, 2, size, 8, 2))], colour=1))
+    files["segment.rgb-net-for-chroma"] = fix_all(put(rgb, Places(rgb).segments[0][1] + 1, 65, 1))
     computed = with_classes(small_sidecar(), [7, 900], [2, 0, 1])
     classes = Places(computed).segments[0][2] - 8
     for name, (place, value, size) in {

@@ -400,11 +400,12 @@ def filled(image, planes):
 
 
 @pytest.mark.parametrize("scale", SCALES, ids=str)
-@pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (70, 27)), (64, (9, 9))])
-def test_u_and_v_in_turns(scale, patch, size):
+@pytest.mark.parametrize(("patch", "size"), [(8, (29, 31)), (9, (70, 27)), (64, (9, 9)), (64, (70, 76))])
+@pytest.mark.parametrize("of", [case, chroma_case], ids=["base", "net"])
+def test_u_and_v_in_turns(scale, patch, size, of):
     """NV12 and NV21, read, written or both, in calls for parts of the rows: the planes that FORMAT.md says."""
     crop = (2 * scale.numerator - 1, 1)
-    sidecar, labels, lr = case((scale, [(3, 4)], 3), size, patch, seed=patch, crop=crop, chroma=1)
+    sidecar, labels, lr = of((scale, [(3, 4)], 3), size, patch, seed=patch, crop=crop, chroma=1)
     size, shape = (sidecar.lr_width, sidecar.lr_height), (sidecar.hr_width, sidecar.hr_height)
     expected, rng = upscale_frame(sidecar, 0, labels, lr), np.random.default_rng(patch)
     for tier in HERE:
@@ -425,15 +426,16 @@ def test_u_and_v_in_turns(scale, patch, size):
             target.assert_guards_untouched()
 
 
-@pytest.mark.parametrize("kinds", [(1, 0), (0, 1), (1, 1)])
-def test_reuse_of_u_and_v_in_turns(kinds):
+@pytest.mark.parametrize("kinds", [(0, 0), (1, 0), (0, 1), (1, 1), (2, 2), (1, 2)])
+@pytest.mark.parametrize("of", [case, chroma_case], ids=["base", "net"])
+def test_reuse_of_u_and_v_in_turns(kinds, of):
     """From surfaces written in turn; chroma of a patch may change without its luma, and U without V."""
-    sidecar, labels, lr = case((2, [(3, 4)], 3), (70, 45), 9, crop=(1, 3), chroma=1)
+    sidecar, labels, lr = of((2, [(3, 4)], 3), (70, 45), 9, crop=(1, 3), chroma=1)
     plain, (handle, scratch), rng = Upscaler(write(sidecar)), opened(sidecar), np.random.default_rng(1)
     shape = (sidecar.hr_width, sidecar.hr_height)
 
     def image(kind, width, height):
-        return InTurns(width, height, 5) if kind else Guarded(plane_shapes(width, height), 5)
+        return InTurns(width, height, 5, v_first=kind == 2) if kind else Guarded(plane_shapes(width, height), 5)
 
     surfaces, ages, before = [image(kinds[1], *shape) for _ in range(2)], np.zeros_like(labels), None
     kept, done, alive = 0, new_struct("stdo_statistics"), []
@@ -475,6 +477,13 @@ def test_steps_that_are_none():
     previous = new_struct("stdo_previous", labels=buffer, lr=planar, hr=planar)
     assert {status(sidecar, 3), status(sidecar, 2, 2), status(sidecar, 2, 1, (0, 0, 1)), status(rgb, 2),
             status(sidecar, 2, previous=previous)} == {lib.STDO_ERROR_ARGUMENT}
+
+    def after(first, second):
+        """The status of a frame in turns, where the one before had U and V at these places."""
+        pair = {"plane": [buffer, buffer + first, buffer + second], "stride": (0, 0, 0), "chroma_step": 2}
+        return status(sidecar, 2, previous=new_struct("stdo_previous", labels=buffer, lr=pair, hr=pair))
+
+    assert after(9, 10) == lib.STDO_OK and after(10, 9) == lib.STDO_ERROR_ARGUMENT
 
 
 # ---- The call itself, through cffi ----

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from clips import same
+from clips import ffmpeg, same
 
 from stdo_min.algorithm import rung
 from stdo_min.algorithm.choose import Choice
@@ -32,6 +32,7 @@ from stdo_min.video.ffmpeg import VideoError, ask, ffmpeg_executable
 from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.lr_parts import Part, encode_parts
 from stdo_min.video.lr_video import encode_lr, encode_part
+from stdo_min.video.mux import read_attachment
 from stdo_min.video.probe import probe
 from stdo_min.video.read import read_lr, read_source
 from stdo_min.video.vmaf import vmaf
@@ -131,11 +132,18 @@ def test_a_size_is_met(clip, tmp_path, scale):
     assert scale is None or open_video(tmp_path / "out.mkv").upscaler.scale == scale
 
 
-LONGER = replace(SMALL, budget=Budget(steps=600))  # ten times what a rung trains for: nets gain more than is foreseen
+LONGER = replace(SMALL, budget=Budget(steps=600))
+
+
+@pytest.fixture
+def unforeseen(monkeypatch):
+    """Nets of rungs train so shortly that those of the film gain more than is foreseen."""
+    monkeypatch.setattr(rung, "STEPS", 6)
+    monkeypatch.setattr(rung, "MORE_STEPS", 1)
 
 
 @pytest.mark.parametrize("wanted", [Target("psnr", 36.0), Target("crf", 34)])
-def test_a_quality_is_met_with_the_nets_that_there_are(smooth, tmp_path, wanted):
+def test_a_quality_is_met_with_the_nets_that_there_are(smooth, tmp_path, unforeseen, wanted):
     lines = []
     result = encode(smooth, tmp_path / "out.mkv", Fraction(3, 2), LONGER, wanted=wanted, note=lines.append)
     asked = wanted.value
@@ -148,7 +156,27 @@ def test_a_quality_is_met_with_the_nets_that_there_are(smooth, tmp_path, wanted)
     assert evaluate(smooth, open_video(tmp_path / "out.mkv"))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
 
 
-def test_a_size_is_met_with_the_nets_that_there_are(smooth, tmp_path):
+def test_a_film_without_error_is_not_coded_again(tmp_path):
+    flat, lines = tmp_path / "flat.mkv", []
+    ffmpeg("-f", "lavfi", "-i", "color=black:size=96x96:rate=12:duration=2", "-c:v", "libx264", "-qp", "0", flat)
+    result = encode(flat, tmp_path / "out.mkv", None, SMALL, wanted=Target("crf", 26), note=lines.append)
+    assert result.psnr_y == np.inf and not any("once more" in line for line in lines)
+
+
+@pytest.mark.parametrize("mode", ["single", "auto"])
+def test_a_segment_without_nets_is_coded_again_beside_one_with(smooth, tmp_path, unforeseen, mode):
+    film, lines = tmp_path / "film.mkv", []
+    ffmpeg("-f", "lavfi", "-i", "color=black:size=240x136:rate=12:duration=1,format=yuv420p", "-i", smooth,
+           "-filter_complex", "[0:v][1:v]concat=n=2:v=1", "-c:v", "libx264", "-qp", "0", "-g", "12", film)
+    result = encode(film, tmp_path / "out.mkv", Fraction(3, 2), replace(LONGER, mode=mode), wanted=Target("psnr", 38.0),
+                    segment=1.0, note=lines.append)
+    dull, *others = sidecar.read(read_attachment(probe(tmp_path / "out.mkv"))).segments
+    assert not dull.nets and all(segment.nets for segment in others)
+    assert any("once more" in line for line in lines)
+    assert evaluate(film, open_video(tmp_path / "out.mkv"))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
+
+
+def test_a_size_is_met_with_the_nets_that_there_are(smooth, tmp_path, unforeseen):
     lines = []
     result = encode(smooth, tmp_path / "out.mkv", Fraction(3, 2), LONGER, wanted=Target("size", 12_000),
                     note=lines.append)
@@ -157,7 +185,7 @@ def test_a_size_is_met_with_the_nets_that_there_are(smooth, tmp_path):
     assert not any("above the target" in line for line in lines)
 
 
-def test_a_film_stopped_while_it_is_coded_once_more_goes_on(smooth, tmp_path):
+def test_a_film_stopped_while_it_is_coded_once_more_goes_on(smooth, tmp_path, unforeseen):
     """It is coded again once its nets are trained; a run that is killed then ends with the same bytes."""
     def encoded(name, stop=None):
         codings, lines = [], []
