@@ -7,7 +7,8 @@
 
 enum { HEADER_SIZE = 40, CRC_SIZE = 4, LAYER_FIELDS = 4, OUTPUT_FIELDS = 6 };
 enum { PLAIN_FIELDS = 28, PLAIN_MIN = PLAIN_FIELDS + CRC_SIZE }; /* a segment of versions 1 and 2 */
-enum { COMPACT_FIELDS = 9, COMPACT_MIN = 1 + COMPACT_FIELDS + CRC_SIZE, CHROMA = 64, COMPUTED = 128 }; /* of version 3, after size */
+/* A segment of version 3, after its size. */
+enum { COMPACT_FIELDS = 9, COMPACT_MIN = 1 + COMPACT_FIELDS + CRC_SIZE, CHROMA = 64, COMPUTED = 128 };
 
 static inline uint32_t u16_at(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
 static inline uint32_t u32_at(const uint8_t *p) { return u16_at(p) | u16_at(p + 2) << 16; }

@@ -111,7 +111,8 @@ static stdo_plane base_plane(const window *w, const stdo_plane *plane, uint32_t 
 size_t stdo_net_room(const stdo_net *net, const stdo_plane *plane, uint32_t planes, uint32_t width)
 {
     const uint32_t scale = plane->scale, widest = width + 2 * side_columns(net) + 3;
-    const size_t rows = plane->full_size ? stdo_net_inputs(net) * (net->halo + 1) * (size_t)align_up(widest, STDO_ALIGNMENT) : 0;
+    const size_t row = (size_t)align_up(widest, STDO_ALIGNMENT), slots = stdo_net_inputs(net) * (net->halo + 1);
+    const size_t rows = plane->full_size ? slots * row : 0;
     return rows + lay_out(net, width, NULL, NULL) + planes * scale * residual_stride(scale, width) * sizeof(int16_t);
 }
 

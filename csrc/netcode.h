@@ -16,8 +16,8 @@ typedef struct stdo_net_shape {
     stdo_layer layer[STDO_MAX_LAYERS]; /* kernel, in, out and shift */
 } stdo_net_shape;
 
-/* Reads the shape of a net with so many planes in and channels out, or of one for chroma. `shape` is that of the net before in the table,
-   which the net may keep. Returns 0 for a code that breaks a rule of FORMAT.md. */
+/* Reads the shape of a net with so many planes in and channels out, or of one for chroma. `shape` is that of the net
+   before in the table, which the net may keep. Returns 0 for a code that breaks a rule of FORMAT.md. */
 int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uint32_t outputs, stdo_net_shape *shape);
 
 /* Whether the net of a code is coded by its differences to the last one before that is not. */

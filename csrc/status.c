@@ -1,4 +1,4 @@
-/* What the library says about its input: status lines. */
+/* What the library says: its version, and a line for each status. */
 #include <stdo/stdo.h>
 
 const char *stdo_version(void) { return STDO_VERSION; }
@@ -8,7 +8,7 @@ const char *stdo_status_string(stdo_status status)
 {
     switch (status) {
     case STDO_OK: return "no error";
-    case STDO_ERROR_ARGUMENT: return "an argument is NULL or wrong, or a struct says no size that it ever had";
+    case STDO_ERROR_ARGUMENT: return "an argument is NULL or wrong, or the size of a struct is not set";
     case STDO_ERROR_MEMORY: return "not enough memory for the sidecar";
     case STDO_ERROR_MAGIC: return "not a sidecar: it does not begin with \\x89STDO\\r\\n\\x1a";
     case STDO_ERROR_VERSION: return "the sidecar's version is newer than this program";

@@ -9,8 +9,8 @@
 
 /* ---- Memory ---- */
 
-/* Bands for so many threads: a few more than these, because a thread may be stopped for a while, and because patch rows
-   cannot be cut; but few, because the rows at a border are computed for both sides. */
+/* Bands for so many threads: one more than these, because a thread may be stopped for a while, and no more, because the
+   rows at a border are computed for both sides. */
 static uint32_t bands_for(uint32_t rows, unsigned threads)
 {
     uint32_t bands = threads == 1 ? 1 : threads + 1;
