@@ -24,7 +24,7 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest -rs -n auto --dist worksteal
 
 test-arm: $(VENV)/installed
-	STDO_TEST_ARM=1 $(BIN)/python -m pytest tests/test_arm.py
+	STDO_TEST_ARM=1 $(BIN)/python -m pytest -n auto tests/test_arm.py
 
 test-termux: $(VENV)/installed
 	bash tests/termux.sh $(abspath $(BIN)/python)
