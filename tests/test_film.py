@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stdo_min.algorithm import film
+from stdo_min.algorithm import film, rung
 from stdo_min.algorithm.crew import Crew, dask_crew, local_crew
+from stdo_min.algorithm.film import assign_film
 from stdo_min.algorithm.general import shares
 from stdo_min.algorithm.recipe import Recipe
+from stdo_min.algorithm.target import Target
 from stdo_min.commands.demo import write_demo
 from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
@@ -102,6 +104,19 @@ def test_dull_segments_ship_no_net_of_their_own(clip, tmp_path):
     maps = sum(len(segment.map_data) for segment in parsed.segments)
     assert len(data) - nets - maps <= 40 + 4 + 6 * 20, "header, the table's crc, segments of 20 bytes beside their maps"
     assert result.psnr_y > result.psnr_bicubic_y + 0.1
+    assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-4)
+
+
+def test_segments_keep_the_net_they_share_when_the_film_is_coded_again(clip, tmp_path, monkeypatch):
+    """A net for each segment is foretold, so there is more room for the lr video than was thought."""
+    monkeypatch.setattr(rung, "STEPS", 60)
+    again, out = [], tmp_path / "out.mp4"
+    monkeypatch.setattr(film, "assign_film", lambda *given: again.append(assign_film(*given)) or again[-1])
+    result = encode(clip, out, 2, replace(QUICK, mode="single", channels=(8, 8)), segment=SEGMENT,
+                    wanted=Target("size", 30_000))
+    parsed = sidecar.read(out.with_suffix(".stdo").read_bytes())
+    assert again and all(one.general for one in again)
+    assert sum(segment.nets == parsed.known[:1] for segment in parsed.segments) >= 3
     assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-4)
 
 

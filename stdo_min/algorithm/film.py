@@ -108,7 +108,8 @@ def _fitted_again(segment: sidecar.Segment, general: sidecar.Net | None, recipe:
     if general is None:
         return Fitted(segment.nets, choice, chroma=segment.chroma)
     own = tuple(net for net in segment.nets if write_net(net) != write_net(general))
-    return Fitted((), choice, near=own, general=general, chroma=segment.chroma)
+    # As when they were first assigned: what a bit is worth follows from the errors under its own nets.
+    return Fitted(own, choice, near=own, general=general, chroma=segment.chroma)
 
 
 class Plan:

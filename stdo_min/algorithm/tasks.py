@@ -177,9 +177,12 @@ def survey(task: SegmentTask, threads: int = 1, progress: Callable[[int], None] 
     size = capacity(recipe.memory, header.net_side, task.halo, header.net_scale)
 
     def on(road):
-        gatherer = Gatherer(header, task.frames, int(MEMORY * recipe.memory), task.rng(CHROMA))
-        sampled = sample(gatherer.of(_pairs(task, road)), header, task.halo, size, task.rng(SURVEY), threads, progress)
-        return sampled, gatherer.pool()
+        frames, gatherer = _pairs(task, road), None
+        if not recipe.as_published:  # then luma alone has what the paper says
+            gatherer = Gatherer(header, task.frames, int(MEMORY * recipe.memory), task.rng(CHROMA))
+            frames = gatherer.of(frames)
+        sampled = sample(frames, header, task.halo, size, task.rng(SURVEY), threads, progress)
+        return sampled, gatherer and gatherer.pool()
 
     sampled, chroma = _on_any_road(task, on)
     read = (time.monotonic() - began) / task.frames
@@ -194,8 +197,7 @@ def fit(task: SegmentTask, surveyed: Surveyed, general: General, budget: Budget,
     any case. Of a budget in steps that for chroma comes on top.
     """
     began = time.monotonic()
-    pool = None if task.recipe.as_published else surveyed.chroma  # luma alone has what the paper says
-    chroma = train_chroma(pool, task.header.net_scale, budget.less(used), task.price, task.rng(CHROMA_FIT),
+    chroma = train_chroma(surveyed.chroma, task.header.net_scale, budget.less(used), task.price, task.rng(CHROMA_FIT),
                           threads)
     used += time.monotonic() - began
     least = None if budget.seconds is None else TRAINING_AT_LEAST * budget.seconds
