@@ -189,6 +189,17 @@ def test_where_the_plain_video_hardly_wins_nets_get_their_chance(worth, trained)
     assert choice.plain and (choice.scale, choice.crf, choice.nets) == (1, 26, trained)
 
 
+@pytest.mark.parametrize(("wanted", "nets"), [(Target("crf", 36), True), (Target("psnr", 36), True),
+                                              (Target("vmaf", 36), False)])
+def test_where_no_net_was_tried_at_scale_1_for_lack_of_time_it_gets_its_chance(wanted, nets):
+    """A smaller size was expected to be best, and is far from it; then time ended."""
+    curves = Curves(0.8, dict.fromkeys(LOST, 20.0))
+    choice = choose(curves, wanted, "x264", SCALES, *FILM, more=lambda: False)
+    assert curves.trained and 1 not in {scale for scale, _ in curves.trained}
+    assert choice.plain and choice.scale == 1
+    assert choice.nets is nets
+
+
 @pytest.mark.parametrize(("worth", "nets"), [(3.0, True), (0.0, False), (-1.5, False)])
 @pytest.mark.parametrize("given", [True, False])
 def test_nets_that_lower_the_vmaf_are_left_out_of_a_small_lr_video(worth, nets, given):

@@ -178,10 +178,11 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
     if given or small or met.reached and met.cost < plain.cost + math.log(PAYS) * unit:
         scale, nets, gain = best.scale, best.nets, best.gain
     else:
-        # A net that trained for seconds may be an unlucky one. Those that do not pay in the end are not shipped, so
-        # nets get their chance where they are near. By PSNR that is: their price knows of no VMAF.
-        near = target.kind != "vmaf" and met.reached and met.cost < plain.cost + CHANCE * unit
-        met, scale, nets, gain = plain, one, near, 0.0
+        # A net that trained for seconds may be an unlucky one, and at scale 1 none may have been tried for lack of time.
+        # Those that do not pay in the end are not shipped, so nets get their chance where they are near, or unknown. By
+        # PSNR that is: their price knows of no VMAF.
+        near = met.reached and met.cost < plain.cost + CHANCE * unit or one in allowed and one not in curves
+        met, scale, nets, gain = plain, one, near and target.kind != "vmaf", 0.0
     return Choice(scale, met.crf, nets, math.exp(met.size), met.quality, math.exp(plain.size), plain.quality,
                   None if target.kind == "vmaf" else met.slope, gain, met.reached, given)
 
