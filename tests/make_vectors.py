@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from samples import random_labels
 
-from stdo_min.format import patchmap
+from stdo_min.format import netcode, patchmap
 from stdo_min.format.classes import Classes, activity, read_classes
+from stdo_min.format.fields import Fields, varint
 from stdo_min.format.library import plane_shapes
+from stdo_min.format.netcode import CodedNet
 from stdo_min.format.random_nets import like, make_sidecar, random_chroma_net, random_net
 from stdo_min.format.reference import upscale_frame
 from stdo_min.format.sidecar import Sidecar, read, write
@@ -38,9 +40,15 @@ CASES = {  # scale, (width, height), patch, hidden layers, last kernel, frames o
     "chroma-x1": (1, (47, 34), 9, [(5, 4)], 3, [2], 1, {"chroma": 1}),
     "chroma-x1.5": (Fraction(3, 2), (54, 38), 12, [(3, 4)], 3, [2, 2], 1, {"crop": (2, 5), "chroma": 1}),
     "chroma-x2": (2, (53, 37), 11, [(3, 4), (3, 5)], 3, [3, 1, 2], 0, {"crop": (2, 3), "chroma": 1}),
-    "chroma-x3": (3, (45, 32), 8, [(3, 4)], 3, [3, 2], 2, {}),
+    "chroma-x3": (3, (45, 32), 8, [(3, 4)], 3, [3, 2], 2, {"chroma": 1}),
     "chroma-x4": (4, (33, 24), 16, [(5, 8)], 5, [2], 1, {"crop": (3, 1), "chroma": 1}),
+    "rgb-x1": (1, (33, 26), 16, [(7, 6)], 3, [1], 1, {"colour": 1, "mode": 0}),
+    "rgb-x3": (3, (26, 21), 13, [(3, 8), (3, 4)], 3, [2], 2, {"colour": 1, "crop": (2, 1), "mode": 255}),
+    "rgb-x4": (4, (20, 17), 8, [(5, 7)], 1, [2], 1, {"colour": 1, "crop": (0, 3)}),
+    "deep-x2": (2, (43, 31), 10, [(9, 3), (1, 5), (7, 4), (3, 6)], 3, [2, 1], 5, {"mode": 5, "crop": (1, 1)}),
+    "codes-x2": (2, (37, 29), 8, [(5, 4), (3, 7)], 3, [1, 2], 4, {"crop": (0, 1), "chroma": 1}),
 }
+CODES = (None, 9, 0, 9, 0, 0, 9, 0, None, 0)  # how the codes of "codes-x2" begin; None: with a shape
 
 
 def share(rng: np.random.Generator, segments: list) -> list:
@@ -55,6 +63,30 @@ def with_chroma(rng: np.random.Generator, sidecar: Sidecar, hidden: list, last: 
     nets = [random_chroma_net(rng, sidecar.scale, hidden, last), None]
     return replace(sidecar, segments=tuple(replace(segment, chroma=nets[number % 2])
                                            for number, segment in enumerate(sidecar.segments)))
+
+
+def with_codes(rng: np.random.Generator, data: bytes) -> bytes:
+    """Return a file of version 3 whose nets have codes of random bytes: every string of them is valid.
+
+    Nets are decoded to the limits so, in each of the ways that a code may begin: with a shape, with that of the net
+    before (9), and by differences to the latest net that has numbers of its own (0).
+    """
+    header, fields, table, alone = data[:40], Fields(data, 40, len(data), "TRUNCATED"), b"", None
+    assert int.from_bytes(header[33:35], "little") == len(CODES)
+    for begins in CODES:
+        code = fields.take(fields.varint("NET"))
+        head = code[:1 + 2 * code[0]] if begins is None else bytes([begins])
+        # Of several codes that with the greatest biases: the limit, to which they are clamped, is met in the end. Equal
+        # bytes at the end lead to long numbers, and noise that ends early to those that are read past the end.
+        bodies = [rng.bytes(int(rng.integers(60, 160))) + bytes([int(rng.choice((0, 255)))]) * 40 for _ in range(60)]
+        shape = netcode.read_shape(head + bodies[0], 1, 4, alone and alone.shape)
+        tried = [CodedNet(head + body, shape, alone if begins == 0 else None) for body in bodies]
+        wildest = max(range(60), key=lambda one: max(int(abs(layer.bias).max()) for layer in tried[one].layers))
+        alone = alone if begins == 0 else tried[wildest]
+        code = head + bodies[wildest]
+        table += varint(len(code)) + code
+    fields.take(4)  # the crc
+    return header + table + zlib.crc32(table).to_bytes(4, "little") + data[fields.at:]
 
 
 def lr_frames(rng: np.random.Generator, sidecar: Sidecar) -> list[tuple[np.ndarray, ...]]:
@@ -132,13 +164,21 @@ if __name__ == "__main__":
         sidecar = make_sidecar(scale, size, patch, segments, **more)
         if name.startswith("computed"):
             first, *others = sidecar.segments  # of the others the labels stay in the map
-            classes = Classes(np.array([2200, 3000], np.uint16), np.array([1, 0, 2], np.uint8))
+            seen = np.unique(activity(lr_frames(np.random.default_rng(seed), sidecar)[0][0], sidecar.patch))
+            thresholds = seen[[len(seen) // 3, 2 * len(seen) // 3]]  # which two patches just reach
+            classes = Classes(thresholds.astype(np.uint16), np.array([1, 0, 2], np.uint8))
             first = replace(first, map_data=classes.encode(), computed=True)
             sidecar = replace(sidecar, segments=(first, *others))
         if name.startswith("chroma"):
             sidecar = with_chroma(rng, sidecar, hidden, last)
-        frames = lr_frames(rng, sidecar)
+        if name.startswith("codes"):
+            nets = [random_chroma_net(rng, scale, [(3, 4)], 3) for _ in sidecar.segments]
+            sidecar = replace(sidecar, segments=tuple(replace(segment, chroma=net) for segment, net
+                                                      in zip(sidecar.segments, nets, strict=True)))
+        frames = lr_frames(np.random.default_rng(seed) if name.startswith("computed") else rng, sidecar)
         data = write(with_crcs(sidecar, frames))
+        if name.startswith("codes"):
+            data = with_codes(rng, data)
         sidecar = read(data)
         (VECTORS / f"{name}.stdo").write_bytes(data)
         (VECTORS / f"{name}.lr").write_bytes(b"".join(plane.tobytes() for frame in frames for plane in frame))

@@ -125,3 +125,28 @@ def test_labels_that_follow_from_the_lr_frame_are_computed(nets):
     for (lr, _), labels in zip(pairs, found.labels, strict=True):
         np.testing.assert_array_equal(found.classes.labels(activity(lr.y, HEADER.patch)), labels)
         np.testing.assert_array_equal(labels, active(lr).astype(np.uint8))
+
+
+def test_labels_that_would_take_more_arithmetic_than_may_be_get_larger_rectangles():
+    """Two nets, each the better one on every other patch: whole frames of one net take 4 * 64 products a pixel."""
+    rng = np.random.default_rng(5)
+    nets = tuple(random_net(rng, 2, [(3, 8)], 3) for _ in range(2))
+    upscaler, pairs = Upscaler(write(of_nets(HEADER, nets))), []
+    mixed = np.indices(GRID).sum(axis=0) % 2
+    for _ in range(3):
+        lr = Frame(*(rng.integers(0, 256, shape).astype(np.uint8) for shape in plane_shapes(30, 20)))
+        pairs.append((lr, Frame(*upscaler.upscale(0, (1 + mixed).astype(np.uint8), lr))))
+    pixels = HEADER.hr_width * HEADER.hr_height
+    free = assign(iter(pairs), HEADER, Fitted(nets, "best"), FREE)
+    np.testing.assert_array_equal(free.labels, np.broadcast_to(1 + mixed, free.labels.shape))
+    taken = upscaler.products(0, free.labels[0])
+    alone = upscaler.products(0, np.ones(GRID, np.uint8))
+    assert taken > 1.05 * alone
+
+    limit = 1.02 * alone / pixels
+    bound = assign(iter(pairs), HEADER, Fitted(nets, "best"), FREE, max_mac=limit)
+    found = Upscaler(write(of_nets(HEADER, bound.nets)))
+    assert np.mean([found.products(0, labels) for labels in bound.labels]) <= 1.02 * alone
+    assert free.error < bound.error <= bound.base_error
+    wide = assign(iter(pairs), HEADER, Fitted(nets, "best"), FREE, max_mac=0.5 * limit)
+    np.testing.assert_array_equal(wide.labels, free.labels)  # nets as wide as these were asked for

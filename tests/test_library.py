@@ -145,6 +145,33 @@ def test_rounding_at_and_just_below_the_half():
     assert y[:4, :4].ravel().tolist() == [100, 102, 100, 102, 102, 104, 100, 100] * 2
 
 
+@pytest.mark.parametrize(("shape", "planes"), [((2, [(5, 4)], 3), 1), ((Fraction(3, 2), [(3, 4)], 3), 1),
+                                              ((4, [(3, 4)], 1), 3)])
+def test_products_are_those_of_each_rectangle_with_what_later_layers_read(shape, planes):
+    (sidecar, labels, _), patch = case(shape, (48, 32), 16, colour=int(planes > 1)), 16
+    upscaler, net_patch = Upscaler(write(sidecar)), sidecar.net_side
+    (first, last), k = sidecar.segments[0].nets[0].layers, sidecar.segments[0].nets[0].kernels[1] - 1
+    assert labels.shape == (2, 3) and patch == sidecar.patch
+
+    def of(width, height):
+        return (width + k) * (height + k) * first.weight.size + width * height * last.weight.size
+
+    assert upscaler.products(0, np.zeros((2, 3), np.uint8)) == 0
+    assert upscaler.products(0, np.ones((2, 3), np.uint8)) == of(3 * net_patch, 2 * net_patch)
+    mixed = np.array([[1, 0, 1], [0, 1, 1]], np.uint8)
+    assert upscaler.products(0, mixed) == 2 * of(net_patch, net_patch) + of(2 * net_patch, net_patch)
+    with pytest.raises(StdoError, match="label"):
+        upscaler.products(0, np.full((2, 3), 9, np.uint8))
+
+
+def test_products_of_a_net_for_chroma_are_those_of_all_of_u_and_v():
+    sidecar, labels, _ = chroma_case((2, [(3, 4)], 3), (48, 32), 16)
+    net = sidecar.segments[0].chroma
+    (first, last), k = net.layers, net.kernels[1] - 1
+    expected = (24 + k) * (16 + k) * first.weight.size + 24 * 16 * last.weight.size
+    assert Upscaler(write(sidecar)).products(0, np.zeros_like(labels)) == expected
+
+
 def test_patches_of_one_net_give_the_whole_frame():
     whole, labels, lr = case((3, [(5, 8), (3, 8)], 3), (50, 37), 128, nets=1)
     expected = Upscaler(write(whole)).upscale(0, np.ones_like(labels), lr)

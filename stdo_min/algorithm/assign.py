@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +20,11 @@ from stdo_min.format import netcode, sidecar
 from stdo_min.format.classes import Classes, activity
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels
+
+
+COUNTED = 50  # frames of a segment whose arithmetic is counted
+# Where labels would take too much arithmetic: what a bit of the map then costs, of the mean squared error of a patch.
+DEARER = (0.003, 0.03, 0.3, 1e9)
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,12 @@ class Assigned:
 
 
 def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, threads: int = 1,
-           progress: Callable[[int], None] | None = None) -> Assigned:
+           progress: Callable[[int], None] | None = None, max_mac: float = math.inf) -> Assigned:
     """Give each patch of a segment's frames its net; nets that do not pay for their bytes are left out.
 
-    header: gives the sizes; its segments are not read. progress: gets the number of frames done.
+    header: gives the sizes; its segments are not read. progress: gets the number of frames done. max_mac: products per
+    hr pixel that a frame may take on average, where its nets alone do not take more; a patch whose neighbours have
+    another net takes some for the pixels around it.
     """
     nets, alone = (*fitted.nets, *fitted.near, *filter(None, [fitted.general])), 1 + len(fitted.nets)
     shown, own = _upscaler(header, nets), _Own(header, fitted) if fitted.choice == "own" else None
@@ -68,7 +76,7 @@ def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, 
     labels, errors, active = np.array(labels), np.array(errors), np.array(active)
     if own or not nets:
         return _with_used_nets(nets, labels, error, base_error)
-    weight, bits = price.of_bit(error), _bits(header, fitted)
+    weight, bits, plays = price.of_bit(error), _bits(header, fitted), _plays(shown, header, nets, max_mac)
 
     def of(count) -> Assigned:
         """With the first so many labels."""
@@ -77,7 +85,7 @@ def assign(pairs: Pairs, header: sidecar.Sidecar, fitted: Fitted, price: Price, 
             best = int(np.argmin(costs))
             return _with_used_nets(nets, np.full_like(labels, best), int(errors[:, best].sum()), base_error, None,
                                    round(costs[best]))
-        given, classes, cost = _priced(errors[:, :count], active, weight, bits[:count - 1])
+        given, classes, cost = _priced(errors[:, :count], active, weight, bits[:count - 1], plays)
         left = int(sum(_under(found, chosen).sum(dtype=np.float64)
                        for found, chosen in zip(errors, given, strict=True)))
         return _with_used_nets(nets, given, left, base_error, classes, round(cost))
@@ -93,17 +101,36 @@ def _bits(header, fitted) -> np.ndarray:
     return 8 * np.array([*whole[:len(fitted.nets)], *near, *([0] if fitted.general else [])])
 
 
-def _priced(errors, active, weight, bits) -> tuple[np.ndarray, Classes | None, float]:
-    """The labels of least J: coded in a map, or computed by the player, with their classes; and J."""
+def _plays(shown, header, nets, max_mac) -> Callable[[np.ndarray], bool]:
+    """Says whether labels, uint8 (frames, rows, columns), take no more arithmetic than they may."""
+    limit = max_mac * header.hr_width * header.hr_height
+    if max(net.products for net in nets) * header.net_width * header.net_height > limit:
+        return lambda labels: True  # nets as wide as these were asked for
+
+    def plays(labels):
+        some = labels[np.unique(np.linspace(0, len(labels) - 1, COUNTED).astype(int))]
+        return sum(shown.products(0, frame) for frame in some) <= limit * len(some)
+
+    return plays
+
+
+def _priced(errors, active, weight, bits, plays) -> tuple[np.ndarray, Classes | None, float]:
+    """The labels of least J that play: coded in a map, or computed by the player, with their classes; and J."""
     def cost(labels, more):
         used = np.unique(labels[labels > 0]).astype(int) - 1
         found = np.take_along_axis(errors, labels[:, None].astype(np.intp), axis=1)
         return found.sum(dtype=np.float64) + weight * (bits[used].sum() + more)
 
     coded, classes = drop_nets(errors, weight, bits), fit_thresholds(active, errors, weight, bits)
+    # Labels that change less often, since their bits cost more, make larger rectangles; those of one net are the last.
+    for dearer in DEARER:
+        if plays(coded):
+            break
+        map_weight = max(weight, dearer * errors[:, 0].mean(dtype=np.float64))
+        coded = drop_nets(errors, map_weight, bits * weight / map_weight)
     computed = classes.labels(active)
     costs = cost(computed, bits_of(classes, 0 * bits)), cost(coded, map_bits(coded, len(bits)))
-    return (computed, classes, costs[0]) if costs[0] < costs[1] else (coded, None, costs[1])
+    return (computed, classes, costs[0]) if costs[0] < costs[1] and plays(computed) else (coded, None, costs[1])
 
 
 class _Own:

@@ -223,7 +223,7 @@ def finish(task: SegmentTask, fitted: Fitted, threads: int = 1,
     def on(road):
         crcs, judge = _Crcs(), Judge(task.header, fitted.chroma, task.frames)
         return crcs, judge, assign(judge.of(crcs.of(_pairs(task, road))), task.header, fitted, task.price, threads,
-                                   progress)
+                                   progress, task.recipe.max_mac)
 
     crcs, judge, assigned = _on_any_road(task, on)
     chroma = judge.paying(task.price)

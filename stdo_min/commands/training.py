@@ -69,7 +69,8 @@ def add_training_options(parser: argparse.ArgumentParser, scale_type: Callable =
     add("--net", type=_channels, default="auto", metavar="auto|C,C",
         help="channels of the hidden layers; auto, the default, takes 8 to 16,16 by the bytes of the lr video")
     add("--max-mac", type=options.whole(1, 10**6), default=MAX_MAC, metavar="N",
-        help="products per hr pixel that --net auto may take; default %(default)s, which a phone plays")
+        help="products per hr pixel that --net auto may take, with what patches of several nets take at their borders; "
+             "default %(default)s, which a phone plays")
     add("--patch", type=options.whole(8, 128), default=Recipe.patch, metavar="N",
         help="side of a patch in lr pixels, 8..128; default %(default)s")
     budget = parser.add_mutually_exclusive_group()

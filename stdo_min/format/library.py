@@ -223,6 +223,17 @@ class Upscaler:
         self._count([*done, *(others.result() for others in running)])
         return out
 
+    def products(self, segment: int, labels: np.ndarray) -> int:
+        """Return how many products of weights and pixels a frame with these labels takes where nothing is copied.
+
+        Patches of one net are joined to rectangles, which compute some pixels around them anew. labels: as for
+        `upscale`. Raises StdoError for a label or a segment that there is not.
+        """
+        found = ffi.new("uint64_t *")
+        _check(lib.stdo_count_products(self.handle, segment, self._label_view("labels", labels), self.thread_scratch(),
+                                       found))
+        return found[0]
+
     def row_shares(self, threads: int) -> Iterator[tuple[int, int]]:
         """Patch rows (begin, end), one after the other, for threads that iterate over this at the same time."""
         return _Rows(self.rows, threads)

@@ -74,6 +74,11 @@ class Net:
         """Input channels of the first layer."""
         return self.shape.planes
 
+    @property
+    def products(self) -> int:
+        """Products of a weight and a value for each net pixel."""
+        return sum(layer.weight.size for layer in self.layers)
+
 
 def check_net(net: Net, planes: int, outputs: int) -> None:
     """Raise ValueError, with the value and its limit, for a net that no version can hold.

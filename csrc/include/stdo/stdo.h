@@ -214,6 +214,12 @@ STDO_API size_t stdo_scratch_size(const stdo_sidecar *sidecar);
 STDO_API stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *frame, uint32_t row_begin,
                                        uint32_t row_end, void *scratch, stdo_statistics *statistics);
 
+/* Counts the products of weights and pixels that a frame with these labels takes where nothing is copied. Patches of one
+   net are joined to rectangles, which compute some pixels around them anew, so fragmented labels take more. `scratch`
+   as for stdo_upscale_rows. */
+STDO_API stdo_status stdo_count_products(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
+                                         void *scratch, uint64_t *products);
+
 /* The CRC-32 of zlib: begin with crc = 0 and hand each result to the next call. */
 STDO_API uint32_t stdo_crc32(uint32_t crc, const uint8_t *data, size_t size);
 
