@@ -21,7 +21,6 @@ from stdo_min.format.classes import Classes, activity
 from stdo_min.format.library import Upscaler
 from stdo_min.format.psnr import patch_pixels
 
-
 COUNTED = 50  # frames of a segment whose arithmetic is counted
 # Where labels would take too much arithmetic: what a bit of the map then costs, of the mean squared error of a patch.
 DEARER = (0.003, 0.03, 0.3, 1e9)

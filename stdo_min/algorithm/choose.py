@@ -178,7 +178,7 @@ def choose(rungs: Callable[[Fraction, float], Rung], target: Target, codec: str,
     if given or small or met.reached and met.cost < plain.cost + math.log(PAYS) * unit:
         scale, nets, gain = best.scale, best.nets, best.gain
     else:
-        # A net that trained for seconds may be an unlucky one, and at scale 1 none may have been tried for lack of time.
+        # A net that trained for seconds may be unlucky, and for lack of time none may have been tried at scale 1.
         # Those that do not pay in the end are not shipped, so nets get their chance where they are near, or unknown. By
         # PSNR that is: their price knows of no VMAF.
         near = met.reached and met.cost < plain.cost + CHANCE * unit or one in allowed and one not in curves

@@ -58,7 +58,7 @@ def describe(data: bytes, name: str | Path = "sidecar") -> dict:
 
 
 def arithmetic(upscaler: Upscaler, parsed: sidecar.Sidecar) -> tuple[int | None, float | None]:
-    """Products of a frame, on average, and the share of them that fragmented labels add; of frames whose map is coded."""
+    """Products of a frame whose map is coded, on average, and the share of them that fragmented labels add."""
     pixels = patch_pixels(parsed.net_height, parsed.net_width, parsed.net_side, (parsed.rows, parsed.columns))
     uv_pixels, counted, alone = -(-parsed.net_height // 2) * -(-parsed.net_width // 2), [], []
     for frame in np.unique(np.linspace(0, upscaler.frames - 1, COUNTED).astype(int)):
