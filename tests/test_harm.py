@@ -192,7 +192,8 @@ def mutated(compiler, folder, before=()):
     done = subprocess.run([*make, "LDFLAGS=-static" if before else "LDFLAGS="], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     files = sorted(CORPUS.glob("ok.*.stdo"))
-    done = subprocess.run([*before, folder / "mutate" / "mutate_upscale", "1", "300", *files], capture_output=True, text=True)
+    program = folder / "mutate" / "mutate_upscale"
+    done = subprocess.run([*before, program, "1", "300", *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     said, *lines = done.stdout.splitlines()
     assert said == "300 runs, nothing found; frames compared:"
@@ -212,11 +213,13 @@ def test_32_bits(machine, tmp_path):
     empty.write_text("#include <stdlib.h>\nint main(void) { return sizeof(void *) != 4; }\n")
     if any(not shutil.which(tool) for tool in (compiler[0], *before)) or subprocess.run(
             [*compiler, empty, "-o", tmp_path / "empty"], capture_output=True).returncode != 0:
-        pytest.skip(f"no 32-bit {machine}: apt install libc6-dev-i386 lib32gcc-12-dev gcc-arm-linux-gnueabihf qemu-user")
+        packages = "libc6-dev-i386 lib32gcc-12-dev" if machine == "x86" else "gcc-arm-linux-gnueabihf qemu-user"
+        pytest.skip(f"no 32-bit {machine}: apt install {packages}")
     program = tmp_path / "check_files"
     subprocess.run([*compiler, "-O2", "-std=c11", "-static", "-ffp-contract=off", *INCLUDE, TESTS / "check_files.c",
                     *LIBRARY, "-lm", "-o", program], check=True)
-    done = subprocess.run([*before, program, "--vectors", *sorted(VECTORS.glob("*.stdo"))], capture_output=True, text=True)
+    files = sorted(VECTORS.glob("*.stdo"))
+    done = subprocess.run([*before, program, "--vectors", *files], capture_output=True, text=True)
     assert sorted(done.stdout.splitlines()) == sorted((VECTORS / "hashes.txt").read_text().splitlines())
     assert set(mutated(compiler, tmp_path, before)) == {"c"}
 
