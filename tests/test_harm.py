@@ -1,6 +1,7 @@
 """Input that means harm: sidecars of one wrong byte, memory that ends, corpora under the sanitizers, long streams."""
 
 import os
+import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from make_corpus import CORPUS, good_files
 from make_vectors import CASES, VECTORS
-from samples import CSRC, fix_all, fix_header, put, statuses
+from samples import CSRC, INCLUDE, LIBRARY, fix_all, fix_header, put, statuses
 from test_c_player import YUV_VECTORS, y4m
+from tiers import HERE
 
 from stdo_min.format.library import StdoError, Upscaler
 from stdo_min.format.patchmap import encode
@@ -178,6 +180,48 @@ def test_the_corpus_replayed(sanitized, leaks, tmp_path):
         program = sanitized[1] / f"replay_fuzz_{target}"
         done = subprocess.run([program, *inputs], capture_output=True, text=True, env=leaks)
         assert done.returncode == 0 and done.stdout == f"{len(inputs)} files, nothing found\n", done.stderr
+
+
+BUILDS_32 = {"x86": (["gcc", "-m32"], []), "armv7": (["arm-linux-gnueabihf-gcc"], ["qemu-arm"])}
+
+
+def mutated(compiler, folder, before=()):
+    """Runs of mutate_upscale: {tier: frames compared}."""
+    flags = "-O2" if before else "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    make = ["make", "-C", CSRC, "-j2", "mutate", f"CC={' '.join(compiler)}", f"CFLAGS={flags}", f"BUILD={folder}"]
+    done = subprocess.run([*make, "LDFLAGS=-static" if before else "LDFLAGS="], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    files = sorted(CORPUS.glob("ok.*.stdo"))
+    program = folder / "mutate" / "mutate_upscale"
+    done = subprocess.run([*before, program, "1", "300", *files], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said, *lines = done.stdout.splitlines()
+    assert said == "300 runs, nothing found; frames compared:"
+    return {tier: int(frames) for tier, frames in map(str.split, lines)}
+
+
+def test_every_tier_upscales_mutations_alike(sanitized, tmp_path):
+    compared = mutated(sanitized[0][:1], tmp_path)
+    assert set(compared) == set(HERE) and len(set(compared.values())) == 1 and compared["c"] > 50
+
+
+@pytest.mark.parametrize("machine", BUILDS_32)
+def test_32_bits(machine, tmp_path):
+    """The vectors, and mutations, on 32-bit processors; x86 under the sanitizers."""
+    compiler, before = BUILDS_32[machine]
+    empty = tmp_path / "empty.c"
+    empty.write_text("#include <stdlib.h>\nint main(void) { return sizeof(void *) != 4; }\n")
+    if any(not shutil.which(tool) for tool in (compiler[0], *before)) or subprocess.run(
+            [*compiler, empty, "-o", tmp_path / "empty"], capture_output=True).returncode != 0:
+        packages = "libc6-dev-i386 lib32gcc-12-dev" if machine == "x86" else "gcc-arm-linux-gnueabihf qemu-user"
+        pytest.skip(f"no 32-bit {machine}: apt install {packages}")
+    program = tmp_path / "check_files"
+    subprocess.run([*compiler, "-O2", "-std=c11", "-static", "-ffp-contract=off", *INCLUDE, TESTS / "check_files.c",
+                    *LIBRARY, "-lm", "-o", program], check=True)
+    files = sorted(VECTORS.glob("*.stdo"))
+    done = subprocess.run([*before, program, "--vectors", *files], capture_output=True, text=True)
+    assert sorted(done.stdout.splitlines()) == sorted((VECTORS / "hashes.txt").read_text().splitlines())
+    assert set(mutated(compiler, tmp_path, before)) == {"c"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")

@@ -1,147 +1,226 @@
-/* Fuzzes the whole player: any bytes are opened, and where they are a sidecar, two frames are upscaled, the second with
-   the first to reuse, each plane in a block of its own size, so that a byte past it is seen to be touched. U and V in
-   turns must give the same as planes of their own. */
+/* Fuzzes the whole player: any bytes are opened, and where they are a sidecar, a few frames are upscaled by tier c, whole
+   and each by itself. Then each tier that this CPU has does it again as programs might: by rows in any order, U and V
+   in turns, rows from the bottom up, after frames that it can copy from, into one surface or several in turn. Every
+   byte must be as before. Labels that are read in any order must be those of reading on. The input's own bytes
+   determine all choices. */
+#include "fuzz_upscale.h"
+
+#include "../sidecar.h"
 #include "sidecar_mutator.h"
-#include <stdo/stdo.h>
+#include "surface.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_PIXELS = 1 << 12, LARGEST_FILE = 1 << 14 };
+enum { FRAMES = 3, MAP_FRAMES = 6, MOST_PIXELS = 1 << 12, LARGEST_FILE = 1 << 14 };
 
-/* Noise that `seed` changes in a part of the picture. Aborts without memory: that is a finding. */
-static stdo_image new_planes(uint32_t width, uint32_t height, uint32_t colour, uint32_t seed)
+uint64_t stdo_fuzz_compared[STDO_TIERS];
+static uint64_t most_work = UINT64_MAX;
+
+int LLVMFuzzerInitialize(int *count, char ***words)
 {
-    stdo_image p = {.chroma_step = 1};
-    for (uint32_t i = 0; i < 3; i++) {
-        const uint32_t half = i > 0 && colour == STDO_COLOUR_YUV420 ? 2 : 1;
-        const size_t columns = (width + half - 1) / half, size = columns * ((height + half - 1) / half);
-        p.stride[i] = (ptrdiff_t)columns;
-        if ((p.plane[i] = malloc(size)) == NULL) abort();
-        for (size_t at = 0; at < size; at++) p.plane[i][at] = (uint8_t)(at * at >> 3);
-        for (size_t at = 0; at < size / 3; at++) p.plane[i][at] ^= (uint8_t)(seed * 37);
+    (void)count;
+    (void)words;
+    most_work = 1 << 17;
+    return 0;
+}
+
+/* The first frames of a sidecar, and what the specification makes of them. */
+typedef struct film {
+    const uint8_t *data;
+    size_t size;
+    stdo_info info;
+    picture lr_shape, hr_shape;
+    uint32_t frames;            /* at most FRAMES */
+    uint32_t segment[MAP_FRAMES];
+    uint8_t *labels[MAP_FRAMES];
+    stdo_image lr[FRAMES], hr[FRAMES];
+} film;
+
+static void *must(void *memory)
+{
+    if (memory == NULL) abort();
+    return memory;
+}
+
+static void must_be(int truth)
+{
+    if (!truth) abort();
+}
+
+static stdo_sidecar *open_bytes(const uint8_t *data, size_t size, const char *tier)
+{
+    stdo_sidecar *sidecar;
+    must_be((stdo_open_memory(data, size, tier, &sidecar) == STDO_OK) == (sidecar != NULL));
+    if (sidecar != NULL) must_be(strcmp(stdo_tier(sidecar), tier) == 0);
+    return sidecar;
+}
+
+/* Multiplications of the most demanding net for a whole frame. */
+static uint64_t work_of(const stdo_sidecar *sidecar)
+{
+    const uint64_t pixels = (uint64_t)sidecar->plane[0].width * sidecar->plane[0].height;
+    uint64_t most = 0;
+    for (uint32_t s = 0; s < sidecar->info.segments; s++) {
+        const stdo_segment *segment = &sidecar->segment[s];
+        for (uint32_t n = 0; n < segment->info.nets + (segment->chroma != NULL); n++) {
+            const stdo_net *net = n < segment->info.nets ? &segment->net[n] : segment->chroma;
+            uint64_t one = 0;
+            for (uint32_t l = 0; l < net->layers; l++)
+                one += pixels * net->layer[l].kernel * net->layer[l].kernel * net->layer[l].in * net->layer[l].out;
+            if (one > most) most = one;
+        }
     }
+    return most;
+}
+
+static stdo_image new_planes(const picture *shape)
+{
+    uint8_t *buffer = must(malloc(stdo_image_size(shape->width, shape->height, shape->colour)));
+    return stdo_image_from_buffer(buffer, shape->width, shape->height, shape->colour);
+}
+
+/* Noise that `seed` changes in some bands of the picture. */
+static stdo_image new_noise(const picture *shape, uint32_t seed)
+{
+    const stdo_image p = new_planes(shape);
+    const size_t size = stdo_image_size(shape->width, shape->height, shape->colour);
+    for (size_t at = 0; at < size; at++) p.plane[0][at] = (uint8_t)(at * at >> 3);
+    for (size_t at = 0; at < size; at++)
+        if (at / (size / 7 + 1) % 2 == 1) p.plane[0][at] ^= (uint8_t)(seed * 37);
     return p;
 }
 
-static void free_planes(stdo_image *p)
-{
-    for (int i = 0; i < 3; i++) free(p->plane[i]);
-}
+/* ---- Tier c, whole frames ---- */
 
-/* The same image with U and V in turns, each of both parts in a block of its own size. */
-static stdo_image in_turns(const stdo_image *from, uint32_t width, uint32_t height)
+static void read_map(film *f, const stdo_sidecar *sidecar, uint32_t *state)
 {
-    const size_t luma = (size_t)width * height, columns = (width + 1) / 2, chroma = columns * ((height + 1) / 2);
-    uint8_t *y = malloc(luma), *both = malloc(2 * chroma);
-    if (y == NULL || both == NULL) abort();
-    memcpy(y, from->plane[0], luma);
-    for (size_t i = 0; i < chroma; i++)
-        for (size_t p = 0; p < 2; p++) both[2 * i + p] = from->plane[1 + p][i];
-    const ptrdiff_t stride = (ptrdiff_t)(2 * columns);
-    return (stdo_image){{y, both, both + 1}, {(ptrdiff_t)width, stride, stride}, 2};
-}
-
-static void free_in_turns(const stdo_image *image)
-{
-    free(image->plane[0]);
-    free(image->plane[1]);
-}
-
-/* Upscales a frame once more, after itself, so that all is copied: a pair of images with U and V in turns. */
-static void compare_copied(const stdo_sidecar *sidecar, const stdo_info *info, const stdo_frame *f, const stdo_image *lr,
-                           const stdo_image *wanted, void *scratch)
-{
-    const uint32_t width = info->hr_width, height = info->hr_height;
-    const size_t luma = (size_t)width * height, chroma = (size_t)wanted->stride[1] * ((height + 1) / 2);
-    const stdo_image before = in_turns(lr, info->lr_width, info->lr_height);
-    stdo_frame g = *f;
-    const stdo_previous previous = {.size = sizeof previous, .segment = f->segment, .labels = f->labels,
-                                    .lr = stdo_image_for_reading(&before), .hr = stdo_image_for_reading(wanted)};
-    g.previous = &previous;
-    memset(g.hr.plane[0], 2, luma);
-    memset(g.hr.plane[1], 2, chroma);
-    if (stdo_upscale_rows(sidecar, &g, 0, info->rows, scratch, NULL) != STDO_OK) abort();
-    if (memcmp(g.hr.plane[0], wanted->plane[0], luma) != 0 || memcmp(g.hr.plane[1], wanted->plane[1], chroma) != 0)
-        abort();
-    free_in_turns(&before);
-}
-
-/* Upscales a frame once more, with U and V in turns in lr, in hr, or both, and compares with what it gave. */
-static void compare_in_turns(const stdo_sidecar *sidecar, const stdo_info *info, const stdo_frame *f,
-                             const stdo_image *lr, void *scratch)
-{
-    const uint32_t width = info->hr_width, height = info->hr_height;
-    const stdo_image lr_both = in_turns(lr, info->lr_width, info->lr_height);
-    const stdo_image wanted = in_turns(&f->hr, width, height);
-    const size_t luma = (size_t)width * height, chroma = (size_t)wanted.stride[1] * ((height + 1) / 2);
-    for (int which = 1; which < 4; which++) {
-        stdo_frame g = *f;
-        g.previous = NULL;
-        if (which & 1) g.lr = stdo_image_for_reading(&lr_both);
-        if (which & 2) {
-            g.hr = in_turns(&f->hr, width, height);
-            memset(g.hr.plane[0], 1, luma);
-            memset(g.hr.plane[1], 1, chroma);
-        }
-        if (stdo_upscale_rows(sidecar, &g, 0, info->rows, scratch, NULL) != STDO_OK) abort();
-        const stdo_image found = which & 2 ? g.hr : in_turns(&g.hr, width, height);
-        if (memcmp(found.plane[0], wanted.plane[0], luma) != 0 ||
-            memcmp(found.plane[1], wanted.plane[1], chroma) != 0)
-            abort();
-        if (which == 3) compare_copied(sidecar, info, &g, lr, &wanted, scratch);
-        free_in_turns(&found);
-    }
-    free_in_turns(&lr_both);
-    free_in_turns(&wanted);
-}
-
-static void upscale(const stdo_sidecar *sidecar, const stdo_info *info)
-{
-    stdo_image lr[2], hr = new_planes(info->hr_width, info->hr_height, info->colour, 0);
-    uint8_t *labels[2];
-    void *scratch = malloc(stdo_scratch_size(sidecar));
+    const size_t patches = (size_t)f->info.columns * f->info.rows;
+    const uint32_t frames = min_u32(f->info.frames, MAP_FRAMES);
+    uint8_t *again = must(malloc(patches));
+    stdo_const_image lr[FRAMES];
+    for (uint32_t i = 0; i < FRAMES; i++) lr[i] = stdo_image_for_reading(&f->lr[i]);
     stdo_map *map;
-    if (scratch == NULL || stdo_map_new(sidecar, &map) != STDO_OK) abort();
-    stdo_previous previous = {.size = sizeof previous};
-    uint32_t segment = 0;
-    for (uint32_t frame = 0; frame < 2; frame++) {
-        lr[frame] = new_planes(info->lr_width, info->lr_height, info->colour, frame);
-        if ((labels[frame] = malloc((size_t)info->columns * info->rows)) == NULL) abort();
-        const stdo_const_image source = stdo_image_for_reading(&lr[frame]);
-        if (frame < info->frames) {
-            stdo_segment_info at = {.size = sizeof at};
-            while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
-            if (stdo_map_read(map, frame, &source, labels[frame]) != STDO_OK) abort();
-            for (uint32_t row = 0, end; row < info->rows; row = end) {
-                end = row + 2 < info->rows ? row + 2 : info->rows;
-                const stdo_frame f = {.size = sizeof f, .segment = segment, .labels = labels[frame], .lr = source,
-                                      .hr = hr, .previous = frame > 0 ? &previous : NULL};
-                if (stdo_upscale_rows(sidecar, &f, row, end, scratch, NULL) != STDO_OK) abort();
-                if (end == info->rows && info->colour == STDO_COLOUR_YUV420)
-                    compare_in_turns(sidecar, info, &f, &lr[frame], scratch);
-            }
-        }
-        previous = (stdo_previous){.size = sizeof previous, .segment = segment, .labels = labels[frame], .lr = source,
-                                   .hr = stdo_image_for_reading(&hr)};
+    must_be(stdo_map_new(sidecar, &map) == STDO_OK);
+    for (uint32_t frame = 0, segment = 0; frame < frames; frame++) {
+        stdo_segment_info at = {.size = sizeof at};
+        while (stdo_get_segment(sidecar, segment, &at) == STDO_OK && at.first_frame + at.frames <= frame) segment++;
+        f->segment[frame] = segment;
+        f->labels[frame] = must(malloc(patches));
+        must_be(stdo_map_read(map, frame, &lr[frame % FRAMES], f->labels[frame]) == STDO_OK);
+    }
+    for (int i = 0; i < MAP_FRAMES; i++) {
+        const uint32_t frame = draw(state, frames);
+        must_be(stdo_map_read(map, frame, &lr[frame % FRAMES], again) == STDO_OK);
+        must_be(memcmp(again, f->labels[frame], patches) == 0);
     }
     stdo_map_free(map);
-    free(scratch);
-    free_planes(&hr);
-    for (int i = 0; i < 2; i++) {
-        free_planes(&lr[i]);
-        free(labels[i]);
+    free(again);
+}
+
+static void upscale_whole(film *f, const stdo_sidecar *sidecar)
+{
+    void *scratch = must(malloc(stdo_scratch_size(sidecar)));
+    for (uint32_t i = 0; i < f->frames; i++) {
+        f->hr[i] = new_planes(&f->hr_shape);
+        const stdo_frame frame = {.size = sizeof frame, .segment = f->segment[i], .labels = f->labels[i],
+                                  .lr = stdo_image_for_reading(&f->lr[i]), .hr = f->hr[i]};
+        must_be(stdo_upscale_rows(sidecar, &frame, 0, f->info.rows, scratch, NULL) == STDO_OK);
     }
+    free(scratch);
+}
+
+/* ---- Any tier, as programs might ---- */
+
+typedef struct run {
+    const stdo_sidecar *sidecar;
+    const stdo_frame *frame;
+    void *scratch;
+    stdo_statistics done;
+    uint32_t *state;
+} run;
+
+static void upscale_parts(run *r, uint32_t begin, uint32_t end)
+{
+    if (end - begin < 2 || draw(r->state, 4) == 0) {
+        must_be(stdo_upscale_rows(r->sidecar, r->frame, begin, end, r->scratch, &r->done) == STDO_OK);
+        return;
+    }
+    const uint32_t middle = begin + 1 + draw(r->state, end - begin - 1), lower_first = draw(r->state, 2);
+    if (lower_first) upscale_parts(r, middle, end);
+    upscale_parts(r, begin, middle);
+    if (!lower_first) upscale_parts(r, middle, end);
+}
+
+/* Patches whose luma was computed have the age 0, as have those whose chroma was. */
+static void check_counts(const stdo_statistics *done, const uint8_t *ages, size_t patches)
+{
+    size_t young = 0;
+    for (size_t i = 0; i < patches; i++) young += ages[i] == 0;
+    must_be(done->net + done->base <= young && done->net + done->base + done->reused == patches);
+}
+
+static void compare(const film *f, stdo_tier_index tier, uint32_t *state)
+{
+    stdo_sidecar *sidecar = must(open_bytes(f->data, f->size, stdo_tier_name(tier)));
+    const size_t patches = (size_t)f->info.columns * f->info.rows;
+    const uint32_t orders = f->info.colour == STDO_COLOUR_YUV420 ? SURFACE_ORDERS : 1;
+    const surface_order lr_order = draw(state, orders), hr_order = draw(state, orders);
+    const uint32_t surfaces = 1 + draw(state, FRAMES), knows_ages = draw(state, 2);
+    surface lr[FRAMES], hr[FRAMES];
+    stdo_previous previous = {.size = sizeof previous};
+    uint8_t *ages = must(malloc(patches));
+    run r = {.sidecar = sidecar, .scratch = must(malloc(stdo_scratch_size(sidecar))), .state = state};
+    for (uint32_t i = 0; i < f->frames; i++) {
+        lr[i] = surface_new(&f->lr_shape, lr_order, state);
+        surface_put(&lr[i], &f->lr_shape, &f->lr[i]);
+        surface *written = &hr[i % surfaces];
+        if (i < surfaces) *written = surface_new(&f->hr_shape, hr_order, state);
+        const stdo_frame frame = {
+            .size = sizeof frame, .segment = f->segment[i], .labels = f->labels[i], .ages = knows_ages ? ages : NULL,
+            .hr_age = knows_ages && i >= surfaces ? surfaces : 0, .lr = stdo_image_for_reading(&lr[i].image),
+            .hr = written->image, .previous = i > 0 && draw(state, 4) > 0 ? &previous : NULL};
+        r.frame = &frame;
+        r.done = (stdo_statistics){.size = sizeof r.done};
+        upscale_parts(&r, 0, f->info.rows);
+        must_be(surface_holds(written, &f->hr_shape, &f->hr[i]));
+        if (knows_ages) check_counts(&r.done, ages, patches);
+        stdo_fuzz_compared[tier]++;
+        previous = (stdo_previous){.size = sizeof previous, .segment = f->segment[i], .labels = f->labels[i],
+                                   .lr = frame.lr, .hr = stdo_image_for_reading(&written->image)};
+    }
+    for (uint32_t i = 0; i < f->frames; i++) surface_free(&lr[i]);
+    for (uint32_t i = 0; i < min_u32(f->frames, surfaces); i++) surface_free(&hr[i]);
+    free(r.scratch);
+    free(ages);
+    stdo_close(sidecar);
+}
+
+static void upscale(film *f, const stdo_sidecar *sidecar)
+{
+    uint32_t state = stdo_crc32(0, f->data, f->size) | 1;
+    f->lr_shape = (picture){f->info.lr_width, f->info.lr_height, f->info.colour};
+    f->hr_shape = (picture){f->info.hr_width, f->info.hr_height, f->info.colour};
+    f->frames = min_u32(f->info.frames, FRAMES);
+    for (uint32_t i = 0; i < FRAMES; i++) f->lr[i] = new_noise(&f->lr_shape, draw(&state, 3));
+    read_map(f, sidecar, &state);
+    upscale_whole(f, sidecar);
+    for (int tier = 0; tier < STDO_TIERS; tier++)
+        if (stdo_cpu_tiers() >> tier & 1) compare(f, (stdo_tier_index)tier, &state);
+    for (uint32_t i = 0; i < f->frames; i++) free(f->hr[i].plane[0]);
+    for (uint32_t i = 0; i < FRAMES; i++) free(f->lr[i].plane[0]);
+    for (int i = 0; i < MAP_FRAMES; i++) free(f->labels[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    stdo_sidecar *sidecar;
-    stdo_info info = {.size = sizeof info};
-    if (stdo_open_memory(data, size, NULL, &sidecar) != STDO_OK) return 0;
-    if (stdo_get_info(sidecar, &info) != STDO_OK) abort();
+    film f = {.data = data, .size = size, .info.size = sizeof f.info};
+    stdo_sidecar *sidecar = open_bytes(data, size, "c");
+    if (sidecar == NULL) return 0;
+    must_be(stdo_get_info(sidecar, &f.info) == STDO_OK);
     /* Large pictures and nets are slow, and reach no code that small ones do not. */
-    if (info.lr_width * info.lr_height <= MOST_PIXELS && size <= LARGEST_FILE) upscale(sidecar, &info);
+    if (f.info.lr_width * f.info.lr_height <= MOST_PIXELS && size <= LARGEST_FILE && work_of(sidecar) <= most_work)
+        upscale(&f, sidecar);
     stdo_close(sidecar);
     return 0;
 }

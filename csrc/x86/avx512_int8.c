@@ -264,7 +264,7 @@ static void hidden(const stdo_layer *layer, const void *const rows[], size_t wid
 
 /* ---- The last layer ---- */
 
-/* Two pixels of one plane at scale 4: each 128 bits are a row of eight hr pixels. */
+/* Each 128 bits are eight hr pixels of a row: at scale 4 two pixels of one plane. */
 STDO_INLINE void store_shuffled4(v512 two, int16_t *residual, size_t stride)
 {
     _mm_storeu_si128((__m128i *)(void *)residual, _mm512_castsi512_si128(two));
@@ -337,6 +337,25 @@ static void last_split4(const shape *s, const uint8_t *const rows[], size_t widt
     }
 }
 
+/* Eight outputs: two planes at scale 2. Each 128 bits hold outputs 2l and 2l + 1, which lie side by side in row l, of
+   four pixels. */
+static void last_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b,
+                        const stdo_residual *to)
+{
+    int16_t *residual = to->values;
+    const size_t stride = to->stride;
+    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
+        const __m128i shift = _mm_cvtsi32_si128(s->shift);
+        v512 sum[PIXELS_SPLIT];
+        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, sum);
+        STDO_UNROLL
+        for (size_t i = 0; i < PIXELS_SPLIT; i += 4)
+            store_shuffled4(requantise(add_pairs(sum[i], sum[i + 1]), add_pairs(sum[i + 2], sum[i + 3]), shift,
+                                       b->multiplier[0]),
+                            residual + (x + i) * 2, stride);
+    }
+}
+
 static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, size_t scale,
                       const stdo_residual *all)
 {
@@ -345,8 +364,10 @@ static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *co
         const size_t vectors = block_vectors(s, v);
         const block *b = (const block *)(const void *)at;
         const stdo_residual to = stdo_residual_from(all, v * LANES);
-        if (s->split == 4) /* no last layer has the 5 to 8 outputs of split 2 */
+        if (s->split == 4)
             last_split4(s, rows, width, b, scale, &to);
+        else if (s->split == 2) /* 5 to 8 outputs: only nets for chroma at scale 2 have so many, and these are 8 */
+            last_split2(s, rows, width, b, &to);
         else if (vectors == 2 && scale == 4)
             last_block(s, rows, width, b, 2, 4, &to);
         else if (vectors == 2)
