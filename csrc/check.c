@@ -1,16 +1,9 @@
-/* The first pass over a sidecar: checks every field in the order of FORMAT.md and adds up the memory that the second,
-   in sidecar.c, fills. So nothing is allocated for a file that is refused, and the second needs no checks. */
+/* The first pass over a sidecar: checks every field in the order of FORMAT.md and counts what the second, in sidecar.c,
+   lists. So nothing is allocated for a file that is refused, and what comes after needs no checks. */
 #include "fields.h"
 #include "netcode.h"
 
 #include <string.h>
-
-static uint64_t layer_room(const stdo_conv *conv, uint32_t kernel, uint32_t in, uint32_t out)
-{
-    const stdo_layer layer = {.kernel = kernel, .in = in, .out = out};
-    return 2 * array_room(out, sizeof(int32_t)) + array_room(weight_count(kernel, in, out), 1) +
-           array_room(conv->packed_bytes(&layer), 1);
-}
 
 static int extent_ok(uint32_t lr, uint32_t hr, const stdo_info *info)
 {
@@ -48,6 +41,7 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     info->segments = u32_at(data + 28);
     info->nets = version < 3 ? 0 : u16_at(data + 33);
     info->net_bytes = 0;
+    info->segments_there = info->frames_there = 0;
     const uint32_t reserved = version < 3 ? u32_at(data + 32) : data[35];
     const int ok = version >= 1 && info->scale >= 1 && info->scale <= STDO_MAX_SCALE &&
                    info->patch >= 8 && info->patch <= 128 && info->chroma <= 1 &&
@@ -64,22 +58,18 @@ static stdo_status check_header(const uint8_t *data, size_t size, stdo_info *inf
     return STDO_OK;
 }
 
-/* The first pass: what is left of the file, and the memory that the second takes. */
+/* What is left of the file, and what was seen of it. */
 typedef struct checker {
     fields file;
-    const stdo_conv *conv;
-    uint64_t room;
-    uint32_t first_frame;       /* of the next segment */
     uint32_t luma_nets;         /* of the table; those after them are for chroma */
 } checker;
 
 /* Moves over one net of versions 1 and 2. */
-static stdo_status check_net(checker *c, fields *f, const stdo_info *info)
+static stdo_status check_net(fields *f, const stdo_info *info)
 {
     if (f->at == f->end) return STDO_ERROR_SEGMENT;
     const uint32_t layers = *f->at++;
     if (layers < 1 || layers > STDO_MAX_LAYERS) return STDO_ERROR_NET;
-    c->room += array_room(layers, sizeof(stdo_layer));
 
     uint32_t in = net_planes(info->colour);
     for (uint32_t l = 0; l < layers; l++) {
@@ -98,7 +88,6 @@ static stdo_status check_net(checker *c, fields *f, const stdo_info *info)
         for (uint32_t o = 0; o < out; o++, p += 4)
             if (u32_at(p) + (1u << 30) > 1u << 31) return STDO_ERROR_NET; /* -2^30..2^30, seen as 0..2^31 */
         f->at = p + weight_count(kernel, in, out);
-        c->room += layer_room(c->conv, kernel, in, out);
         in = out;
     }
     return STDO_OK;
@@ -109,7 +98,6 @@ static stdo_status check_table(checker *c, stdo_info *info)
 {
     const uint8_t *table = c->file.at;
     stdo_net_shape shape = {.layers = 0};
-    c->room += array_room(info->nets, sizeof(stdo_net)) + array_room(info->nets, sizeof(uint32_t));
     for (uint32_t n = 0; n < info->nets; n++) {
         uint32_t size;
         const stdo_status status = take_varint(&c->file, STDO_ERROR_TRUNCATED, STDO_ERROR_NET, &size);
@@ -123,9 +111,6 @@ static stdo_status check_table(checker *c, stdo_info *info)
         c->luma_nets += !chroma;
         c->file.at += size;
         info->net_bytes += size;
-        c->room += array_room(shape.layers, sizeof(stdo_layer));
-        for (uint32_t l = 0; l < shape.layers; l++)
-            c->room += layer_room(c->conv, shape.layer[l].kernel, shape.layer[l].in, shape.layer[l].out);
     }
     if (info->nets == 0) return STDO_OK;
     if (remain(&c->file) < CRC_SIZE) return STDO_ERROR_TRUNCATED;
@@ -156,27 +141,26 @@ static stdo_status check_plain_segment(checker *c, stdo_info *info, int is_last)
     const uint8_t *data = c->file.at;
     const uint32_t size = u32_at(data), frames = u32_at(data + 8), nets = data[20], map_size = u32_at(data + 24);
     if (size > remain(&c->file)) return STDO_ERROR_TRUNCATED;
-    const int ok = size >= PLAIN_MIN && u32_at(data + 4) == c->first_frame &&
-                   frames_ok(frames, info->frames - c->first_frame, is_last) && nets <= STDO_MAX_NETS &&
+    const int ok = size >= PLAIN_MIN && u32_at(data + 4) == info->frames_there &&
+                   frames_ok(frames, info->frames - info->frames_there, is_last) && nets <= STDO_MAX_NETS &&
                    u32_at(data + 20) >> 8 == 0 && (nets > 0 || map_size == 0);
     if (!ok) return STDO_ERROR_SEGMENT;
 
     fields f = {data + PLAIN_FIELDS, data + size - CRC_SIZE};
-    c->room += array_room(nets, sizeof(stdo_net));
     for (uint32_t n = 0; n < nets; n++) {
-        const stdo_status status = check_net(c, &f, info);
+        const stdo_status status = check_net(&f, info);
         if (status != STDO_OK) return status;
     }
     if (remain(&f) != map_size) return STDO_ERROR_SEGMENT;
-    c->room += array_room(map_size, 1);
+    c->file.at += size;
+    if (stdo_crc32(0, data, size - CRC_SIZE) != u32_at(f.end)) return STDO_ERROR_SEGMENT_CRC;
     info->nets += nets;
     info->net_bytes += size - PLAIN_MIN - map_size;
-    c->first_frame += frames;
-    c->file.at += size;
-    return stdo_crc32(0, data, size - CRC_SIZE) == u32_at(f.end) ? STDO_OK : STDO_ERROR_SEGMENT_CRC;
+    info->frames_there += frames;
+    return STDO_OK;
 }
 
-static stdo_status check_compact_segment(checker *c, const stdo_info *info, int is_last)
+static stdo_status check_compact_segment(checker *c, stdo_info *info, int is_last)
 {
     const uint8_t *data = c->file.at;
     uint32_t size, frames, index;
@@ -189,7 +173,7 @@ static stdo_status check_compact_segment(checker *c, const stdo_info *info, int 
 
     status = take_varint(&f, STDO_ERROR_SEGMENT, STDO_ERROR_SEGMENT, &frames);
     if (status != STDO_OK) return status;
-    if (!frames_ok(frames, info->frames - c->first_frame, is_last) || remain(&f) < COMPACT_FIELDS)
+    if (!frames_ok(frames, info->frames - info->frames_there, is_last) || remain(&f) < COMPACT_FIELDS)
         return STDO_ERROR_SEGMENT;
     const uint32_t nets = f.at[0] % CHROMA, chroma = f.at[0] / CHROMA % 2, computed = f.at[0] / COMPUTED;
     f.at += COMPACT_FIELDS;
@@ -201,31 +185,33 @@ static stdo_status check_compact_segment(checker *c, const stdo_info *info, int 
     }
     if (nets == 0 && remain(&f) > 0) return STDO_ERROR_SEGMENT;
     if (computed && !classes_ok(f.at, remain(&f), nets)) return STDO_ERROR_SEGMENT;
-    c->room += array_room(nets + chroma, sizeof(stdo_net)) + array_room(remain(&f), 1);
-    c->first_frame += frames;
-    return stdo_crc32(0, data, (size_t)(f.end - data)) == u32_at(f.end) ? STDO_OK : STDO_ERROR_SEGMENT_CRC;
+    if (stdo_crc32(0, data, (size_t)(f.end - data)) != u32_at(f.end)) return STDO_ERROR_SEGMENT_CRC;
+    info->frames_there += frames;
+    return STDO_OK;
 }
 
 /* All that follows the header. */
-static stdo_status check_body(checker *c, stdo_info *info, uint32_t version)
+static stdo_status check_body(checker *c, stdo_info *info, uint32_t version, int partial)
 {
-    stdo_status status = version >= 3 ? check_table(c, info) : STDO_OK;
-    c->room += array_room(info->segments, sizeof(stdo_segment));
-    for (uint32_t s = 0; s < info->segments && status == STDO_OK; s++) {
-        const int is_last = s == info->segments - 1;
-        status = version >= 3 ? check_compact_segment(c, info, is_last) : check_plain_segment(c, info, is_last);
+    if (version >= 3) {
+        const stdo_status status = check_table(c, info);
+        if (status != STDO_OK) return status;
     }
-    if (status != STDO_OK) return status;
+    while (info->segments_there < info->segments) {
+        const int is_last = info->segments_there + 1 == info->segments;
+        const stdo_status status =
+            version >= 3 ? check_compact_segment(c, info, is_last) : check_plain_segment(c, info, is_last);
+        if (status == STDO_ERROR_TRUNCATED && partial) return STDO_OK;
+        if (status != STDO_OK) return status;
+        info->segments_there++;
+    }
     return remain(&c->file) == 0 ? STDO_OK : STDO_ERROR_TRAILING;
 }
 
-stdo_status stdo_sidecar_check(const uint8_t *data, size_t size, const stdo_conv *conv, stdo_info *info,
-                               uint64_t *room)
+stdo_status stdo_sidecar_check(const uint8_t *data, size_t size, int partial, stdo_info *info)
 {
-    stdo_status status = check_header(data, size, info);
+    const stdo_status status = check_header(data, size, info);
     if (status != STDO_OK) return status;
-    checker c = {.file = {data + HEADER_SIZE, data + size}, .conv = conv, .room = *room};
-    status = check_body(&c, info, u16_at(data + 8));
-    *room = c.room;
-    return status;
+    checker c = {.file = {data + HEADER_SIZE, data + size}};
+    return check_body(&c, info, u16_at(data + 8), partial);
 }

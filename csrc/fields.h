@@ -1,4 +1,4 @@
-/* The fields of a sidecar, and the memory that arrays take: what its check and its building must see alike. */
+/* The fields of a sidecar, which its check and all that read it later must see alike. */
 #ifndef STDO_FIELDS_H
 #define STDO_FIELDS_H
 
@@ -48,8 +48,7 @@ static inline size_t weight_count(uint32_t kernel, uint32_t in, uint32_t out)
     return (size_t)kernel * kernel * in * out;
 }
 
-/* Bytes that an array takes in the allocation. 64 bits hold every sum of these: each array is at most some thousand
-   times the bytes of the file that it comes from. */
+/* Bytes that an array takes in an allocation. */
 static inline uint64_t array_room(uint64_t count, size_t size)
 {
     return align_up(count * size, STDO_ALIGNMENT);
@@ -61,9 +60,8 @@ static inline uint32_t net_outputs(const stdo_info *info)
     return net_planes(info->colour) * net_scale(info) * net_scale(info);
 }
 
-/* Checks every field of a file in the order of FORMAT.md. Sets `info`, and adds to *room the bytes that building
-   takes. */
-stdo_status stdo_sidecar_check(const uint8_t *data, size_t size, const stdo_conv *conv, stdo_info *info,
-                               uint64_t *room);
+/* Checks every field of a file in the order of FORMAT.md, and sets `info`. partial: whether the file may end within its
+   segments; info->segments_there and frames_there say how far it goes. */
+stdo_status stdo_sidecar_check(const uint8_t *data, size_t size, int partial, stdo_info *info);
 
 #endif

@@ -15,12 +15,24 @@ static stdo_plane plane_of(const stdo_info *info, int halved)
     return plane;
 }
 
+/* Side of a patch in the pixels that a net reads. */
+static uint32_t side_of(const stdo_info *info, int chroma)
+{
+    return chroma ? (net_side(info) + 1) / 2 : net_side(info);
+}
+
+void stdo_sidecar_measure(const stdo_sidecar *sidecar, stdo_net *net)
+{
+    const stdo_info *info = &sidecar->info;
+    stdo_net_measure(net, sidecar->conv, side_of(info, stdo_serves_chroma(net, info->colour)));
+}
+
 void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)
 {
     const stdo_info *info = &sidecar->info;
     const int chroma = stdo_serves_chroma(net, info->colour);
-    const uint32_t side = chroma ? (net_side(info) + 1) / 2 : net_side(info);
-    stdo_net_measure(net, sidecar->conv, side);
+    const uint32_t side = side_of(info, chroma);
+    stdo_sidecar_measure(sidecar, net);
     const stdo_plane plane = plane_of(info, chroma);
     const uint32_t width = min_u32(net->strip * side, plane.width);
     const size_t room = stdo_net_room(net, &plane, chroma ? STDO_CHROMA_PLANES : net_planes(info->colour), width);

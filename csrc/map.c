@@ -7,45 +7,85 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RESTARTS = 32 };
+
+/* The decoder before a frame, but for what lies in arrays. */
+typedef struct position {
+    uint32_t next;              /* the frame, counted in the segment */
+    stdo_range_decoder coder;
+} position;
+
+/* Going on, the decoder is copied at RESTARTS frames spread over the segment, so that going back need not begin at its
+   start. `state` holds one copy after the other, the first the one at work: contexts, then the labels of the frame
+   before. */
 struct stdo_map {
     const stdo_sidecar *sidecar;
-    uint32_t segment;           /* the one being decoded */
-    uint32_t next;              /* frame that decode_frame gives next, counted in the segment */
-    stdo_range_decoder coder;
-    uint16_t same[4];
-    uint16_t other[STDO_MAX_NETS + 1][STDO_MAX_NETS - 1];
-    uint8_t *labels;            /* [rows][columns] of the frame before `next` */
+    uint32_t segment;           /* the one being decoded, or none where it is UINT32_MAX */
+    stdo_segment_info info;     /* of it */
+    const uint8_t *bytes;       /* its map */
+    position now, restart[RESTARTS];
+    uint32_t spacing, restarts; /* frames from one copy to the next; how many there are */
+    size_t contexts, state_size; /* contexts of a map with the most nets; bytes of a copy */
+    uint8_t *state;             /* [1 + RESTARTS][state_size] */
     uint8_t *moved;             /* [columns]: of the row above, from the left overwritten by this row */
 };
 
-static uint8_t decode_label(stdo_map *map, const stdo_segment *segment, uint8_t predicted, unsigned context)
+enum { SAME = 4 }; /* contexts of the flag; those of each predicted label follow */
+
+static uint16_t *contexts_of(const stdo_map *map) { return (uint16_t *)(void *)map->state; }
+static uint8_t *labels_of(const stdo_map *map) { return map->state + map->contexts * sizeof(uint16_t); }
+
+static uint8_t decode_label(stdo_map *map, uint8_t predicted, unsigned context)
 {
-    if (stdo_range_bit(&map->coder, &map->same[context]) == 0) return predicted;
+    uint16_t *contexts = contexts_of(map);
+    if (stdo_range_bit(&map->now.coder, &contexts[context]) == 0) return predicted;
+    const uint32_t ranks = map->info.nets - 1;
+    uint16_t *other = contexts + SAME + (size_t)predicted * ranks;
     uint8_t i = 0;
-    while (i + 1u < segment->info.nets && stdo_range_bit(&map->coder, &map->other[predicted][i])) i++;
+    while (i < ranks && stdo_range_bit(&map->now.coder, &other[i])) i++;
     return (uint8_t)(i + (i >= predicted));
 }
 
 static void start_segment(stdo_map *map, uint32_t index)
 {
-    const stdo_segment *segment = &map->sidecar->segment[index];
+    stdo_segment segment;
+    stdo_segment_look_up(map->sidecar, index, &segment);
     map->segment = index;
-    map->next = 0;
-    stdo_range_start(&map->coder, segment->map, segment->info.map_bytes);
-    for (int i = 0; i < 4; i++) map->same[i] = STDO_CONTEXT_START;
-    for (int i = 0; i <= STDO_MAX_NETS; i++)
-        for (int j = 0; j < STDO_MAX_NETS - 1; j++) map->other[i][j] = STDO_CONTEXT_START;
-    memset(map->labels, 0, (size_t)map->sidecar->info.columns * map->sidecar->info.rows);
+    map->info = segment.info;
+    map->bytes = segment.map;
+    map->spacing = segment.info.frames / RESTARTS + 1;
+    map->restarts = 0;
+    map->now.next = 0;
+    stdo_range_start(&map->now.coder, segment.map, segment.info.map_bytes);
+    for (size_t i = 0; i < map->contexts; i++) contexts_of(map)[i] = STDO_CONTEXT_START;
+    memset(labels_of(map), 0, (size_t)map->sidecar->info.columns * map->sidecar->info.rows);
+}
+
+static uint8_t *copy_of(const stdo_map *map, uint32_t number) { return map->state + (1 + number) * map->state_size; }
+
+static void keep_restart(stdo_map *map)
+{
+    map->restart[map->restarts] = map->now;
+    memcpy(copy_of(map, map->restarts++), map->state, map->state_size);
+}
+
+/* Goes back to the latest copy that is not after a frame. The first is the start. */
+static void go_back(stdo_map *map, uint32_t wanted)
+{
+    uint32_t number = map->restarts - 1;
+    while (map->restart[number].next > wanted) number--;
+    map->now = map->restart[number];
+    memcpy(map->state, copy_of(map, number), map->state_size);
 }
 
 static void decode_frame(stdo_map *map)
 {
     const stdo_info *info = &map->sidecar->info;
-    const stdo_segment *segment = &map->sidecar->segment[map->segment];
-    const int first = map->next++ == 0;
-    if (segment->info.nets == 0) return;
+    if (map->now.next == map->restarts * map->spacing) keep_restart(map);
+    const int first = map->now.next++ == 0;
+    if (map->info.nets == 0) return;
 
-    uint8_t *label = map->labels;
+    uint8_t *label = labels_of(map);
     memset(map->moved, 0, info->columns);
     for (uint32_t y = 0; y < info->rows; y++)
         for (uint32_t x = 0; x < info->columns; x++, label++) {
@@ -55,7 +95,7 @@ static void decode_frame(stdo_map *map)
                 predicted = x > 0 ? label[-1] : y > 0 ? *(label - info->columns) : 0;
             else
                 context = map->moved[x] + (x > 0 ? map->moved[x - 1] : 0u);
-            *label = decode_label(map, segment, predicted, context);
+            *label = decode_label(map, predicted, context);
             map->moved[x] = *label != predicted;
         }
 }
@@ -91,8 +131,7 @@ static uint8_t class_label(const uint8_t *classes, uint64_t sum, uint64_t pixels
     return classes[1 + 2 * count + i];
 }
 
-static void compute_labels(const stdo_info *info, const stdo_segment *segment, const stdo_const_image *lr,
-                           uint8_t *labels)
+static void compute_labels(const stdo_info *info, const uint8_t *classes, const stdo_const_image *lr, uint8_t *labels)
 {
     const uint32_t width = info->lr_width, height = info->lr_height, side = info->patch;
     for (uint32_t y0 = 0; y0 < height; y0 += side)
@@ -104,18 +143,20 @@ static void compute_labels(const stdo_info *info, const stdo_segment *segment, c
                 sum += row_activity(y > 0 ? row - lr->stride[0] : row, row, y + 1 < height ? row + lr->stride[0] : row,
                                     width, x0, x1);
             }
-            *labels++ = class_label(segment->map, sum, (uint64_t)(x1 - x0) * (y1 - y0));
+            *labels++ = class_label(classes, sum, (uint64_t)(x1 - x0) * (y1 - y0));
         }
 }
 
 /* ---- Public ---- */
 
+/* Of a frame that is there. */
 static uint32_t segment_of(const stdo_sidecar *sidecar, uint32_t frame)
 {
-    uint32_t low = 0, high = sidecar->info.segments;
+    if (sidecar->alone != NULL) return 0;
+    uint32_t low = 0, high = sidecar->info.segments_there;
     while (high - low > 1) {
         const uint32_t middle = low + (high - low) / 2;
-        if (sidecar->segment[middle].info.first_frame <= frame) low = middle;
+        if (sidecar->segment[middle].first_frame <= frame) low = middle;
         else high = middle;
     }
     return low;
@@ -127,13 +168,14 @@ stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out)
     *out = NULL;
     if (sidecar == NULL) return STDO_ERROR_ARGUMENT;
 
-    const size_t patches = (size_t)sidecar->info.columns * sidecar->info.rows;
-    stdo_map *map = malloc(sizeof *map + patches + sidecar->info.columns);
+    const size_t patches = (size_t)sidecar->info.columns * sidecar->info.rows, nets = sidecar->most_nets;
+    const size_t contexts = SAME + (nets > 1 ? (nets + 1) * (nets - 1) : 0);
+    const size_t state_size = (size_t)align_up(contexts * sizeof(uint16_t) + patches, STDO_ALIGNMENT);
+    stdo_map *map = malloc(sizeof *map + (1 + RESTARTS) * state_size + sidecar->info.columns);
     if (map == NULL) return STDO_ERROR_MEMORY;
-    map->sidecar = sidecar;
-    map->labels = (uint8_t *)(map + 1);
-    map->moved = map->labels + patches;
-    start_segment(map, 0);
+    *map = (stdo_map){.sidecar = sidecar, .segment = UINT32_MAX, .contexts = contexts, .state_size = state_size};
+    map->state = (uint8_t *)(map + 1);
+    map->moved = map->state + (1 + RESTARTS) * state_size;
     *out = map;
     return STDO_OK;
 }
@@ -145,16 +187,18 @@ stdo_status stdo_map_read(stdo_map *map, uint32_t frame, const stdo_const_image 
     if (map == NULL || labels == NULL) return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &map->sidecar->info;
     if (frame >= info->frames) return STDO_ERROR_FRAME_RANGE;
+    if (frame >= info->frames_there) return STDO_ERROR_TRUNCATED;
 
     const uint32_t segment = segment_of(map->sidecar, frame);
-    if (map->sidecar->segment[segment].info.computed) {
+    if (segment != map->segment) start_segment(map, segment);
+    if (map->info.computed) {
         if (lr == NULL || lr->plane[0] == NULL) return STDO_ERROR_ARGUMENT;
-        compute_labels(info, &map->sidecar->segment[segment], lr, labels);
+        compute_labels(info, map->bytes, lr, labels);
         return STDO_OK;
     }
-    const uint32_t wanted = frame - map->sidecar->segment[segment].info.first_frame;
-    if (segment != map->segment || wanted + 1 < map->next) start_segment(map, segment);
-    while (map->next <= wanted) decode_frame(map);
-    memcpy(labels, map->labels, (size_t)info->columns * info->rows);
+    const uint32_t wanted = frame - map->info.first_frame;
+    if (wanted + 1 < map->now.next) go_back(map, wanted);
+    while (map->now.next <= wanted) decode_frame(map);
+    memcpy(labels, labels_of(map), (size_t)info->columns * info->rows);
     return STDO_OK;
 }

@@ -14,6 +14,7 @@ typedef struct stdo_net {
     uint32_t strip;             /* most patches side by side in a rectangle, so that its rows stay in the cache */
     const stdo_layer *layer;    /* [layers] */
     size_t pixel[STDO_MAX_LAYERS]; /* bytes of a pixel that goes into each layer */
+    void *memory;               /* the allocation that holds it */
 } stdo_net;
 
 /* Sets halo, strip and pixel from the layers; patch: its side in net pixels. */

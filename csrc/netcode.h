@@ -2,6 +2,7 @@
 #ifndef STDO_NETCODE_H
 #define STDO_NETCODE_H
 
+#include "fields.h"
 #include "net.h"
 #include "range_decoder.h"
 
@@ -19,6 +20,10 @@ typedef struct stdo_net_shape {
 /* Reads the shape of a net with so many planes in and channels out, or of one for chroma. `shape` is that of the net
    before in the table, which the net may keep. Returns 0 for a code that breaks a rule of FORMAT.md. */
 int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uint32_t outputs, stdo_net_shape *shape);
+
+/* Moves over a net of versions 1 and 2 that was checked. Fills kernel, in, out, shift and weight of its layers, and
+   gives their number. In load.c. */
+uint32_t stdo_plain_net_read(fields *f, uint32_t planes, stdo_layer *layer);
 
 /* Whether the net of a code is coded by its differences to the last one before that is not. */
 static inline int stdo_net_differs(const uint8_t *code) { return code[0] == STDO_NET_DIFFERS; }

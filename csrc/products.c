@@ -26,7 +26,7 @@ static uint64_t products_of_list(const stdo_job *j, const stdo_net *only)
         for (uint32_t column = 0; column < columns; column++) {
             const uint8_t label = j->todo[(size_t)row * columns + column];
             if (label == STDO_DONE) continue;
-            const stdo_net *net = only != NULL ? only : label > 0 ? &j->segment->net[label - 1] : NULL;
+            const stdo_net *net = only != NULL ? only : label > 0 ? j->segment->net[label - 1] : NULL;
             const stdo_rect r = stdo_take_rect(j, net, only != NULL, column, row);
             if (net != NULL) sum += products_of(net, &r);
         }
@@ -39,17 +39,19 @@ stdo_status stdo_count_products(const stdo_sidecar *sidecar, uint32_t segment, c
     if (sidecar == NULL || labels == NULL || scratch == NULL || products == NULL) return STDO_ERROR_ARGUMENT;
     const stdo_info *info = &sidecar->info;
     if (segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
-    const stdo_segment *nets = &sidecar->segment[segment];
+    if (segment >= info->segments_there) return STDO_ERROR_TRUNCATED;
+    stdo_segment nets;
+    if (!stdo_segment_look_up(sidecar, segment, &nets)) return STDO_ERROR_NOT_LOADED;
     const size_t patches = (size_t)info->columns * info->rows;
     for (size_t i = 0; i < patches; i++)
-        if (labels[i] > nets->info.nets) return STDO_ERROR_LABEL_RANGE;
+        if (labels[i] > nets.info.nets) return STDO_ERROR_LABEL_RANGE;
 
-    stdo_job j = {.sidecar = sidecar, .segment = nets, .row_end = info->rows, .todo = scratch};
+    stdo_job j = {.sidecar = sidecar, .segment = &nets, .row_end = info->rows, .todo = scratch};
     memcpy(j.plane, sidecar->plane, sizeof j.plane);
     memcpy(j.todo, labels, patches);
     *products = products_of_list(&j, NULL);
-    if (nets->chroma == NULL) return STDO_OK;
+    if (nets.chroma == NULL) return STDO_OK;
     memset(j.todo, 0, patches);
-    *products += products_of_list(&j, nets->chroma);
+    *products += products_of_list(&j, nets.chroma);
     return STDO_OK;
 }

@@ -1,219 +1,200 @@
-/* Opens a sidecar in two passes: check.c checks it, this one builds. Nets of version 3 are decoded into the memory that
-   their shapes asked for; segments share them. */
+/* Opens a sidecar: check.c checks the file, this lists where its segments and nets stand in a copy of it. */
 #include "fields.h"
 #include "netcode.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-typedef struct builder {
-    fields file;
-    uint8_t *room;              /* next byte of the allocation */
-    const stdo_net *table;      /* of version 3 */
-    const uint32_t *table_bytes;
-} builder;
+enum { DEFAULT_MOST = 256 << 20 };
 
-static void *take(builder *b, size_t count, size_t size)
-{
-    void *array = b->room;
-    b->room += array_room(count, size);
-    return array;
-}
+/* ---- The tables ---- */
 
-static void pack_layer(builder *b, const stdo_conv *conv, stdo_layer *layer)
-{
-    void *packed = take(b, conv->packed_bytes(layer), 1);
-    conv->pack(layer, packed);
-    layer->packed = packed;
-}
-
-static void build_layer(builder *b, const stdo_conv *conv, uint32_t in, stdo_layer *layer)
-{
-    const uint8_t *p = b->file.at;
-    layer->kernel = p[0];
-    layer->in = in;
-    layer->out = p[1];
-    layer->shift = p[2];
-    p += LAYER_FIELDS;
-
-    int32_t *multiplier = take(b, layer->out, sizeof *multiplier);
-    for (uint32_t o = 0; o < layer->out; o++, p += 2) multiplier[o] = (int32_t)u16_at(p);
-    int32_t *bias = take(b, layer->out, sizeof *bias);
-    for (uint32_t o = 0; o < layer->out; o++, p += 4) bias[o] = (int32_t)u32_at(p);
-    const size_t stored = weight_count(layer->kernel, in, layer->out);
-    int8_t *weight = take(b, stored, 1);
-    memcpy(weight, p, stored);
-
-    layer->multiplier = multiplier;
-    layer->bias = bias;
-    layer->weight = weight;
-    pack_layer(b, conv, layer);
-    b->file.at = p + stored;
-}
-
-static void build_net(builder *b, stdo_sidecar *sidecar, stdo_net *net)
-{
-    net->layers = *b->file.at++;
-    stdo_layer *layer = take(b, net->layers, sizeof *layer);
-    for (uint32_t l = 0; l < net->layers; l++)
-        build_layer(b, sidecar->conv, l == 0 ? net_planes(sidecar->info.colour) : layer[l - 1].out, &layer[l]);
-    net->layer = layer;
-    stdo_sidecar_admit(sidecar, net);
-}
-
-/* base: the layer that this one is coded by its differences to, or NULL. */
-static void decode_layer(builder *b, stdo_net_decoder *decoder, const stdo_layer *base, stdo_layer *layer)
-{
-    int32_t *multiplier = take(b, layer->out, sizeof *multiplier);
-    if (base != NULL) memcpy(multiplier, base->multiplier, layer->out * sizeof *multiplier);
-    else stdo_decode_multipliers(decoder, layer->out, multiplier);
-    int32_t *bias = take(b, layer->out, sizeof *bias);
-    stdo_decode_biases(decoder, layer->out, layer->shift, base != NULL ? base->bias : NULL, bias);
-    int8_t *weight = take(b, weight_count(layer->kernel, layer->in, layer->out), 1);
-    stdo_decode_weights(decoder, layer, base != NULL ? base->weight : NULL, weight);
-
-    layer->multiplier = multiplier;
-    layer->bias = bias;
-    layer->weight = weight;
-}
-
-static void build_table(builder *b, stdo_sidecar *sidecar)
+static void list_table(stdo_sidecar *sidecar, fields *file)
 {
     const stdo_info *info = &sidecar->info;
-    stdo_net *net = take(b, info->nets, sizeof *net);
-    uint32_t *bytes = take(b, info->nets, sizeof *bytes);
-    const stdo_net *alone = NULL;
     stdo_net_shape shape = {.layers = 0};
+    uint32_t says_shape = 0, alone = 0;
     for (uint32_t n = 0; n < info->nets; n++) {
-        bytes[n] = varint(&b->file);
-        const uint8_t *code = b->file.at;
-        stdo_net_shape_read(code, bytes[n], net_planes(info->colour), net_outputs(info), &shape);
-        const stdo_net *base = stdo_net_differs(code) ? alone : NULL;
-        stdo_net_decoder decoder;
-        stdo_net_decoder_start(&decoder, code + shape.head, bytes[n] - shape.head);
-        stdo_layer *layer = take(b, shape.layers, sizeof *layer);
-        for (uint32_t l = 0; l < shape.layers; l++) {
-            layer[l] = shape.layer[l];
-            decode_layer(b, &decoder, base != NULL ? &base->layer[l] : NULL, &layer[l]);
-            pack_layer(b, sidecar->conv, &layer[l]);
-        }
-        net[n].layers = shape.layers;
-        net[n].layer = layer;
-        stdo_sidecar_admit(sidecar, &net[n]);
-        if (base == NULL) alone = &net[n];
-        b->file.at += bytes[n];
+        stdo_net_place *place = &sidecar->net[n];
+        place->at = (uint32_t)(file->at - sidecar->file);
+        const uint32_t size = varint(file);
+        const uint8_t *code = file->at;
+        stdo_net_shape_read(code, size, net_planes(info->colour), net_outputs(info), &shape);
+        if (code[0] != STDO_NET_DIFFERS && code[0] != STDO_NET_AGAIN) says_shape = n;
+        if (!stdo_net_differs(code)) alone = n;
+        place->shape = says_shape;
+        place->parent = alone;
+        stdo_net net = {.layers = shape.layers, .layer = shape.layer};
+        stdo_sidecar_admit(sidecar, &net);
+        file->at += size;
     }
-    if (info->nets > 0) b->file.at += CRC_SIZE;
-    b->table = net;
-    b->table_bytes = bytes;
+    if (info->nets > 0) file->at += CRC_SIZE;
 }
 
-static const uint8_t *take_map(builder *b, const uint8_t *data, uint32_t size)
+/* The nets of a segment of versions 1 and 2, from place `n` on. */
+static void list_nets(stdo_sidecar *sidecar, fields *file, uint32_t n, uint32_t nets)
 {
-    uint8_t *map = take(b, size, 1);
-    if (size > 0) memcpy(map, data, size);
-    return map;
+    for (const uint32_t end = n + nets; n < end; n++) {
+        sidecar->net[n] = (stdo_net_place){.at = (uint32_t)(file->at - sidecar->file), .parent = n};
+        stdo_layer layer[STDO_MAX_LAYERS];
+        stdo_net net = {.layers = stdo_plain_net_read(file, net_planes(sidecar->info.colour), layer), .layer = layer};
+        stdo_sidecar_admit(sidecar, &net);
+    }
 }
 
-static void build_plain_segment(builder *b, stdo_sidecar *sidecar, stdo_segment *segment)
+static void list_segments(stdo_sidecar *sidecar, fields *file)
+{
+    uint32_t first_frame = 0, first_net = 0;
+    for (uint32_t s = 0; s < sidecar->info.segments_there; s++) {
+        sidecar->segment[s] = (stdo_segment_place){(size_t)(file->at - sidecar->file), first_frame, first_net};
+        if (sidecar->version >= 3) {
+            const uint32_t size = varint(file);
+            fields f = {file->at, file->at + size};
+            first_frame += varint(&f);
+            sidecar->most_nets = max_u32(sidecar->most_nets, f.at[0] % CHROMA);
+            file->at += size;
+            continue;
+        }
+        const uint8_t *p = file->at;
+        fields f = {p + PLAIN_FIELDS, p + u32_at(p)};
+        list_nets(sidecar, &f, first_net, p[20]);
+        sidecar->most_nets = max_u32(sidecar->most_nets, p[20]);
+        first_net += p[20];
+        first_frame += u32_at(p + 8);
+        file->at += u32_at(p);
+    }
+}
+
+/* ---- One segment ---- */
+
+static void look_up_compact(const stdo_sidecar *sidecar, fields *f, stdo_segment *segment)
 {
     stdo_segment_info *info = &segment->info;
-    const uint8_t *p = b->file.at;
+    const uint32_t size = varint(f);
+    f->end = f->at + size - CRC_SIZE;
+    info->frames = varint(f);
+    info->nets = f->at[0] % CHROMA;
+    info->chroma = f->at[0] / CHROMA % 2;
+    info->computed = f->at[0] / COMPUTED;
+    info->lr_first_crc = u32_at(f->at + 1);
+    info->lr_crc = u32_at(f->at + 5);
+    f->at += COMPACT_FIELDS;
+    for (uint32_t n = 0; n < info->nets + info->chroma; n++) {
+        segment->place[n] = varint(f);
+        fields code = {sidecar->file + sidecar->net[segment->place[n]].at, f->end};
+        info->net_bytes += varint(&code);
+    }
+    info->map_bytes = (uint32_t)remain(f);
+    segment->map = f->at;
+}
+
+static void look_up_plain(const stdo_segment_place *place, const uint8_t *p, stdo_segment *segment)
+{
+    stdo_segment_info *info = &segment->info;
     info->frames = u32_at(p + 8);
     info->lr_first_crc = u32_at(p + 12);
     info->lr_crc = u32_at(p + 16);
     info->nets = p[20];
-    info->computed = 0;
     info->map_bytes = u32_at(p + 24);
     info->net_bytes = u32_at(p) - PLAIN_MIN - info->map_bytes;
-    b->file.at += PLAIN_FIELDS;
-
-    stdo_net *net = take(b, info->nets, sizeof *net);
-    for (uint32_t n = 0; n < info->nets; n++) build_net(b, sidecar, &net[n]);
-    segment->net = net;
-    segment->map = take_map(b, b->file.at, info->map_bytes);
-    b->file.at += info->map_bytes + CRC_SIZE;
+    for (uint32_t n = 0; n < info->nets; n++) segment->place[n] = place->first_net + n;
+    segment->map = p + u32_at(p) - CRC_SIZE - info->map_bytes;
 }
 
-static void build_compact_segment(builder *b, stdo_segment *segment)
+int stdo_segment_look_up(const stdo_sidecar *sidecar, uint32_t index, stdo_segment *segment)
 {
-    stdo_segment_info *info = &segment->info;
-    const uint32_t size = varint(&b->file);
-    fields f = {b->file.at, b->file.at + size - CRC_SIZE};
-    b->file.at += size;
-    info->frames = varint(&f);
-    info->nets = f.at[0] % CHROMA;
-    info->chroma = f.at[0] / CHROMA % 2;
-    info->computed = f.at[0] / COMPUTED;
-    info->lr_first_crc = u32_at(f.at + 1);
-    info->lr_crc = u32_at(f.at + 5);
-    f.at += COMPACT_FIELDS;
-
-    const uint32_t nets = info->nets + info->chroma;
-    stdo_net *net = take(b, nets, sizeof *net);
-    info->net_bytes = 0;
-    for (uint32_t n = 0; n < nets; n++) {
-        const uint32_t index = varint(&f);
-        net[n] = b->table[index]; /* whose layers are shared */
-        info->net_bytes += b->table_bytes[index];
+    if (sidecar->alone != NULL) {
+        *segment = *sidecar->alone;
+        return 1;
     }
-    segment->net = net;
-    segment->chroma = info->chroma ? &net[info->nets] : NULL;
-    info->map_bytes = (uint32_t)remain(&f);
-    segment->map = take_map(b, f.at, info->map_bytes);
-}
-
-static void build_body(builder *b, stdo_sidecar *sidecar, uint32_t version)
-{
-    uint32_t first_frame = 0;
-    if (version >= 3) build_table(b, sidecar);
-    sidecar->segment = take(b, sidecar->info.segments, sizeof *sidecar->segment);
-    for (uint32_t s = 0; s < sidecar->info.segments; s++) {
-        stdo_segment *segment = &sidecar->segment[s];
-        if (version >= 3) build_compact_segment(b, segment);
-        else build_plain_segment(b, sidecar, segment);
-        segment->info.first_frame = first_frame;
-        first_frame += segment->info.frames;
+    const stdo_segment_place *place = &sidecar->segment[index];
+    fields f = {sidecar->file + place->at, sidecar->file + sidecar->file_size};
+    segment->info = (stdo_segment_info){.size = sizeof segment->info, .first_frame = place->first_frame};
+    segment->chroma = NULL;
+    if (sidecar->version >= 3) look_up_compact(sidecar, &f, segment);
+    else look_up_plain(place, f.at, segment);
+    int loaded = 1;
+    for (uint32_t n = 0; n < segment->info.nets + segment->info.chroma; n++) {
+        const stdo_net *net = sidecar->net[segment->place[n]].loaded;
+        if (n < segment->info.nets) segment->net[n] = net;
+        else segment->chroma = net;
+        loaded &= net != NULL;
     }
+    return loaded;
 }
 
 /* ---- Public ---- */
 
-stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out)
+static int options_ok(const stdo_options *given)
+{
+    return given == NULL ||
+           (given->size >= STDO_SIZE_TO(stdo_options, context) && (given->take == NULL) == (given->give == NULL));
+}
+
+static stdo_sidecar *build(const uint8_t *data, size_t size, const stdo_info *info, const stdo_options *options,
+                           uint32_t tiers)
+{
+    stdo_sidecar maker = {.options = *options};
+    const uint64_t room = STDO_ALIGNMENT - 1 + array_room(1, sizeof(stdo_sidecar)) + array_room(size, 1) +
+                          array_room(info->segments_there, sizeof(stdo_segment_place)) +
+                          array_room(info->nets, sizeof(stdo_net_place));
+    void *memory = size > UINT32_MAX ? NULL : stdo_take(&maker, room);
+    if (memory == NULL) return NULL;
+    uint8_t *at = align_pointer(memory, STDO_ALIGNMENT);
+    stdo_sidecar *sidecar = (stdo_sidecar *)(void *)at;
+    *sidecar = (stdo_sidecar){.memory = memory, .options = *options, .used = maker.used, .info = *info,
+                              .version = u16_at(data + 8), .file_size = size};
+    at += array_room(1, sizeof *sidecar);
+    sidecar->segment = (stdo_segment_place *)(void *)at;
+    at += array_room(info->segments_there, sizeof *sidecar->segment);
+    sidecar->net = (stdo_net_place *)(void *)at;
+    at += array_room(info->nets, sizeof *sidecar->net);
+    sidecar->file = memcpy(at, data, size);
+    stdo_kernels_init(&sidecar->kernels, tiers);
+    sidecar->conv = &sidecar->kernels.int8;
+
+    fields file = {sidecar->file + HEADER_SIZE, sidecar->file + size};
+    if (sidecar->version >= 3) list_table(sidecar, &file);
+    list_segments(sidecar, &file);
+    stdo_sidecar_lay_out(sidecar);
+    return sidecar;
+}
+
+stdo_status stdo_open(const uint8_t *data, size_t size, const stdo_options *options, stdo_sidecar **out)
 {
     if (out == NULL) return STDO_ERROR_ARGUMENT;
     *out = NULL;
-    if (data == NULL) return STDO_ERROR_ARGUMENT;
-    const uint32_t allowed = stdo_tiers_named(tiers);
+    if (data == NULL || !options_ok(options)) return STDO_ERROR_ARGUMENT;
+    stdo_options o = {.size = sizeof o};
+    if (options != NULL) {
+        o = *options;
+        o.size = sizeof o;
+    }
+    if (o.most == 0) o.most = DEFAULT_MOST;
+    const uint32_t allowed = stdo_tiers_named(o.tiers);
     if (allowed == 0) return STDO_ERROR_TIER;
+    o.tiers = NULL; /* the caller's words may go */
 
-    stdo_kernels kernels;
-    stdo_kernels_init(&kernels, allowed);
     stdo_info info = {.size = sizeof info};
-    uint64_t room = array_room(1, sizeof(stdo_sidecar)) + STDO_ALIGNMENT - 1;
-    const stdo_status status = stdo_sidecar_check(data, size, &kernels.int8, &info, &room);
+    stdo_status status = stdo_sidecar_check(data, size, (o.how & STDO_PARTIAL) != 0, &info);
     if (status != STDO_OK) return status;
-
-    uint8_t *memory = room > SIZE_MAX ? NULL : calloc(1, (size_t)room);
-    if (memory == NULL) return STDO_ERROR_MEMORY;
-    builder b = {.file = {data + HEADER_SIZE, data + size}, .room = align_pointer(memory, STDO_ALIGNMENT)};
-    stdo_sidecar *sidecar = take(&b, 1, sizeof *sidecar);
-    sidecar->memory = memory;
-    sidecar->info = info;
-    sidecar->kernels = kernels;
-    sidecar->conv = &sidecar->kernels.int8;
-    build_body(&b, sidecar, u16_at(data + 8));
-    stdo_sidecar_lay_out(sidecar);
-    *out = sidecar;
-    return STDO_OK;
+    stdo_sidecar *sidecar = build(data, size, &info, &o, allowed);
+    if (sidecar == NULL) return STDO_ERROR_MEMORY;
+    for (uint32_t s = 0; s < info.segments_there && !(o.how & STDO_LAZY) && status == STDO_OK; s++)
+        status = stdo_load(sidecar, s);
+    if (status == STDO_OK) *out = sidecar;
+    else stdo_close(sidecar);
+    return status;
 }
 
-void stdo_close(stdo_sidecar *sidecar)
+stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out)
 {
-    if (sidecar != NULL) free(sidecar->memory);
+    const stdo_options options = {.size = sizeof options, .tiers = tiers};
+    return stdo_open(data, size, &options, out);
 }
 
 const char *stdo_tier(const stdo_sidecar *sidecar) { return sidecar == NULL ? "" : sidecar->kernels.tier; }
+
+uint64_t stdo_memory(const stdo_sidecar *sidecar) { return sidecar == NULL ? 0 : sidecar->used; }
 
 /* Copies a struct to a caller whose own has `size` bytes. Both begin with that size, which stays. */
 static void give(void *to, const void *from, size_t size, size_t known)
@@ -224,7 +205,7 @@ static void give(void *to, const void *from, size_t size, size_t known)
 
 stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info)
 {
-    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_info, net_bytes)) return STDO_ERROR_ARGUMENT;
+    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_info, frames_there)) return STDO_ERROR_ARGUMENT;
     give(info, &sidecar->info, info->size, sizeof *info);
     return STDO_OK;
 }
@@ -234,6 +215,9 @@ stdo_status stdo_get_segment(const stdo_sidecar *sidecar, uint32_t index, stdo_s
     if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_segment_info, chroma))
         return STDO_ERROR_ARGUMENT;
     if (index >= sidecar->info.segments) return STDO_ERROR_SEGMENT_RANGE;
-    give(info, &sidecar->segment[index].info, info->size, sizeof *info);
+    if (index >= sidecar->info.segments_there) return STDO_ERROR_TRUNCATED;
+    stdo_segment segment;
+    stdo_segment_look_up(sidecar, index, &segment);
+    give(info, &segment.info, info->size, sizeof *info);
     return STDO_OK;
 }

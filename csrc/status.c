@@ -9,7 +9,7 @@ const char *stdo_status_string(stdo_status status)
     switch (status) {
     case STDO_OK: return "no error";
     case STDO_ERROR_ARGUMENT: return "an argument is NULL or wrong, or the size of a struct is not set";
-    case STDO_ERROR_MEMORY: return "not enough memory for the sidecar";
+    case STDO_ERROR_MEMORY: return "not enough memory for the sidecar, or more than is allowed";
     case STDO_ERROR_MAGIC: return "not a sidecar: it does not begin with \\x89STDO\\r\\n\\x1a";
     case STDO_ERROR_VERSION: return "the sidecar's version is newer than this program";
     case STDO_ERROR_HEADER: return "a field of the sidecar's header is out of range";
@@ -24,6 +24,7 @@ const char *stdo_status_string(stdo_status status)
     case STDO_ERROR_SEGMENT_RANGE: return "the segment is beyond the sidecar's last";
     case STDO_ERROR_ROW_RANGE: return "the patch rows are not a range of the patch grid";
     case STDO_ERROR_LABEL_RANGE: return "a label is greater than the segment's number of nets";
+    case STDO_ERROR_NOT_LOADED: return "the nets of the segment are not loaded";
     case STDO_ERROR_TIER:
         return "unknown tier: use c, avx2, avx512vnni, neon, neon_dot, neon_i8mm, or several with commas";
     }

@@ -9,7 +9,7 @@ static int reuse(const stdo_job *j, const uint8_t *labels, uint32_t column, uint
     const stdo_info *info = &j->sidecar->info;
     const size_t index = (size_t)row * info->columns + column;
     if (j->previous == NULL || j->previous->labels[index] != labels[index]) return 0;
-    const uint32_t halo = labels[index] == 0 ? 0 : j->segment->net[labels[index] - 1].halo;
+    const uint32_t halo = labels[index] == 0 ? 0 : j->segment->net[labels[index] - 1]->halo;
     const uint32_t planes = j->sidecar->net_planes;
     for (uint32_t p = 0; p < planes; p++) {
         const stdo_rect r = stdo_patch_rect(info, &j->plane[p], 0, column, 1, row);
@@ -51,7 +51,7 @@ static void run_rect(const stdo_job *j, uint8_t label, const stdo_rect *r)
     const stdo_sidecar *s = j->sidecar;
     const uint32_t planes = s->net_planes;
     if (label > 0) {
-        stdo_net_run(&j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, j->v, j->net_memory);
+        stdo_net_run(j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, j->v, j->net_memory);
         return;
     }
     for (uint32_t p = 0; p < planes; p++)
@@ -66,7 +66,7 @@ static void upscale_net_planes(const stdo_job *j)
         for (uint32_t column = 0; column < columns; column++) {
             const uint8_t label = j->todo[(size_t)(row - j->row_begin) * columns + column];
             if (label == STDO_DONE) continue;
-            const stdo_net *net = label == 0 ? NULL : &j->segment->net[label - 1];
+            const stdo_net *net = label == 0 ? NULL : j->segment->net[label - 1];
             const stdo_rect r = stdo_take_rect(j, net, 0, column, row);
             run_rect(j, label, &r);
         }
@@ -127,14 +127,16 @@ stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_frame *fra
     const stdo_info *info = &sidecar->info;
     if (frame->segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
     if (row_begin > row_end || row_end > info->rows) return STDO_ERROR_ROW_RANGE;
-    const stdo_segment *nets = &sidecar->segment[frame->segment];
+    if (frame->segment >= info->segments_there) return STDO_ERROR_TRUNCATED;
+    stdo_segment segment;
+    if (!stdo_segment_look_up(sidecar, frame->segment, &segment)) return STDO_ERROR_NOT_LOADED;
     const uint8_t *labels = frame->labels;
     for (size_t i = (size_t)row_begin * info->columns; i < (size_t)row_end * info->columns; i++)
-        if (labels[i] > nets->info.nets) return STDO_ERROR_LABEL_RANGE;
+        if (labels[i] > segment.info.nets) return STDO_ERROR_LABEL_RANGE;
 
     stdo_statistics done = {.net = 0};
     uint8_t *memory = align_pointer(scratch, STDO_ALIGNMENT);
-    stdo_job j = {.sidecar = sidecar, .segment = nets, .row_begin = row_begin, .row_end = row_end};
+    stdo_job j = {.sidecar = sidecar, .segment = &segment, .row_begin = row_begin, .row_end = row_end};
     j.previous = frame->previous != NULL && frame->previous->segment == frame->segment ? frame->previous : NULL;
     j.done = &done;
     j.ages = frame->ages;

@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent
 HEADER = (CSRC / "include" / "stdo" / "stdo.h").read_text()
 # Whoever takes a line out of this list breaks programs: then STDO_ABI in stdo.h needs another number.
 SYMBOLS = (TESTS / "symbols.txt").read_text().split()
-GROWING = ["stdo_info", "stdo_segment_info", "stdo_previous", "stdo_frame", "stdo_statistics"]
+GROWING = ["stdo_info", "stdo_segment_info", "stdo_previous", "stdo_frame", "stdo_statistics", "stdo_options"]
 COMPILER = shutil.which("gcc") or shutil.which("clang")
 needs_compiler = pytest.mark.skipif(not COMPILER or not shutil.which("make"), reason="no C compiler or make")
 
@@ -102,11 +102,14 @@ def test_a_size_that_never_was_is_refused():
             "stdo_previous": previous,
             "stdo_frame": new_struct("stdo_frame", labels=block, lr=image, hr=image, previous=previous),
             "stdo_statistics": new_struct("stdo_statistics"),
+            "stdo_options": new_struct("stdo_options"),
         }
 
     def statuses(given):
-        frame, done = given["stdo_frame"], given["stdo_statistics"]
-        return {lib.stdo_get_info(opened, given["stdo_info"]),
+        frame, done, handle = given["stdo_frame"], given["stdo_statistics"], ffi.new("stdo_sidecar **")
+        opening = lib.stdo_open(data, len(data), given["stdo_options"], handle)
+        lib.stdo_close(handle[0])
+        return {opening, lib.stdo_get_info(opened, given["stdo_info"]),
                 lib.stdo_get_segment(opened, 0, given["stdo_segment_info"]),
                 lib.stdo_upscale_rows(opened, frame, 0, 0, scratch, done)}
 

@@ -79,3 +79,28 @@ def test_frames(folder, capsys):
     assert np.array_equal(names["kept"], wanted[0])
     assert np.array_equal(read_png(folder / "tenth.png")[..., 0], wanted[0])
     assert "frames, mean luma" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not shutil.which("make") or not shutil.which("cc"), reason="no make or no C compiler")
+def test_embed(folder, monkeypatch):
+    (folder / "stdo").symlink_to(FOLDER.parent)
+    monkeypatch.setenv("BUILD", str(folder / "build"))
+    commands = [text for language, text in pieces("embed.md") if language == "sh"]
+    for text in commands:
+        shell(text, folder)
+    wanted = b"".join(np.ascontiguousarray(plane).tobytes() for shown in frames(open_video(folder / "low.mp4"))
+                      for plane in shown.hr)
+    assert (folder / "hr.yuv").read_bytes() == wanted
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_the_snippets_of_embed_compile(tmp_path):
+    snippets = [text for language, text in pieces("embed.md") if language == "c"]
+    functions = [f"stdo_status part_{number}(const uint8_t *bytes, size_t size, size_t so_far);\n"
+                 f"stdo_status part_{number}(const uint8_t *bytes, size_t size, size_t so_far)\n"
+                 f"{{ stdo_sidecar *sidecar; (void)size; (void)so_far;\n{text} return status; }}\n"
+                 for number, text in enumerate(snippets)]
+    (tmp_path / "snippets.c").write_text("#include <stdo/stdo.h>\n" + "".join(functions))
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-I", FOLDER.parent / "csrc" / "include", "-c",
+                    tmp_path / "snippets.c", "-o", tmp_path / "snippets.o"], check=True)
+    assert len(snippets) == 2

@@ -60,7 +60,7 @@ stdo_status stdo_open_float(const stdo_float_net *net, const char *tiers, stdo_s
     stdo_info info = {.scale = net->scale, .divisor = 1, .patch = net->patch, .colour = net->colour, .lr_width = net->lr_width,
                       .lr_height = net->lr_height, .hr_width = net->lr_width * net->scale,
                       .hr_height = net->lr_height * net->scale, .frames = 1, .segments = 1,
-                      .nets = 1};
+                      .nets = 1, .segments_there = 1, .frames_there = 1};
     if (!header_ok(&info)) return STDO_ERROR_HEADER;
     info.columns = (info.lr_width + info.patch - 1) / info.patch;
     info.rows = (info.lr_height + info.patch - 1) / info.patch;
@@ -76,9 +76,9 @@ stdo_status stdo_open_float(const stdo_float_net *net, const char *tiers, stdo_s
     uint8_t *at = align_pointer(memory, STDO_ALIGNMENT);
     float_sidecar *f = (float_sidecar *)(void *)at;
     at += aligned(sizeof *f);
-    f->sidecar = (stdo_sidecar){.memory = memory, .info = info, .segment = &f->segment, .conv = conv};
+    f->sidecar = (stdo_sidecar){.memory = memory, .info = info, .alone = &f->segment, .conv = conv};
     stdo_kernels_init(&f->sidecar.kernels, allowed);
-    f->segment = (stdo_segment){.info = {.frames = 1, .nets = 1}, .net = &f->net};
+    f->segment = (stdo_segment){.info = {.frames = 1, .nets = 1}, .net = {&f->net}};
     f->net = (stdo_net){.layers = net->count, .layer = f->layer};
     for (uint32_t l = 0; l < net->count; l++) {
         const size_t bytes = weight_bytes(&layer[l]), bias_bytes = layer[l].out * sizeof(float);

@@ -61,15 +61,12 @@ static uint64_t work_of(const stdo_sidecar *sidecar)
 {
     const uint64_t pixels = (uint64_t)sidecar->plane[0].width * sidecar->plane[0].height;
     uint64_t most = 0;
-    for (uint32_t s = 0; s < sidecar->info.segments; s++) {
-        const stdo_segment *segment = &sidecar->segment[s];
-        for (uint32_t n = 0; n < segment->info.nets + (segment->chroma != NULL); n++) {
-            const stdo_net *net = n < segment->info.nets ? &segment->net[n] : segment->chroma;
-            uint64_t one = 0;
-            for (uint32_t l = 0; l < net->layers; l++)
-                one += pixels * net->layer[l].kernel * net->layer[l].kernel * net->layer[l].in * net->layer[l].out;
-            if (one > most) most = one;
-        }
+    for (uint32_t n = 0; n < sidecar->info.nets; n++) {
+        const stdo_net *net = sidecar->net[n].loaded;
+        uint64_t one = 0;
+        for (uint32_t l = 0; net != NULL && l < net->layers; l++)
+            one += pixels * net->layer[l].kernel * net->layer[l].kernel * net->layer[l].in * net->layer[l].out;
+        if (one > most) most = one;
     }
     return most;
 }

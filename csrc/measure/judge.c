@@ -18,7 +18,7 @@ static void show(const stdo_sidecar *s, const stdo_segment *segment, uint32_t la
         for (uint32_t y = band->y0; y < band->y1; y++) stdo_base_row(&s->kernels, plane, band, y, NULL, 0, v);
         return;
     }
-    const stdo_net *net = &segment->net[label - 1];
+    const stdo_net *net = segment->net[label - 1];
     const uint32_t strip = net->strip * net_side(&s->info);
     stdo_rect rect = *band;
     for (rect.x0 = 0; rect.x0 < band->x1; rect.x0 = rect.x1) {
@@ -36,7 +36,9 @@ stdo_status stdo_judge_rows(const stdo_sidecar *sidecar, const stdo_judged *fram
     const stdo_info *info = &sidecar->info;
     if (frame->segment >= info->segments) return STDO_ERROR_SEGMENT_RANGE;
     if (row_begin > row_end || row_end > info->rows) return STDO_ERROR_ROW_RANGE;
-    const stdo_segment *segment = &sidecar->segment[frame->segment];
+    if (frame->segment >= info->segments_there) return STDO_ERROR_TRUNCATED;
+    stdo_segment segment;
+    if (!stdo_segment_look_up(sidecar, frame->segment, &segment)) return STDO_ERROR_NOT_LOADED;
     uint8_t *memory = align_pointer(scratch, STDO_ALIGNMENT);
     stdo_plane plane = sidecar->plane[0];
     plane.lr = frame->lr;
@@ -54,8 +56,8 @@ stdo_status stdo_judge_rows(const stdo_sidecar *sidecar, const stdo_judged *fram
                                       frame->shown + (ptrdiff_t)y0 * frame->shown_stride,
                                       frame->truth_stride, frame->shown_stride, info->hr_width, y1 - y0};
         const stdo_patch_grid grid = {side, info->columns, end - row};
-        for (uint32_t label = 0; label <= segment->info.nets; label++) {
-            show(sidecar, segment, label, &plane, &band, memory);
+        for (uint32_t label = 0; label <= segment.info.nets; label++) {
+            show(sidecar, &segment, label, &plane, &band, memory);
             stdo_squared_errors(&planes, &grid, sums + ((size_t)label * info->rows + row) * info->columns);
         }
     }

@@ -18,7 +18,7 @@ static uint32_t bands_for(uint32_t rows, unsigned threads)
     return bands < rows ? bands : rows;
 }
 
-int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads, uint32_t hr_frames)
+int player_new(player *p, stdo_sidecar *sidecar, unsigned threads, uint32_t hr_frames)
 {
     p->sidecar = sidecar;
     p->info.size = sizeof p->info;
@@ -89,6 +89,16 @@ static int frame_fits(player *p, uint32_t number, const uint8_t *lr)
     return !(first && p->whole_crc != p->at.lr_first_crc) && !(last && p->whole_crc != p->at.lr_crc);
 }
 
+/* Has the segment of a frame loaded, and drops that of the frame whose slot it takes, if it is the last of it. */
+static int load_segment(player *p, uint32_t frame)
+{
+    const uint32_t slot = frame % PLAYER_LR_FRAMES, after = (frame + 1) % PLAYER_LR_FRAMES;
+    const uint32_t before = (frame + PLAYER_LR_FRAMES - 1) % PLAYER_LR_FRAMES;
+    if (frame >= PLAYER_LR_FRAMES && p->segment[slot] != p->segment[after]) stdo_drop(p->sidecar, p->segment[slot]);
+    p->segment[slot] = p->at_index;
+    return (frame > 0 && p->segment[before] == p->at_index) || stdo_load(p->sidecar, p->at_index) == STDO_OK;
+}
+
 int player_read(void *context, uint32_t frame)
 {
     player *p = context;
@@ -99,7 +109,7 @@ int player_read(void *context, uint32_t frame)
     if (number == p->info.frames) return ends(p, number, PLAYER_TOO_MANY);
     find_segment(p, number);
     if (!frame_fits(p, number, p->lr[slot])) return ends(p, number, PLAYER_OTHER_VIDEO);
-    p->segment[slot] = p->at_index;
+    if (!load_segment(p, frame)) return ends(p, number, PLAYER_NO_MEMORY);
     const stdo_const_image lr = lr_image(p, slot);
     if (stdo_map_read(p->map, number, &lr, p->labels[slot]) != STDO_OK) abort(); /* number is below info.frames */
     return 1;

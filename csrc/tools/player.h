@@ -14,17 +14,18 @@ typedef enum player_end {
     PLAYER_STREAM_ENDS,
     PLAYER_BAD_FRAME,           /* `status` says why */
     PLAYER_TOO_MANY,            /* more than the sidecar has */
-    PLAYER_OTHER_VIDEO          /* the sidecar was made for other pictures */
+    PLAYER_OTHER_VIDEO,         /* the sidecar was made for other pictures */
+    PLAYER_NO_MEMORY            /* for the nets of its next segment */
 } player_end;
 
 /* All that upscaling needs; the big parts in one allocation at `memory`. */
 typedef struct player {
-    const stdo_sidecar *sidecar;
+    stdo_sidecar *sidecar;
     stdo_info info;
     stdo_map *map;
     uint8_t *memory, *scratch;
     uint8_t *lr[PLAYER_LR_FRAMES], *labels[PLAYER_LR_FRAMES]; /* of the last frames: frame n at n % PLAYER_LR_FRAMES */
-    uint32_t segment[PLAYER_LR_FRAMES];
+    uint32_t segment[PLAYER_LR_FRAMES]; /* of each of these, loaded */
     uint8_t *ages;              /* frames since each patch changed */
     uint8_t *hr[PLAYER_HR_FRAMES];
     size_t lr_size, hr_size, scratch_size;
@@ -41,9 +42,9 @@ typedef struct player {
     md5 sum;                    /* of the hr frames, where it is asked for */
 } player;
 
-/* Gives 0 where memory is short. The caller ends it with player_free in either case. Of more than one hr frame, all but
+/* The sidecar is opened with STDO_LAZY. Gives 0 where memory is short. The caller ends it with player_free in either case. Of more than one hr frame, all but
    the first are there to be written while the next ones are upscaled. */
-int player_new(player *p, const stdo_sidecar *sidecar, unsigned threads, uint32_t hr_frames);
+int player_new(player *p, stdo_sidecar *sidecar, unsigned threads, uint32_t hr_frames);
 void player_free(player *p);
 
 /* The steps of a pipeline, whose context is the player. */

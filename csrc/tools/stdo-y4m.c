@@ -149,7 +149,8 @@ static stdo_sidecar *open_sidecar(const char *path)
     stdo_sidecar *sidecar = NULL;
     if (sound) {
         const char *tiers = getenv("STDO_CPU");
-        const stdo_status status = stdo_open_memory(data, size, tiers, &sidecar);
+        const stdo_options how = {.size = sizeof how, .tiers = tiers, .how = STDO_LAZY};
+        const stdo_status status = stdo_open(data, size, &how, &sidecar);
         if (status == STDO_ERROR_TIER) complain("STDO_CPU=%s: %s", tiers, stdo_status_string(status));
         else if (status != STDO_OK) complain("%s: %s", path, stdo_status_string(status));
     }
@@ -217,6 +218,8 @@ static int ended_well(const options *o, const player *p)
     case PLAYER_OTHER_VIDEO:
         return complain("stdin: its pictures up to frame %u are not those that %s was made for; give the sidecar of "
                         "this video%s", number, o->sidecar, o->start > 0 ? ", and the right --start" : "");
+    case PLAYER_NO_MEMORY:
+        return complain("%s: not enough memory for the nets from frame %u on", o->sidecar, number);
     }
     return 0;
 }
@@ -250,7 +253,7 @@ static int run(const options *o, player *p)
     return fflush(stdout) == 0 || write_failed();
 }
 
-static int play(const options *o, const stdo_sidecar *sidecar)
+static int play(const options *o, stdo_sidecar *sidecar)
 {
     player p = {.sidecar = NULL};
     /* Without a writer beside the rest, one hr frame will do: then unchanged patches need not even be copied. */

@@ -34,11 +34,12 @@ def patch_errors(upscaler: Upscaler, segment: int, lr_y: np.ndarray, truth_y: np
             if status != lib.STDO_OK:
                 raise StdoError(status)
 
-    running = [executor.submit(judge) for _ in range(min(threads, upscaler.rows) - 1)] if executor else []
-    try:
-        judge()
-    finally:
-        wait(running)  # before an error releases the planes, which the others still use
+    with upscaler.using(segment):
+        running = [executor.submit(judge) for _ in range(min(threads, upscaler.rows) - 1)] if executor else []
+        try:
+            judge()
+        finally:
+            wait(running)  # before an error releases the planes, which the others still use
     for others in running:
         others.result()
     return sums

@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
@@ -20,6 +21,9 @@ import numpy as np
 from stdo_min._stdo import ffi, lib
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+MOST_MEMORY = 1 << 30  # bytes that a sidecar and its loaded nets may take
+KEPT_SEGMENTS = 4  # whose nets stay loaded, so that going back and forth decodes nothing
 
 
 class StdoError(ValueError):
@@ -113,7 +117,13 @@ class Upscaler:
         Raises StdoError for a sidecar or a tier that the C library refuses.
         """
         view = ffi.from_buffer("uint8_t[]", data)
-        self._open(lambda words, handle: lib.stdo_open_memory(view, len(view), words, handle), tiers)
+
+        def opener(words, handle):
+            named = ffi.new("char[]", words)
+            options = new_struct("stdo_options", tiers=named, how=lib.STDO_LAZY, most=MOST_MEMORY)
+            return lib.stdo_open(view, len(view), options, handle)
+
+        self._open(opener, tiers)
 
     @classmethod
     def opened_by(cls, opener: Callable, tiers: str | None = None) -> Upscaler:
@@ -131,6 +141,8 @@ class Upscaler:
         self.handle = ffi.gc(handle[0], lib.stdo_close)
         self.tier = ffi.string(lib.stdo_tier(self.handle)).decode()
         self.statistics, self._statistics_lock = Statistics(), threading.Lock()
+        self._loaded: dict[int, int] = {}  # users of each segment whose nets are loaded, the latest last
+        self._loaded_lock = threading.Lock()
         info = new_struct("stdo_info")
         _check(lib.stdo_get_info(self.handle, info))
         self.scale, self.mode, self.patch = Fraction(info.scale, info.divisor), info.mode, info.patch
@@ -139,7 +151,7 @@ class Upscaler:
         self.hr_width, self.hr_height = info.hr_width, info.hr_height
         self.frames, self.columns, self.rows = info.frames, info.columns, info.rows
         self.nets, self.net_bytes = info.nets, info.net_bytes
-        self.segments = tuple(self._segment(index) for index in range(info.segments))
+        self.segments = tuple(self._segment(index) for index in range(info.segments_there))
         self._first_frames = [segment.first_frame for segment in self.segments]
 
         handle = ffi.new("stdo_map **")
@@ -147,6 +159,31 @@ class Upscaler:
         self._map = ffi.gc(handle[0], lib.stdo_map_free)
         self._map_lock = threading.Lock()
         self._scratch = threading.local()
+
+    @contextmanager
+    def using(self, segment: int) -> Iterator[None]:
+        """Have the nets of a segment loaded for a while. A few segments stay loaded after that.
+
+        Raises StdoError where that takes more memory than there is, or than a sidecar may take.
+        """
+        with self._loaded_lock:
+            if segment not in self._loaded:
+                self._drop_all_but(KEPT_SEGMENTS - 1)
+                _check(lib.stdo_load(self.handle, segment))
+            self._loaded[segment] = self._loaded.pop(segment, 0) + 1
+        try:
+            yield
+        finally:
+            with self._loaded_lock:
+                self._loaded[segment] -= 1
+
+    def _drop_all_but(self, count):
+        """Drop the segments that were used least lately and are in no use, until so many are left."""
+        for index in [index for index, users in self._loaded.items() if users == 0]:
+            if len(self._loaded) <= count:
+                break
+            del self._loaded[index]
+            _check(lib.stdo_drop(self.handle, index))
 
     def _segment(self, index: int) -> SegmentInfo:
         info = new_struct("stdo_segment_info")
@@ -215,11 +252,12 @@ class Upscaler:
                 _check(lib.stdo_upscale_rows(self.handle, frame, begin, end, self.thread_scratch(), done))
             return done
 
-        running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
-        try:
-            done = [upscale_rows()]
-        finally:
-            wait(running)  # before an error releases the planes, which the others still use
+        with self.using(segment):
+            running = [executor.submit(upscale_rows) for _ in range(min(threads, self.rows) - 1)] if executor else []
+            try:
+                done = [upscale_rows()]
+            finally:
+                wait(running)  # before an error releases the planes, which the others still use
         self._count([*done, *(others.result() for others in running)])
         return out
 
@@ -230,8 +268,9 @@ class Upscaler:
         `upscale`. Raises StdoError for a label or a segment that there is not.
         """
         found = ffi.new("uint64_t *")
-        _check(lib.stdo_count_products(self.handle, segment, self._label_view("labels", labels), self.thread_scratch(),
-                                       found))
+        with self.using(segment):
+            _check(lib.stdo_count_products(self.handle, segment, self._label_view("labels", labels),
+                                           self.thread_scratch(), found))
         return found[0]
 
     def row_shares(self, threads: int) -> Iterator[tuple[int, int]]:

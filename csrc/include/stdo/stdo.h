@@ -3,10 +3,14 @@
    In order: stdo_open_memory, stdo_map_new and one block of stdo_scratch_size bytes per thread; then for each frame
    stdo_map_read and stdo_upscale_rows; at the end stdo_map_free and stdo_close.
 
-   Only stdo_open_memory and stdo_map_new allocate. The library has no globals, prints nothing, opens no files, starts
-   no threads, and gives the same bytes on every machine. Pointers must not be NULL unless the comment says so:
-   functions that return a status answer a NULL with STDO_ERROR_ARGUMENT. Any threads may call any functions at the same
-   time, except two calls on the same stdo_map, or on overlapping rows of the same hr frame.
+   Opened so, all nets are ready, and a sidecar may take 256 MiB. A program with less memory opens with stdo_open and
+   STDO_LAZY, and loads the nets of a segment with stdo_load before its first frame and drops them after its last.
+
+   Only stdo_open, stdo_open_memory, stdo_load and stdo_map_new allocate. The library has no globals, prints nothing,
+   opens no files, starts no threads, and gives the same bytes on every machine. Pointers must not be NULL unless the
+   comment says so: functions that return a status answer a NULL with STDO_ERROR_ARGUMENT. Any threads may call any
+   functions at the same time, except two calls on the same stdo_map, on overlapping rows of the same hr frame, or of
+   stdo_load and stdo_drop on the same sidecar; and a segment may not be dropped while rows of it are upscaled.
 
    Structs that begin with `size` may get more fields at their end in later versions. The caller sets it to the size of
    the struct that it was compiled with, and the library neither reads nor writes further, so that newer libraries serve
@@ -64,7 +68,8 @@ typedef enum stdo_status {
     STDO_ERROR_ROW_RANGE = 14,
     STDO_ERROR_LABEL_RANGE = 15,
     STDO_ERROR_TIER = 16,
-    STDO_ERROR_NET_CRC = 17
+    STDO_ERROR_NET_CRC = 17,
+    STDO_ERROR_NOT_LOADED = 18
 } stdo_status;
 
 /* STDO_VERSION and STDO_VERSION_NUMBER of the library that runs, which may be newer than this header. */
@@ -74,7 +79,7 @@ STDO_API uint32_t stdo_version_number(void);
 /* One line of English, without a full stop; constant storage; never NULL, whatever the number. */
 STDO_API const char *stdo_status_string(stdo_status status);
 
-/* A parsed sidecar. It never changes, so any number of threads may use one at the same time. */
+/* An opened sidecar. */
 typedef struct stdo_sidecar stdo_sidecar;
 
 /* The decoder of a sidecar's map: one position in it. One thread at a time may use it. */
@@ -96,6 +101,7 @@ typedef struct stdo_info {
     uint32_t columns, rows;     /* of the patch grid; a frame has columns * rows labels, row by row */
     uint32_t nets;              /* in the file; segments may share them */
     uint64_t net_bytes;         /* of these */
+    uint32_t segments_there, frames_there; /* fewer than segments and frames where a part of the file was opened */
 } stdo_info;
 
 typedef struct stdo_segment_info {
@@ -177,12 +183,48 @@ typedef struct stdo_statistics {
     uint64_t net, base, reused;
 } stdo_statistics;
 
-/* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may
-   free them at once. `tiers` names the implementations that may run, separated by commas: c, avx2, avx512vnni, neon,
-   neon_dot, neon_i8mm; NULL or "" allows all. c is always allowed, and neon is wherever one of the two after it is. The
-   best of them that this CPU has runs. On success the caller owns *out and ends it with stdo_close; on failure *out is
-   NULL. */
+/* How a sidecar is opened. STDO_LAZY: no net is loaded yet. STDO_PARTIAL: the bytes may be the first of a file, as far as
+   they have come: what they hold can be played, and once more are there, they are opened anew. The header and the net
+   table must be there, otherwise it is STDO_ERROR_TRUNCATED. */
+enum { STDO_LAZY = 1, STDO_PARTIAL = 2 };
+
+/* `tiers` names the implementations that may run, separated by commas: c, avx2, avx512vnni, neon, neon_dot, neon_i8mm;
+   NULL or "" allows all. c is always allowed, and neon is wherever one of the two after it is. The best of them that
+   this CPU has runs.
+
+   `most` limits the bytes that are allocated for this sidecar and its nets at any time, without its maps; 0 for 256 MiB.
+   Where more would be needed, the call fails with STDO_ERROR_MEMORY before it takes them. Opened with STDO_LAZY a file
+   takes less than four times its bytes, and 64 KiB.
+
+   `take` and `give` are used in place of malloc and free, with `context`; `take` gives NULL where there is no memory.
+   Either both are NULL or none is. */
+typedef struct stdo_options {
+    size_t size;
+    const char *tiers;
+    uint64_t most;
+    void *(*take)(void *context, size_t bytes);
+    void (*give)(void *context, void *memory);
+    uint64_t how;               /* STDO_LAZY and STDO_PARTIAL, added up */
+    void *context;
+} stdo_options;
+
+/* Checks the `size` bytes of a sidecar file as FORMAT.md says, less than 2^32, and opens it. The bytes are copied: the
+   caller may free them at once. `options` may be NULL. On success the caller owns *out and ends it with stdo_close; on
+   failure *out is NULL. */
+STDO_API stdo_status stdo_open(const uint8_t *data, size_t size, const stdo_options *options, stdo_sidecar **out);
+
+/* The same with `tiers` for the only option. */
 STDO_API stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
+
+/* Decodes the nets of a segment and makes them ready, where another loaded segment has not them already. Segments may be
+   loaded several times, and are then to be dropped as often. Without STDO_LAZY all are loaded once. */
+STDO_API stdo_status stdo_load(stdo_sidecar *sidecar, uint32_t segment);
+
+/* STDO_ERROR_NOT_LOADED where it is not. */
+STDO_API stdo_status stdo_drop(stdo_sidecar *sidecar, uint32_t segment);
+
+/* The bytes that are allocated for a sidecar and its nets now. */
+STDO_API uint64_t stdo_memory(const stdo_sidecar *sidecar);
 
 /* The name of the implementation that runs. */
 STDO_API const char *stdo_tier(const stdo_sidecar *sidecar);
@@ -193,15 +235,16 @@ STDO_API void stdo_close(stdo_sidecar *sidecar);
 STDO_API stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info);
 STDO_API stdo_status stdo_get_segment(const stdo_sidecar *sidecar, uint32_t index, stdo_segment_info *info);
 
-/* The caller owns *out, ends it with stdo_map_free, and keeps the sidecar open as long as it reads the map. */
+/* The caller owns *out, ends it with stdo_map_free, and keeps the sidecar open as long as it reads the map. It takes 33
+   bytes for each patch of a frame and at most 0.3 MB besides, by malloc. */
 STDO_API stdo_status stdo_map_new(const stdo_sidecar *sidecar, stdo_map **out);
 
 /* NULL is allowed; the sidecar may be closed already. */
 STDO_API void stdo_map_free(stdo_map *map);
 
 /* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes
-   only the frames between; going back, or into another segment, decodes from the start of the segment. `lr` is that
-   frame as it was decoded, of which plane 0 is read; it may be NULL in segments whose labels are not computed. Allocates
+   only the frames between. Going back decodes at most a 32nd of the segment's frames, going into another segment those
+   from its start. `lr` is that frame as it was decoded, of which plane 0 is read; it may be NULL in segments whose labels are not computed. Allocates
    nothing. */
 STDO_API stdo_status stdo_map_read(stdo_map *map, uint32_t frame, const stdo_const_image *lr, uint8_t *labels);
 
