@@ -249,7 +249,7 @@ def test_what_has_come_of_a_file_plays(name):
         there = info.segments_there
         assert info.frames_there == sum(segment.frames for segment in made.segments[:there])
         if there not in seen:
-            part = Upscaler.opened_by(lambda _, out, at=length: lib.stdo_open(data[:at], at, options, out))
+            part = Upscaler.opened_by(lambda _, out, at=length, how=options: lib.stdo_open(data[:at], at, how, out))
             for frame in range(info.frames_there):
                 number = whole.segment_of(frame)
                 labels = part.labels(frame, frames[frame][0])

@@ -187,10 +187,13 @@ def test_info_says_what_is_inside(played):
     data = played.with_suffix(".stdo").read_bytes()
     found = describe(data)
     assert list(found) == ["width", "height", "scale", "patch", "frames", "segments", "nets", "uv_nets", "net_shape",
-                           "map_bytes", "net_bytes", "mode", "version", "tier"]
+                           "map_bytes", "net_bytes", "arithmetic", "arithmetic_at_borders", "mode", "version", "tier"]
     read = sidecar.read(data)
     assert found["net_bytes"] == sum(map(read.bytes_of, read.nets))
     assert found["map_bytes"] == len(read.segments[0].map_data)
+    upscaler = Upscaler(data)
+    assert found["arithmetic"] == round(np.mean([upscaler.products(0, upscaler.labels(at)) for at in range(24)]))
+    assert 0 <= found["arithmetic_at_borders"] < 0.6
     # 40 bytes of header; the nets, each after its size in one byte or two, and their crc; the segment's fields
     sizes = sum(1 if read.bytes_of(net) < 128 else 2 for net in read.nets)
     fields = len(data) - 40 - found["net_bytes"] - sizes - 4 - found["map_bytes"]
