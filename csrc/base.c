@@ -99,7 +99,7 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
         return;
     }
     if (scale == 1 && residual == NULL && plane->lr_step == 1) {
-        memcpy(hr_sample(plane, hr_x, y), stdo_lr_row(plane, y) + hr_x, visible);
+        if (y < plane->hr_height) memcpy(hr_sample(plane, hr_x, y), stdo_lr_row(plane, y) + hr_x, visible);
         return;
     }
     for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {

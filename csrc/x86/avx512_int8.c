@@ -171,7 +171,7 @@ static void hidden(const stdo_layer *layer, const void *const rows[], size_t wid
     task t = task_of(s, unit);
     const size_t pixel = s->out == 1 ? 1 : UNIT, plane = stdo_plane_pixels(width) * UNIT;
     for (size_t x = 0; x < width; x += t.width) {
-        t.width = width - x < PART ? width - x : PART;
+        t.width = part_of(s, width - x);
         list_units(s, rows, width + s->kernel - 1, x, t.width, laid, unit);
         hidden_part(&t, s->out, (uint8_t *)out + x * pixel, plane);
     }
@@ -243,6 +243,38 @@ STDO_INLINE void store_row1(v512 row, int both, int16_t *to)
         _mm256_storeu_si256((__m256i *)(void *)to, _mm512_castsi512_si256(in_order));
 }
 
+/* One output and a kernel of 3: an output alone has a load for each product. Here each column of the window has sums of
+   its own for one load, and the sums are moved by columns at the end: column c of vector v is sum[c][v]. */
+STDO_INLINE void convolve_alone(const task *t, size_t x, size_t vectors, v512 *sum)
+{
+    v512 column[3][MAX_VECTORS];
+    STDO_UNROLL
+    for (size_t v = 0; v <= vectors; v++) {
+        column[0][v] = _mm512_set1_epi32(t->outputs->bias);
+        column[1][v] = column[2][v] = _mm512_setzero_si512();
+    }
+    const int32_t *weight = t->weight;
+    for (size_t u = 0; u < t->units; u += 3, weight += 12) {
+        const uint8_t *from = t->unit[u] + x * UNIT;
+        HIDE(from);
+        v512 in[MAX_VECTORS];
+        STDO_UNROLL
+        for (size_t v = 0; v <= vectors; v++) in[v] = _mm512_loadu_si512(from + v * LANES * UNIT);
+        STDO_UNROLL
+        for (size_t c = 0; c < 3; c++) {
+            const v512 w = _mm512_set1_epi32(weight[4 * c]);
+            STDO_UNROLL
+            for (size_t v = 0; v < vectors + (c > 0); v++) column[c][v] = dot(column[c][v], in[v], w);
+        }
+    }
+    STDO_UNROLL
+    for (size_t v = 0; v < vectors; v++) {
+        const v512 one = _mm512_alignr_epi32(column[1][v + 1], column[1][v], 1);
+        const v512 two = _mm512_alignr_epi32(column[2][v + 1], column[2][v], 2);
+        sum[v] = _mm512_add_epi32(_mm512_add_epi32(column[0][v], one), two);
+    }
+}
+
 /* Where the outputs of a last layer go. */
 typedef struct target {
     int16_t *residual;          /* of the first pixel */
@@ -298,6 +330,21 @@ STDO_INLINE void last_part(const task *t, size_t out, size_t outs, size_t vector
     }
 }
 
+STDO_INLINE void last_alone_tile(const task *t, size_t x, size_t vectors, int16_t *residual)
+{
+    v512 sum[MAX_VECTORS];
+    convolve_alone(t, x, vectors, sum);
+    last_row(sum, t->outputs, _mm512_set1_epi32(t->shift), vectors, 1, residual + x);
+}
+
+static void last_alone(const task *t, int16_t *residual)
+{
+    size_t x = 0;
+    for (; x + 5 * LANES < t->width; x += 6 * LANES) last_alone_tile(t, x, 6, residual);
+    for (; x + LANES < t->width; x += 2 * LANES) last_alone_tile(t, x, 2, residual);
+    if (x < t->width) last_alone_tile(t, x, 1, residual);
+}
+
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
@@ -307,7 +354,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
     task t = task_of(s, unit);
     for (size_t x = 0; x < width; x += t.width) {
         const target to = {residual + x * scale, stride};
-        t.width = width - x < PART ? width - x : PART;
+        t.width = part_of(s, width - x);
         list_units(s, rows, width + s->kernel - 1, x, t.width, laid, unit);
         if (scale == 4)
             last_part(&t, s->out, 8, 3, 4, &to);
@@ -319,6 +366,8 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
             last_part(&t, 3, 3, 6, 1, &to);
         else if (s->out == 2)
             last_part(&t, 2, 2, 6, 1, &to);
+        else if (s->in > 1 && s->kernel == 3)
+            last_alone(&t, to.residual);
         else
             last_part(&t, 1, 1, 12, 1, &to);
     }
