@@ -2,7 +2,8 @@
 
     python -m bench infer [--json FILE] [--only SUBSTRING] [--rows SUBSTRING] [--seconds S] [--threads 1,2]
 
-Every contender is checked before it is timed, and the fastest of its settings is taken. Then all contenders of a net
+First come our kernels alone, at every scale and with maps in pieces (--only scales: these alone). Then every
+contender is checked before it is timed, and the fastest of its settings is taken. Then all contenders of a net
 take turns: a round gives each, in random order, a warm-up and a few runs.
 """
 
@@ -25,7 +26,7 @@ from time import perf_counter, process_time, sleep
 
 import numpy as np
 
-from bench import _jobs, _ours, peak, peers
+from bench import _jobs, _ours, _scales, peak, peers
 from bench._jobs import Job
 from bench.peers import NET, WHOLE, Ready, Variant
 
@@ -272,6 +273,9 @@ def main(argv: list[str]) -> int:
         print(f'missing: {name} ({", ".join(packages)}); pip install ".[bench]"')
     print("x whole, x net: times faster than the best whole job and bare net of a peer; of fp32 in rows of fp32\n",
           flush=True)
+    if a.only in ("", "scales"):
+        record["scales"], record["maps"] = _scales.scales(a.seconds / 10), _scales.maps(a.seconds / 10)
+        print(f"{record['scales']}\n\n{record['maps']}\n", flush=True)
     names = [name for name in peers.FILES if name not in record["missing"]]
     for scale, name in ((scale, name) for scale in SIZES for name in _jobs.SHAPES):
         if a.only not in f"{name} x{scale}":
@@ -290,7 +294,7 @@ def main(argv: list[str]) -> int:
                 a.json.write_text(json.dumps(record, indent=1) + "\n")
             ready.clear()
             _give_back()
-    if not record["nets"]:
+    if not record["nets"] and a.only != "scales":
         print(f"no net is called {a.only!r}", file=sys.stderr)
         return 2
     return 0

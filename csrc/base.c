@@ -3,6 +3,8 @@
 
 #include "sizes.h"
 
+#include <string.h>
+
 enum { MARGIN = STDO_BASE_MARGIN };
 
 const stdo_phase stdo_phases[2][STDO_MAX_SCALE][STDO_MAX_SCALE] = {
@@ -94,6 +96,10 @@ void stdo_base_row(const stdo_kernels *kernels, const stdo_plane *plane, const s
     if (plane->full_size) {
         if (y < plane->hr_height)
             stdo_row_3_2(kernels, plane, hr_x, y, visible, v, hr_sample(plane, hr_x, y));
+        return;
+    }
+    if (scale == 1 && residual == NULL && plane->lr_step == 1) {
+        if (y < plane->hr_height) memcpy(hr_sample(plane, hr_x, y), stdo_lr_row(plane, y) + hr_x, visible);
         return;
     }
     for (uint32_t r = 0; r < scale && y * scale + r < plane->hr_height; r++) {

@@ -1,8 +1,9 @@
 /* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives
    the same bytes.
 
-   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; how
-   a byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes
+   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; or, if
+   a tier has `plane_bytes`, planes of so many bytes of each pixel, one after the other. How a byte stands for a value is the
+   tier's own affair. One rule for row ends: every row but those of the caller's planes
    has room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write
    that far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
 #ifndef STDO_KERNELS_H
@@ -53,7 +54,11 @@ typedef struct stdo_conv {
        residual[(plane * scale + dy) * stride + x * scale + dx]. */
     void (*last)(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride);
+    size_t plane_bytes;         /* 0: pixels lie whole */
 } stdo_conv;
+
+/* Pixels from one plane of a row to the next. */
+static inline size_t stdo_plane_pixels(size_t width) { return (width + STDO_SLACK) & ~(size_t)(STDO_SLACK - 1); }
 
 typedef struct stdo_kernels {
     const char *tier;

@@ -15,6 +15,7 @@ from stdo_min.commands.pipe import pipe
 from stdo_min.commands.play import play
 from stdo_min.engine.train import Budget
 from stdo_min.format import sidecar
+from stdo_min.format.library import Upscaler
 from stdo_min.player import frames, open_video
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.probe import probe

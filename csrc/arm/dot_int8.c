@@ -85,7 +85,7 @@ STDO_INLINE void convolve(size_t kernel, size_t pixel, const uint8_t *const rows
 
 #include "blocks.inc"
 
-const stdo_conv stdo_int8_neon_dot = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last};
+const stdo_conv stdo_int8_neon_dot = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
 
 #include "../end_target.inc"
 #endif

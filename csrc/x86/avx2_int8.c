@@ -268,7 +268,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
     }
 }
 
-const stdo_conv stdo_int8_avx2 = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+const stdo_conv stdo_int8_avx2 = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0};
 
 #include "../end_target.inc"
 #endif

@@ -1,8 +1,9 @@
 /* Integer convolutions with AVX-512 VNNI. avx512_layer.inc says how layers are cut and packed; here they are run.
 
-   Registers, of 32: PIXELS x 2 sums, 2 vectors of weights, one unit. */
+   A tile is some outputs of some vectors of 16 pixels. Its sums stay in registers: of 32, up to 24 are sums, up to 12
+   are units, and one is a weight. Loads are what would limit it, two a cycle like products, and there the units are read
+   across cache lines: 8 outputs of 3 vectors make 24 products of 11 loads. */
 #include "../architecture.h"
-#include "../residual.h"
 #include "../sizes.h"
 #include "../unroll.h"
 #include "kernels_x86.h"
@@ -14,37 +15,18 @@
 
 #include "avx512_layer.inc"
 
-enum { PIXELS = 12, PIXELS_TAIL = 4, PIXELS_SPLIT = 8, TALL_STEP = 192 };
+enum { MAX_OUTS = 8, MAX_VECTORS = 12, MAX_SUMS = 24 };
 
-static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
-{
-    uint8_t *out = row;
-    if (planes == 1) {
-        memcpy(out, lr[0], width);
-        return;
-    }
-    for (size_t x = 0; x < width; x++, out += 4) {
-        for (size_t p = 0; p < planes; p++) out[p] = lr[p][x];
-        out[3] = 0;
-    }
-}
+/* A layer at one place of a row. */
+typedef struct task {
+    const output *outputs;
+    const int32_t *weight;      /* [output / 4][units][4] */
+    const uint8_t **unit;       /* [units] of the first pixel */
+    size_t units, width;        /* width: pixels to compute */
+    int32_t shift;
+} task;
 
-/* ---- The sums of some pixels ---- */
-
-/* Four bytes from anywhere. (_mm_loadu_si32 is missing from GCC 10 and wrong in 11.1.) */
-STDO_INLINE int32_t load_unit(const void *in)
-{
-    int32_t unit;
-    memcpy(&unit, in, sizeof unit);
-    return unit;
-}
-
-STDO_INLINE v512 broadcast(const uint8_t *in, size_t split)
-{
-    if (split == 4) return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)in));
-    if (split == 2) return _mm512_broadcastq_epi64(_mm_loadl_epi64((const __m128i *)(const void *)in));
-    return _mm512_set1_epi32(load_unit(in));
-}
+/* ---- Sums ---- */
 
 /* `sum` with the products of four bytes added to each lane. The instruction is written out because GCC 12 copies the
    sums from register to register around its own intrinsic, at half the speed. */
@@ -54,347 +36,344 @@ STDO_INLINE v512 dot(v512 sum, v512 unit, v512 weight)
     return sum;
 }
 
-/* Adds one row of the window; returns the weights of the next. */
-STDO_INLINE const v512 *add_row(const uint8_t *in, size_t pixel, size_t groups, const v512 *weight, size_t pixels,
-                                size_t vectors, size_t split, v512 *sum)
-{
-    for (size_t g = 0; g < groups; g++, in += 4 * split, weight += vectors) {
-        STDO_UNROLL
-        for (size_t p = 0; p < pixels; p++) {
-            const v512 unit = broadcast(in + p * pixel, split);
-            STDO_UNROLL
-            for (size_t v = 0; v < vectors; v++) sum[p * vectors + v] = dot(sum[p * vectors + v], unit, weight[v]);
-        }
-    }
-    return weight;
-}
+/* Keeps GCC from computing all addresses that begin here apart, for which it has too few registers. */
+#define HIDE(pointer) __asm__("" : "+r"(pointer))
 
-/* sum[p * vectors + v] of the pixels from x on, not yet shifted. Where the shape is tall, rows[TALL - 1] are the four
-   side by side. */
-STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                          size_t vectors, size_t split, v512 *sum)
+/* sum[o * vectors + v], not yet shifted, of the outputs from `first` on and of the pixels from x on. */
+STDO_INLINE void convolve(const task *t, size_t first, size_t outs, size_t x, size_t vectors, v512 *sum)
 {
     STDO_UNROLL
-    for (size_t p = 0; p < pixels; p++) {
+    for (size_t o = 0; o < outs; o++) {
         STDO_UNROLL
-        for (size_t v = 0; v < vectors; v++) sum[p * vectors + v] = b->bias[v];
+        for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = _mm512_set1_epi32(t->outputs[first + o].bias);
     }
-    const v512 *weight = b->weight;
-    size_t row = 0;
-    if (s->tall > 0) {
-        weight = add_row(rows[TALL - 1] + x * TALL, TALL, s->tall, weight, pixels, vectors, split, sum);
-        row = TALL;
+    const size_t four = 4 * t->units;
+    size_t place[UNIT]; /* of less than four outputs; as many or more begin with a multiple of four */
+    STDO_UNROLL
+    for (size_t o = 0; o < outs && o < UNIT; o++) place[o] = (first % 4 + o) / 4 * four + (first + o) % 4;
+    const int32_t *weight = t->weight + first / 4 * four;
+    for (size_t u = 0; u < t->units; u++, weight += 4) {
+        const uint8_t *from = t->unit[u] + x * UNIT;
+        const int32_t *rest = weight + four;
+        HIDE(from);
+        HIDE(weight);
+        HIDE(rest);
+        v512 in[MAX_VECTORS];
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) in[v] = _mm512_loadu_si512(from + v * LANES * UNIT);
+        STDO_UNROLL
+        for (size_t o = 0; o < outs; o++) {
+            const int32_t *at = outs < 4 ? weight + place[o] : (o < 4 ? weight : rest) + o % 4;
+            const v512 w = _mm512_set1_epi32(*at);
+            STDO_UNROLL
+            for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = dot(sum[o * vectors + v], in[v], w);
+        }
     }
-    for (; row < s->kernel; row++)
-        weight = add_row(rows[row] + x * s->pixel, s->pixel, s->groups, weight, pixels, vectors, split, sum);
 }
 
 /* Requantises two vectors of sums; the 128-bit lanes of both lie side by side. */
-STDO_INLINE v512 requantise(v512 a, v512 b, __m128i shift, v512 multiplier)
+STDO_INLINE v512 requantise(v512 a, v512 b, v512 shift, v512 multiplier)
 {
-    const v512 both = _mm512_packs_epi32(_mm512_sra_epi32(a, shift), _mm512_sra_epi32(b, shift));
+    const v512 both = _mm512_packs_epi32(_mm512_srav_epi32(a, shift), _mm512_srav_epi32(b, shift));
     return _mm512_mulhrs_epi16(both, multiplier);
 }
 
-/* With two lanes to an output: each 128 bits hold outputs 2l and 2l + 1 of pixel a, then of pixel b. */
-STDO_INLINE v512 add_pairs(v512 a, v512 b)
+/* The multipliers of two outputs that are packed together, or of one that is packed with itself. */
+STDO_INLINE v512 multipliers(const output *a, const output *b)
 {
-    const __m512 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
-    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
-                            _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xdd)));
-}
-
-/* With four: each 128 bits hold output l of four pixels. */
-STDO_INLINE v512 add_fours(const v512 *a)
-{
-    const v512 low = _mm512_add_epi32(_mm512_unpacklo_epi32(a[0], a[1]), _mm512_unpackhi_epi32(a[0], a[1]));
-    const v512 high = _mm512_add_epi32(_mm512_unpacklo_epi32(a[2], a[3]), _mm512_unpackhi_epi32(a[2], a[3]));
-    return _mm512_add_epi32(_mm512_unpacklo_epi64(low, high), _mm512_unpackhi_epi64(low, high));
+    int64_t low, high;
+    memcpy(&low, a->multiplier, sizeof low);
+    memcpy(&high, b->multiplier, sizeof high);
+    return _mm512_broadcast_i32x4(_mm_set_epi64x(high, low));
 }
 
 /* ---- Hidden layers ---- */
 
-/* Four pixels of 16 channels. Where a pixel is smaller, the next one overwrites the excess. */
-STDO_INLINE void store_four(v512 four, uint8_t *out, size_t pixel)
-{
-    if (pixel == 16) {
-        _mm512_storeu_si512(out, four);
-        return;
-    }
-    _mm_storeu_si128((__m128i *)(void *)out, _mm512_castsi512_si128(four));
-    _mm_storeu_si128((__m128i *)(void *)(out + pixel), _mm512_extracti32x4_epi32(four, 1));
-    _mm_storeu_si128((__m128i *)(void *)(out + 2 * pixel), _mm512_extracti32x4_epi32(four, 2));
-    _mm_storeu_si128((__m128i *)(void *)(out + 3 * pixel), _mm512_extracti32x4_epi32(four, 3));
-}
-
-STDO_INLINE void hidden_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                             size_t vectors, uint8_t *out)
-{
-    const v512 by_pixel = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    /* Read before bytes are written, which might be theirs for all that the compiler knows. */
-    const __m128i shift = _mm_cvtsi32_si128(s->shift);
-    const size_t out_pixel = s->out_pixel;
-    v512 sum[PIXELS * 2];
-    convolve(s, rows, x, b, pixels, vectors, 1, sum);
-    STDO_UNROLL
-    for (size_t p = 0; p < pixels; p += 4) {
-        STDO_UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            const v512 *a = sum + p * vectors + v;
-            const v512 low = requantise(a[0], a[vectors], shift, b->multiplier[v]);
-            const v512 high = requantise(a[2 * vectors], a[3 * vectors], shift, b->multiplier[v]);
-            store_four(_mm512_permutexvar_epi32(by_pixel, _mm512_packus_epi16(low, high)),
-                       out + (x + p) * out_pixel + v * LANES, out_pixel);
-        }
-    }
-}
-
-STDO_INLINE void hidden_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
-                              uint8_t *out)
-{
-    size_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) hidden_step(s, rows, x, b, PIXELS, vectors, out);
-    for (; x < width; x += PIXELS_TAIL) hidden_step(s, rows, x, b, PIXELS_TAIL, vectors, out);
-}
-
-/* Five to eight channels: a pixel has eight bytes. */
-static void hidden_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b, uint8_t *out)
+/* `plane`: bytes from four channels to the next four. */
+STDO_INLINE void hidden_tile(const task *t, size_t first, size_t outs, size_t x, size_t vectors, uint8_t *out,
+                             size_t plane)
 {
     const v512 by_pixel =
-        _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
-                         27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
-    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const __m128i shift = _mm_cvtsi32_si128(s->shift);
-        v512 sum[PIXELS_SPLIT], pair[4];
-        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, sum);
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    const v512 shift = _mm512_set1_epi32(t->shift);
+    const output *of = t->outputs + first;
+    v512 sum[MAX_SUMS];
+    convolve(t, first, outs, x, vectors, sum);
+    STDO_UNROLL
+    for (size_t o = 0; o < outs; o += UNIT) {
+        const size_t b = o + 1 < outs ? o + 1 : o, c = o + 2 < outs ? o + 2 : o, d = o + 3 < outs ? o + 3 : c;
+        const v512 m01 = multipliers(&of[o], &of[b]), m23 = multipliers(&of[c], &of[d]);
         STDO_UNROLL
-        for (size_t i = 0; i < 4; i++) pair[i] = add_pairs(sum[2 * i], sum[2 * i + 1]);
-        const v512 eight = _mm512_packus_epi16(requantise(pair[0], pair[1], shift, b->multiplier[0]),
-                                               requantise(pair[2], pair[3], shift, b->multiplier[0]));
-        _mm512_storeu_si512(out + x * 8, _mm512_permutexvar_epi16(by_pixel, eight));
-    }
-}
-
-/* Eight pixels' requantised sums, four lanes to an output: each 128 bits hold one output. */
-STDO_INLINE v512 convolve_split4(const shape *s, const uint8_t *const rows[], size_t x, const block *b)
-{
-    v512 sum[PIXELS_SPLIT];
-    convolve(s, rows, x, b, PIXELS_SPLIT, 1, 4, sum);
-    return requantise(add_fours(sum), add_fours(sum + 4), _mm_cvtsi32_si128(s->shift), b->multiplier[0]);
-}
-
-static void hidden_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, uint8_t *out)
-{
-    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const v512 outs = convolve_split4(s, rows, x, b);
-        const __m256i bytes = _mm512_cvtusepi16_epi8(_mm512_max_epi16(outs, _mm512_setzero_si512()));
-        const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
-        /* low: outputs 0 and 1 of eight pixels each, high: 2 and 3. */
-        const __m128i a = _mm_unpacklo_epi8(low, _mm_srli_si128(low, 8));
-        const __m128i c = _mm_unpacklo_epi8(high, _mm_srli_si128(high, 8));
-        if (s->out_pixel == 1) { /* one channel */
-            _mm_storel_epi64((__m128i *)(void *)(out + x), low);
-            continue;
+        for (size_t v = 0; v < vectors; v++) {
+            const v512 low = requantise(sum[o * vectors + v], sum[b * vectors + v], shift, m01);
+            const v512 high = requantise(sum[c * vectors + v], sum[d * vectors + v], shift, m23);
+            const v512 units = _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), by_pixel);
+            _mm512_storeu_si512(out + (first + o) / UNIT * plane + (x + v * LANES) * UNIT, units);
         }
-        _mm_storeu_si128((__m128i *)(void *)(out + x * 4), _mm_unpacklo_epi16(a, c));
-        _mm_storeu_si128((__m128i *)(void *)(out + x * 4 + 16), _mm_unpackhi_epi16(a, c));
     }
 }
 
-static void hidden_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width,
-                        uint8_t *out)
+STDO_INLINE void hidden_outs(const task *t, size_t first, size_t outs, size_t vectors, uint8_t *out, size_t plane)
 {
-    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
-    for (size_t v = 0; v < s->vectors; v += 2) {
-        const size_t vectors = block_vectors(s, v);
-        const block *b = (const block *)(const void *)at;
-        if (s->split == 4)
-            hidden_split4(s, rows, width, b, out);
-        else if (s->split == 2)
-            hidden_split2(s, rows, width, b, out);
-        else if (vectors == 2)
-            hidden_block(s, rows, width, b, 2, out + v * LANES);
-        else
-            hidden_block(s, rows, width, b, 1, out + v * LANES);
-        at += block_bytes(s, vectors);
+    const size_t fewer = vectors > 4 ? vectors / 3 : 1;
+    size_t x = 0;
+    for (; x + (vectors - 1) * LANES < t->width; x += vectors * LANES)
+        hidden_tile(t, first, outs, x, vectors, out, plane);
+    for (; x + (fewer - 1) * LANES < t->width; x += fewer * LANES) hidden_tile(t, first, outs, x, fewer, out, plane);
+    for (; x < t->width; x += LANES) hidden_tile(t, first, outs, x, 1, out, plane);
+}
+
+/* One channel: its pixels are single bytes. */
+static void hidden_alone(const task *t, uint8_t *out)
+{
+    const v512 first_of_four = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+    const v512 shift = _mm512_set1_epi32(t->shift);
+    for (size_t x = 0; x < t->width; x += LANES) {
+        v512 sum[1];
+        convolve(t, 0, 1, x, 1, sum);
+        const v512 q = requantise(sum[0], sum[0], shift, multipliers(t->outputs, t->outputs));
+        const v512 bytes = _mm512_permutexvar_epi32(first_of_four, _mm512_packus_epi16(q, q));
+        _mm_storeu_si128((__m128i *)(void *)(out + x), _mm512_castsi512_si128(bytes));
     }
 }
 
-/* Four rows of one channel side by side: byte 4x + i is rows[i][x]. */
-static void lay_tall(const uint8_t *const rows[], size_t width, uint8_t *tall)
+static void hidden_part(const task *t, size_t out, uint8_t *to, size_t plane)
 {
-    for (size_t x = 0; x < width; x += 16) {
-        __m128i r[TALL];
-        STDO_UNROLL
-        for (size_t i = 0; i < TALL; i++) r[i] = _mm_loadu_si128((const __m128i *)(const void *)(rows[i] + x));
-        const __m128i low01 = _mm_unpacklo_epi8(r[0], r[1]), high01 = _mm_unpackhi_epi8(r[0], r[1]);
-        const __m128i low23 = _mm_unpacklo_epi8(r[2], r[3]), high23 = _mm_unpackhi_epi8(r[2], r[3]);
-        __m128i *to = (__m128i *)(void *)(tall + x * TALL);
-        _mm_storeu_si128(to, _mm_unpacklo_epi16(low01, low23));
-        _mm_storeu_si128(to + 1, _mm_unpackhi_epi16(low01, low23));
-        _mm_storeu_si128(to + 2, _mm_unpacklo_epi16(high01, high23));
-        _mm_storeu_si128(to + 3, _mm_unpackhi_epi16(high01, high23));
+    size_t first = 0;
+    if (out == 1) {
+        hidden_alone(t, to);
+        return;
+    }
+    for (; first + MAX_OUTS <= out; first += MAX_OUTS) hidden_outs(t, first, 8, 3, to, plane);
+    switch (out - first) {
+    case 0: break;
+    case 1: hidden_outs(t, first, 1, 12, to, plane); break;
+    case 2: hidden_outs(t, first, 2, 6, to, plane); break;
+    case 3: hidden_outs(t, first, 3, 6, to, plane); break;
+    case 4: hidden_outs(t, first, 4, 4, to, plane); break;
+    case 5: hidden_outs(t, first, 5, 4, to, plane); break;
+    case 6: hidden_outs(t, first, 6, 4, to, plane); break;
+    default: hidden_outs(t, first, 7, 3, to, plane); break;
     }
 }
 
-/* The part of a row from x on, where rows are tall TALL_STEP pixels at most: returns its width, and makes its rows. */
-static size_t next_rows(const shape *s, const void *const rows[], size_t width, size_t x, const uint8_t *in[],
-                        uint8_t *tall)
+static task task_of(const shape *s, const uint8_t *unit[])
 {
-    for (size_t i = 0; i < s->kernel; i++) in[i] = (const uint8_t *)rows[i] + x * s->pixel;
-    if (s->tall == 0) return width;
-    const size_t part = width - x < TALL_STEP ? width - x : TALL_STEP;
-    lay_tall(in, part + s->kernel + PIXELS, tall);
-    in[TALL - 1] = tall;
-    return part;
+    const output *outputs = (const output *)(s + 1);
+    return (task){outputs, (const int32_t *)(const void *)(outputs + s->out), unit, s->units, 0, s->shift};
 }
-
-enum { TALL_BYTES = (TALL_STEP + STDO_MAX_KERNEL + PIXELS + 16) * TALL + 16 };
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
 {
-    const shape s = *(const shape *)layer->packed;
-    const uint8_t *in[STDO_MAX_KERNEL];
-    uint8_t tall[TALL_BYTES];
-    for (size_t x = 0, part; x < width; x += part) {
-        part = next_rows(&s, rows, width, x, in, tall);
-        hidden_rows(layer, &s, in, part, (uint8_t *)out + x * s.out_pixel);
+    const shape *s = layer->packed;
+    const uint8_t *unit[MAX_UNITS];
+    uint8_t laid[MAX_LAID][LAID_BYTES];
+    task t = task_of(s, unit);
+    const size_t pixel = s->out == 1 ? 1 : UNIT, plane = stdo_plane_pixels(width) * UNIT;
+    for (size_t x = 0; x < width; x += t.width) {
+        t.width = part_of(s, width - x);
+        list_units(s, rows, width + s->kernel - 1, x, t.width, laid, unit);
+        hidden_part(&t, s->out, (uint8_t *)out + x * pixel, plane);
     }
 }
 
 /* ---- The last layer ---- */
 
-/* Each 128 bits are eight hr pixels of a row: at scale 4 two pixels of one plane. */
-STDO_INLINE void store_shuffled4(v512 two, int16_t *residual, size_t stride)
+/* Scale 4: a row of outputs of 16 pixels. */
+STDO_INLINE void store_row4(v512 low, v512 high, int16_t *to)
 {
-    _mm_storeu_si128((__m128i *)(void *)residual, _mm512_castsi512_si128(two));
-    _mm_storeu_si128((__m128i *)(void *)(residual + stride), _mm512_extracti32x4_epi32(two, 1));
-    _mm_storeu_si128((__m128i *)(void *)(residual + 2 * stride), _mm512_extracti32x4_epi32(two, 2));
-    _mm_storeu_si128((__m128i *)(void *)(residual + 3 * stride), _mm512_extracti32x4_epi32(two, 3));
+    /* low: outputs 0 and 1, high: 2 and 3, of four pixels in each 128 bits. */
+    const v512 even = _mm512_unpacklo_epi16(low, high), odd = _mm512_unpackhi_epi16(low, high);
+    const v512 a = _mm512_unpacklo_epi16(even, odd), b = _mm512_unpackhi_epi16(even, odd);
+    const v512 first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), rest = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi64(a, first, b));
+    _mm512_storeu_si512(to + 32, _mm512_permutex2var_epi64(a, rest, b));
 }
 
-STDO_INLINE void last_step(const shape *s, const uint8_t *const rows[], size_t x, const block *b, size_t pixels,
-                           size_t vectors, size_t scale, const stdo_residual *to)
+/* Scale 3: a row of outputs of 16 pixels, or of 32 if `both`. row[dx] has pixels 0..3 and 16..19 in its first 128 bits,
+   and so on. */
+STDO_INLINE void store_row3(const v512 *row, int both, int16_t *to)
 {
-    const __m128i shift = _mm_cvtsi32_si128(s->shift);
-    v512 sum[PIXELS * 2];
-    convolve(s, rows, x, b, pixels, vectors, 1, sum);
+    static const int16_t from[3][32] = {
+#define PIXEL(x) (((x) / 4 % 4) * 8 + (x) / 16 * 4 + (x) % 4)
+#define PIXELS_FROM(i) \
+    PIXEL((i) / 3), PIXEL(((i) + 1) / 3), PIXEL(((i) + 2) / 3), PIXEL(((i) + 3) / 3), PIXEL(((i) + 4) / 3), \
+        PIXEL(((i) + 5) / 3), PIXEL(((i) + 6) / 3), PIXEL(((i) + 7) / 3)
+        {PIXELS_FROM(0), PIXELS_FROM(8), PIXELS_FROM(16), PIXELS_FROM(24)},
+        {PIXELS_FROM(32), PIXELS_FROM(40), PIXELS_FROM(48), PIXELS_FROM(56)},
+        {PIXELS_FROM(64), PIXELS_FROM(72), PIXELS_FROM(80), PIXELS_FROM(88)},
+#undef PIXELS_FROM
+#undef PIXEL
+    };
+    v512 out[3];
     STDO_UNROLL
-    for (size_t p = 0; p < pixels; p += 2) {
-        STDO_UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            const v512 two =
-                requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, b->multiplier[v]);
-            int16_t *pixel = to->values + (x + p) * scale;
-            if (scale == 4) {
-                store_shuffled4(two, pixel + to->offset[v * LANES], to->stride);
-                continue;
-            }
-            int16_t value[2 * LANES]; /* [output / 4][pixel][output % 4] */
-            _mm512_storeu_si512(value, two);
-            const size_t *offset = to->offset + v * LANES;
-            const size_t outs = to->outs - v * LANES;
-            for (size_t o = 0; o < LANES && o < outs; o++) {
-                const int16_t *from = value + (o >> 2) * 8 + (o & 3);
-                pixel[offset[o]] = from[0];
-                pixel[offset[o] + scale] = from[4];
-            }
-        }
+    for (unsigned i = 0; i < 3; i++) {
+        /* Value j of vector i is dx = (32 * i + j) % 3, and 32 % 3 is 2. */
+        const v512 pixel = _mm512_loadu_si512(from[i]);
+        const __mmask32 first = 0x49249249u, second = 0x92492492u, third = 0x24924924u;
+        const __mmask32 dx1 = i == 0 ? second : i == 1 ? third : first, dx2 = i == 0 ? third : i == 1 ? first : second;
+        out[i] = _mm512_permutexvar_epi16(pixel, row[0]);
+        out[i] = _mm512_mask_permutexvar_epi16(out[i], dx1, pixel, row[1]);
+        out[i] = _mm512_mask_permutexvar_epi16(out[i], dx2, pixel, row[2]);
     }
+    _mm512_storeu_si512(to, out[0]);
+    if (!both) {
+        _mm256_storeu_si256((__m256i *)(void *)(to + 32), _mm512_castsi512_si256(out[1]));
+        return;
+    }
+    _mm512_storeu_si512(to + 32, out[1]);
+    _mm512_storeu_si512(to + 64, out[2]);
 }
 
-STDO_INLINE void last_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t vectors,
-                            size_t scale, const stdo_residual *residual)
+/* Scale 2: the same. Each 128 bits of `both` have output 0 of four pixels, then output 1. */
+STDO_INLINE void store_row2(v512 both, int16_t *to)
 {
-    const stdo_residual to = *residual;
-    size_t x = 0;
-    for (; x + PIXELS <= width; x += PIXELS) last_step(s, rows, x, b, PIXELS, vectors, scale, &to);
-    for (; x < width; x += PIXELS_TAIL) last_step(s, rows, x, b, PIXELS_TAIL, vectors, scale, &to);
+    const v512 in_turns =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15));
+    _mm512_storeu_si512(to, _mm512_shuffle_epi8(both, in_turns));
 }
 
-/* Up to four outputs: one plane at scale 2, or one or three at scale 1. */
-static void last_split4(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t scale,
-                        const stdo_residual *to)
+/* Scale 1: 16 pixels, or 32 if `both`. */
+STDO_INLINE void store_row1(v512 row, int both, int16_t *to)
 {
-    int16_t *residual = to->values;
-    const size_t stride = to->stride;
-    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const v512 value = convolve_split4(s, rows, x, b);
-        const __m128i out[4] = {_mm512_castsi512_si128(value), _mm512_extracti32x4_epi32(value, 1),
-                                _mm512_extracti32x4_epi32(value, 2), _mm512_extracti32x4_epi32(value, 3)};
-        if (scale == 1) {
+    const v512 in_order = _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), row);
+    if (both)
+        _mm512_storeu_si512(to, in_order);
+    else
+        _mm256_storeu_si256((__m256i *)(void *)to, _mm512_castsi512_si256(in_order));
+}
+
+/* One output and a kernel of 3: an output alone has a load for each product. Here each column of the window has sums of
+   its own for one load, and the sums are moved by columns at the end: column c of vector v is sum[c][v]. */
+STDO_INLINE void convolve_alone(const task *t, size_t x, size_t vectors, v512 *sum)
+{
+    v512 column[3][MAX_VECTORS];
+    STDO_UNROLL
+    for (size_t v = 0; v <= vectors; v++) {
+        column[0][v] = _mm512_set1_epi32(t->outputs->bias);
+        column[1][v] = column[2][v] = _mm512_setzero_si512();
+    }
+    const int32_t *weight = t->weight;
+    for (size_t u = 0; u < t->units; u += 3, weight += 12) {
+        const uint8_t *from = t->unit[u] + x * UNIT;
+        HIDE(from);
+        v512 in[MAX_VECTORS];
+        STDO_UNROLL
+        for (size_t v = 0; v <= vectors; v++) in[v] = _mm512_loadu_si512(from + v * LANES * UNIT);
+        STDO_UNROLL
+        for (size_t c = 0; c < 3; c++) {
+            const v512 w = _mm512_set1_epi32(weight[4 * c]);
             STDO_UNROLL
-            for (size_t o = 0; o < 4; o++)
-                if (o < to->outs) _mm_storeu_si128((__m128i *)(void *)(residual + o * stride + x), out[o]);
-            continue;
+            for (size_t v = 0; v < vectors + (c > 0); v++) column[c][v] = dot(column[c][v], in[v], w);
         }
-        STDO_UNROLL
-        for (size_t dy = 0; dy < 2; dy++) {
-            int16_t *row = residual + dy * stride + x * 2;
-            _mm_storeu_si128((__m128i *)(void *)row, _mm_unpacklo_epi16(out[2 * dy], out[2 * dy + 1]));
-            _mm_storeu_si128((__m128i *)(void *)(row + 8), _mm_unpackhi_epi16(out[2 * dy], out[2 * dy + 1]));
-        }
+    }
+    STDO_UNROLL
+    for (size_t v = 0; v < vectors; v++) {
+        const v512 one = _mm512_alignr_epi32(column[1][v + 1], column[1][v], 1);
+        const v512 two = _mm512_alignr_epi32(column[2][v + 1], column[2][v], 2);
+        sum[v] = _mm512_add_epi32(_mm512_add_epi32(column[0][v], one), two);
     }
 }
 
-/* Eight outputs: two planes at scale 2. Each 128 bits hold outputs 2l and 2l + 1, which lie side by side in row l, of
-   four pixels. */
-static void last_split2(const shape *s, const uint8_t *const rows[], size_t width, const block *b,
-                        const stdo_residual *to)
+/* Where the outputs of a last layer go. */
+typedef struct target {
+    int16_t *residual;          /* of the first pixel */
+    size_t stride;
+} target;
+
+/* One hr row of `scale` outputs; sums of 16 pixels follow one another, those of output dx from sum[dx * vectors] on. */
+STDO_INLINE void last_row(const v512 *sum, const output *of, v512 shift, size_t vectors, size_t scale, int16_t *to)
 {
-    int16_t *residual = to->values;
-    const size_t stride = to->stride;
-    for (size_t x = 0; x < width; x += PIXELS_SPLIT) {
-        const __m128i shift = _mm_cvtsi32_si128(s->shift);
-        v512 sum[PIXELS_SPLIT];
-        convolve(s, rows, x, b, PIXELS_SPLIT, 1, 2, sum);
+    const size_t step = scale % 2 == 1 && vectors > 1 ? 2 : 1, packed = scale % 2 == 1 ? scale : scale / 2;
+    STDO_UNROLL
+    for (size_t v = 0; v < vectors; v += step) {
+        v512 row[3];
         STDO_UNROLL
-        for (size_t i = 0; i < PIXELS_SPLIT; i += 4)
-            store_shuffled4(requantise(add_pairs(sum[i], sum[i + 1]), add_pairs(sum[i + 2], sum[i + 3]), shift,
-                                       b->multiplier[0]),
-                            residual + (x + i) * 2, stride);
+        for (size_t dx = 0; dx < packed; dx++) {
+            if (scale % 2 == 1)
+                row[dx] = requantise(sum[dx * vectors + v], sum[dx * vectors + v + step - 1], shift,
+                                     multipliers(&of[dx], &of[dx]));
+            else
+                row[dx] = requantise(sum[2 * dx * vectors + v], sum[(2 * dx + 1) * vectors + v], shift,
+                                     multipliers(&of[2 * dx], &of[2 * dx + 1]));
+        }
+        int16_t *at = to + v * LANES * scale;
+        if (scale == 4) store_row4(row[0], row[1], at);
+        if (scale == 3) store_row3(row, step == 2, at);
+        if (scale == 2) store_row2(row[0], at);
+        if (scale == 1) store_row1(row[0], step == 2, at);
     }
 }
 
-static void last_rows(const stdo_layer *layer, const shape *s, const uint8_t *const rows[], size_t width, size_t scale,
-                      const stdo_residual *all)
+STDO_INLINE void last_tile(const task *t, size_t first, size_t outs, size_t x, size_t vectors, size_t scale,
+                           const target *to)
 {
-    const uint8_t *at = (const uint8_t *)layer->packed + head_bytes();
-    for (size_t v = 0; v < s->vectors; v += 2) {
-        const size_t vectors = block_vectors(s, v);
-        const block *b = (const block *)(const void *)at;
-        const stdo_residual to = stdo_residual_from(all, v * LANES);
-        if (s->split == 4)
-            last_split4(s, rows, width, b, scale, &to);
-        else if (s->split == 2) /* 5 to 8 outputs: only nets for chroma at scale 2 have so many, and these are 8 */
-            last_split2(s, rows, width, b, &to);
-        else if (vectors == 2 && scale == 4)
-            last_block(s, rows, width, b, 2, 4, &to);
-        else if (vectors == 2)
-            last_block(s, rows, width, b, 2, scale, &to);
-        else if (scale == 4)
-            last_block(s, rows, width, b, 1, 4, &to);
-        else
-            last_block(s, rows, width, b, 1, scale, &to);
-        at += block_bytes(s, vectors);
+    const v512 shift = _mm512_set1_epi32(t->shift);
+    v512 sum[MAX_SUMS];
+    convolve(t, first, outs, x, vectors, sum);
+    STDO_UNROLL
+    for (size_t o = 0; o < outs; o += scale)
+        last_row(sum + o * vectors, t->outputs + first + o, shift, vectors, scale,
+                 to->residual + (first + o) / scale * to->stride + x * scale);
+}
+
+/* All outputs, `outs` at a time. */
+STDO_INLINE void last_part(const task *t, size_t out, size_t outs, size_t vectors, size_t scale, const target *to)
+{
+    const size_t fewer = vectors > 4 ? vectors / 3 : 1;
+    for (size_t first = 0; first < out; first += outs) {
+        size_t x = 0;
+        for (; x + (vectors - 1) * LANES < t->width; x += vectors * LANES)
+            last_tile(t, first, outs, x, vectors, scale, to);
+        for (; x + (fewer - 1) * LANES < t->width; x += fewer * LANES) last_tile(t, first, outs, x, fewer, scale, to);
+        for (; x < t->width; x += LANES) last_tile(t, first, outs, x, 1, scale, to);
     }
+}
+
+STDO_INLINE void last_alone_tile(const task *t, size_t x, size_t vectors, int16_t *residual)
+{
+    v512 sum[MAX_VECTORS];
+    convolve_alone(t, x, vectors, sum);
+    last_row(sum, t->outputs, _mm512_set1_epi32(t->shift), vectors, 1, residual + x);
+}
+
+static void last_alone(const task *t, int16_t *residual)
+{
+    size_t x = 0;
+    for (; x + 5 * LANES < t->width; x += 6 * LANES) last_alone_tile(t, x, 6, residual);
+    for (; x + LANES < t->width; x += 2 * LANES) last_alone_tile(t, x, 2, residual);
+    if (x < t->width) last_alone_tile(t, x, 1, residual);
 }
 
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
-    const shape s = *(const shape *)layer->packed;
-    size_t offset[STDO_MAX_LAST];
-    stdo_residual to = stdo_residual_of(layer, scale, residual, stride, offset);
-    const uint8_t *in[STDO_MAX_KERNEL];
-    uint8_t tall[TALL_BYTES];
-    for (size_t x = 0, part; x < width; x += part, to.values += part * scale) {
-        part = next_rows(&s, rows, width, x, in, tall);
-        last_rows(layer, &s, in, part, scale, &to);
+    const shape *s = layer->packed;
+    const uint8_t *unit[MAX_UNITS];
+    uint8_t laid[MAX_LAID][LAID_BYTES];
+    task t = task_of(s, unit);
+    for (size_t x = 0; x < width; x += t.width) {
+        const target to = {residual + x * scale, stride};
+        t.width = part_of(s, width - x);
+        list_units(s, rows, width + s->kernel - 1, x, t.width, laid, unit);
+        if (scale == 4)
+            last_part(&t, s->out, 8, 3, 4, &to);
+        else if (scale == 3)
+            last_part(&t, s->out, 3, 6, 3, &to);
+        else if (scale == 2)
+            last_part(&t, s->out, 4, 4, 2, &to);
+        else if (s->out == 3)
+            last_part(&t, 3, 3, 6, 1, &to);
+        else if (s->out == 2)
+            last_part(&t, 2, 2, 6, 1, &to);
+        else if (s->in > 1 && s->kernel == 3)
+            last_alone(&t, to.residual);
+        else
+            last_part(&t, 1, 1, 12, 1, &to);
     }
 }
 
-const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last};
+const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last, UNIT};
 
 #include "../end_target.inc"
 #endif

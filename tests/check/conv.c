@@ -147,6 +147,14 @@ static size_t row_room(const stdo_conv *conv, uint32_t channels, size_t width)
     return (width + STDO_SLACK) * conv->pixel_bytes(channels) + STDO_SLACK_BYTES;
 }
 
+/* Copies a pixel from a row of one to place x of another. */
+static void copy_pixel(const stdo_conv *conv, size_t pixel, const uint8_t *one, uint8_t *row, size_t width, size_t x)
+{
+    const size_t part = conv->plane_bytes > 0 && conv->plane_bytes < pixel ? conv->plane_bytes : pixel;
+    for (size_t plane = 0; plane < pixel / part; plane++)
+        memcpy(row + (plane * stdo_plane_pixels(width) + x) * part, one + plane * stdo_plane_pixels(1) * part, part);
+}
+
 /* A row with the values [x][channel]. Its slack keeps garbage. */
 static uint8_t *row_of(const stdo_conv *conv, number kind, uint32_t channels, size_t width, const float *values)
 {
@@ -154,8 +162,7 @@ static uint8_t *row_of(const stdo_conv *conv, number kind, uint32_t channels, si
     uint8_t *row = block("a row that is read", room, STDO_ALIGNMENT);
     const size_t mark = blocks_in_use(), zeros = row_room(conv, 1, 1);
     const void *const nothing[] = {memset(block("zeros", zeros, STDO_ALIGNMENT), 0, zeros)};
-    uint8_t *slack = block("slack", room - width * pixel, 1), *scratch = block("pixel", row_room(conv, channels, 1), 64);
-    memcpy(slack, row + width * pixel, room - width * pixel);
+    uint8_t *scratch = block("pixel", row_room(conv, channels, 1), 64);
     stdo_layer layer = new_layer(kind, 1, 1, channels);
     pack_layer(conv, &layer);
     for (size_t x = 0; x < width; x++) {
@@ -168,9 +175,8 @@ static uint8_t *row_of(const stdo_conv *conv, number kind, uint32_t channels, si
         }
         conv->pack(&layer, (void *)layer.packed);
         conv->hidden(&layer, nothing, 1, scratch);
-        memcpy(row + x * pixel, scratch, pixel);
+        copy_pixel(conv, pixel, scratch, row, width, x);
     }
-    memcpy(row + width * pixel, slack, room - width * pixel);
     release_blocks(mark);
     return row;
 }
