@@ -4,6 +4,7 @@
    check_kernels [--quick] KERNEL TIER [SEED]  one
    check_kernels --list                        one line each: kernel, tier, and "run" or why not
    check_kernels [--quick] --self-test         whether wrong kernels are caught
+   check_kernels --bench [MILLISECONDS]        how long the player's take, each measured for so long (100)
 
    Exits with 0, with 1 where something is wrong, and with 2 where it could not run. */
 #include "check/check.h"
@@ -63,7 +64,7 @@ static const uint32_t built =
 static const uint32_t built = 1 << STDO_TIER_C;
 #endif
 
-static const char *why_not(stdo_tier_index tier)
+const char *why_not(stdo_tier_index tier)
 {
     static char reason[80];
     if (!(built & 1u << tier)) return "skip: not built for this architecture";
@@ -72,11 +73,13 @@ static const char *why_not(stdo_tier_index tier)
     return reason;
 }
 
+/* A tier may leave kernels as those below it made them. */
+void fill_table(stdo_tier_index tier, stdo_kernels *kernels) { stdo_kernels_init(kernels, (2u << tier) - 1); }
+
 static int run(const kernel *k, stdo_tier_index tier, uint64_t seed, int quick, char *report, size_t size)
 {
     stdo_kernels kernels, plain;
-    /* A tier may leave kernels as those below it made them. */
-    stdo_kernels_init(&kernels, (2u << tier) - 1);
+    fill_table(tier, &kernels);
     stdo_kernels_c(&plain);
     if (strcmp(kernels.tier, stdo_tier_name(tier)) != 0) {
         snprintf(report, size, "the table is that of %s", kernels.tier);
@@ -123,6 +126,7 @@ int main(int count, char **words)
     if (at == count) return !for_all(1, quick);
     if (strcmp(words[at], "--list") == 0) return !for_all(0, 0);
     if (strcmp(words[at], "--self-test") == 0) return !self_test(quick);
+    if (strcmp(words[at], "--bench") == 0) return !bench(at + 1 < count ? (unsigned)strtoul(words[at + 1], NULL, 10) : 100);
     for (int i = 0; i < KERNELS && at + 1 < count; i++)
         for (int tier = 0; tier < STDO_TIERS; tier++)
             if (strcmp(words[at], list[i].name) == 0 && strcmp(words[at + 1], stdo_tier_name((stdo_tier_index)tier)) == 0) {
@@ -134,6 +138,6 @@ int main(int count, char **words)
                 return !run_and_say(&list[i], (stdo_tier_index)tier, at + 2 < count ? strtoull(words[at + 2], NULL, 10) : 1,
                                     quick);
             }
-    fprintf(stderr, "usage: check_kernels [--quick] [--list | --self-test | KERNEL TIER [SEED]]\n");
+    fprintf(stderr, "usage: check_kernels [--quick] [--list | --self-test | --bench [MILLISECONDS] | KERNEL TIER [SEED]]\n");
     return 2;
 }

@@ -67,6 +67,16 @@ def test_wrong_kernels_are_found(check_kernels):
     assert len(lines) > 20 and all(line.startswith("caught ") for line in lines)
 
 
+def test_the_bench_times_every_tier(check_kernels):
+    lines = said(check_kernels, "--bench", "1")
+    rows = [line.rsplit(None, 4) for line in lines[2:]]
+    assert {(named.split()[0], tier) for named, tier, *_ in rows} == {
+        (kernel, tier) for kernel in KERNELS if kernel.startswith(("int8_", "base_", "hr_")) and "frame" not in kernel
+        for tier in HERE}
+    assert all(float(cycles) > 0 and float(pixel) > 0 and float(ratio) > 0 for *_, cycles, pixel, ratio in rows)
+    assert all(ratio == "1.00" for _, tier, _, _, ratio in rows if tier == "c")
+
+
 @pytest.mark.skipif("clang" not in COMPILERS, reason="no clang")
 def test_kernels_by_clang(tmp_path):
     program = tmp_path / "check_kernels"
