@@ -21,35 +21,10 @@ STDO_INLINE __m256i dot(__m256i sum, __m256i unit, __m256i weight)
 
 #include "avx_last.inc"
 
-/* 16 pixels at a time: a row of activations has slack, one of the caller's has not. */
-static void load(const uint8_t *const lr[], uint32_t planes, size_t width, void *row)
+STDO_INLINE void store_bytes(int16_t *out, __m128i bytes)
 {
-    enum { STEP = 16 };
-    int16_t *out = row;
-    for (size_t x = 0; x < width; x += STEP, out += STEP * pixel_values(planes)) {
-        __m128i plane[STDO_MAX_PLANES];
-        for (size_t p = 0; p < planes; p++) {
-            uint8_t end[STEP] = {0};
-            const uint8_t *from = lr[p] + x;
-            if (width - x < STEP) from = memcpy(end, from, width - x);
-            plane[p] = _mm_loadu_si128((const __m128i *)(const void *)from);
-        }
-        if (planes == 1) {
-            _mm256_storeu_si256((v256 *)(void *)out, _mm256_cvtepu8_epi16(plane[0]));
-            continue;
-        }
-        const __m128i zero = _mm_setzero_si128();
-        const __m128i low01 = _mm_unpacklo_epi8(plane[0], plane[1]), low2 = _mm_unpacklo_epi8(plane[2], zero);
-        const __m128i high01 = _mm_unpackhi_epi8(plane[0], plane[1]), high2 = _mm_unpackhi_epi8(plane[2], zero);
-        const __m128i four[4] = {_mm_unpacklo_epi16(low01, low2), _mm_unpackhi_epi16(low01, low2),
-                                 _mm_unpacklo_epi16(high01, high2), _mm_unpackhi_epi16(high01, high2)};
-        STDO_UNROLL
-        for (size_t i = 0; i < 4; i++)
-            _mm256_storeu_si256((v256 *)(void *)(out + i * STEP), _mm256_cvtepu8_epi16(four[i]));
-    }
+    _mm256_storeu_si256((v256 *)(void *)out, _mm256_cvtepu8_epi16(bytes));
 }
-
-/* ---- Hidden layers ---- */
 
 STDO_INLINE v256 clamp(v256 q)
 {
@@ -94,18 +69,7 @@ STDO_INLINE void store_pixels(const v256 *q, int16_t *out, size_t pixel, size_t 
     if (outs <= 2) store_few(clamp(q[0]), out, pixel, outs);
 }
 
-STDO_INLINE void hidden_block(const shape *s, const uint8_t *const rows[], size_t width, const block *b, size_t outs,
-                              int16_t *out)
-{
-    const size_t out_pixel = s->out_pixel;
-    for (size_t x = 0; x < width; x += outs == 16 ? PIXELS : MANY) {
-        v256 q[PIXELS];
-        outputs(s, rows, x, b, outs, q);
-        store_pixels(q, out + x * out_pixel, out_pixel, outs);
-    }
-}
-
-#include "avx_hidden.inc"
+#include "avx_rows.inc"
 
 const stdo_conv stdo_int8_avx2 = {.pixel_bytes = pixel_bytes, .packed_bytes = packed_bytes, .pack = pack, .load = load,
                                   .hidden = hidden, .last = last};

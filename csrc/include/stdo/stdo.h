@@ -178,9 +178,9 @@ typedef struct stdo_statistics {
 } stdo_statistics;
 
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says and parses them. The bytes are copied: the caller may
-   free them at once. `tiers` names the implementations that may run, separated by commas: c, avx2, avx512vnni, neon,
-   neon_dot, neon_i8mm; NULL or "" allows all. c is always allowed, and neon is wherever one of the two after it is. The
-   best of them that this CPU has runs. On success the caller owns *out and ends it with stdo_close; on failure *out is
+   free them at once. `tiers` names the implementations that may run, separated by commas: c, avx2, avxvnni, avx512vnni,
+   neon, neon_dot, neon_i8mm; NULL or "" allows all. c is always allowed, avx2 is where avxvnni is, and neon is wherever one
+   of the two after it is. The best of them that this CPU has runs. On success the caller owns *out and ends it with stdo_close; on failure *out is
    NULL. */
 STDO_API stdo_status stdo_open_memory(const uint8_t *data, size_t size, const char *tiers, stdo_sidecar **out);
 
