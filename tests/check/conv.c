@@ -303,7 +303,7 @@ static layer_case pick(size_t i, number kind, int is_last, int quick)
     if (i % 16 == 15) c.width = (size_t)random_between(WIDTHS, MOST_WIDTH);
     c.in = channel_counts[i % CHANNEL_COUNTS];
     c.out = channel_counts[(i * 7 + i / CHANNEL_COUNTS) % CHANNEL_COUNTS];
-    if (is_last) c.out = c.scale * c.scale * (random_below(2) ? 3 : 1);
+    if (is_last) c.out = c.scale * c.scale * (1 + random_below(3));
     size_t limit = (kind == INT8 ? 1500000u : 100000u) >> (quick ? 2 : 0);
     if (i < 2 && kind == INT8) { /* the greatest sums there are */
         c = (layer_case){.width = quick ? 5 : 21, .kernel = 9, .in = 64, .out = is_last ? 48 : 64, .scale = 4};
