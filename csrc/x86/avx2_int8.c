@@ -47,17 +47,18 @@ STDO_INLINE void store_few(v256 q, int16_t *out, size_t out_pixel, size_t outs)
 /* Where a pixel is smaller than what is stored, the next one overwrites it. */
 STDO_INLINE void store_pixels(const v256 *q, int16_t *out, size_t pixel, size_t outs)
 {
+    const size_t sixteens = outs == 16 ? PIXELS : 0, eights = outs == 8 ? MANY : 0, fours = outs == 4 ? MANY : 0;
     STDO_UNROLL
-    for (size_t p = 0; p < PIXELS && outs == 16; p++)
+    for (size_t p = 0; p < sixteens; p++)
         _mm256_storeu_si256((v256 *)(void *)(out + p * pixel), _mm256_permute4x64_epi64(clamp(q[p]), 0xd8));
     STDO_UNROLL
-    for (size_t p = 0; p < MANY && outs == 8; p += 2) {
+    for (size_t p = 0; p < eights; p += 2) {
         const v256 two = _mm256_permute4x64_epi64(clamp(q[p / 2]), 0xd8);
         store8(out + p * pixel, low_half(two));
         store8(out + (p + 1) * pixel, high_half(two));
     }
     STDO_UNROLL
-    for (size_t p = 0; p < MANY && outs == 4; p += 4) {
+    for (size_t p = 0; p < fours; p += 4) {
         const v256 by_pixel = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         const v256 four = _mm256_permutevar8x32_epi32(clamp(q[p / 4]), by_pixel);
         const __m128i low = low_half(four), high = high_half(four);

@@ -36,8 +36,9 @@ STDO_INLINE void store_parts(v256 a, uint8_t *out, size_t pixel, size_t bytes)
         return;
     }
     const __m128i half[2] = {low_half(a), high_half(a)};
+    const size_t in_half = bytes == 16 ? 1 : bytes == 8 ? 2 : 4;
     STDO_UNROLL
-    for (size_t i = 0; i < 2; i++, out += 16 / bytes * pixel) {
+    for (size_t i = 0; i < 2; i++, out += in_half * pixel) {
         if (bytes == 16) {
             store_bytes(out, half[i]);
         } else if (bytes == 8) {
@@ -56,11 +57,11 @@ STDO_INLINE void store_pixels(const v256 *q, uint8_t *out, size_t pixel, size_t 
 {
     /* From the order of packed vectors, in parts of four outputs. */
     const v256 by_pixel = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    const size_t vectors = outs == 16 ? PIXELS : outs == 8 ? MANY / 2 : 0;
+    const size_t vectors = outs == 16 ? PIXELS : outs == 8 ? MANY / 2 : 0, in_vector = outs == 16 ? 1 : 2;
     STDO_UNROLL
     for (size_t i = 0; i < vectors; i += 2)
         store_parts(_mm256_permutevar8x32_epi32(_mm256_packus_epi16(q[i], q[i + 1]), by_pixel),
-                    out + i * (16 / outs) * pixel, pixel, outs);
+                    out + i * in_vector * pixel, pixel, outs);
     if (outs == 4) {
         const v256 eight = _mm256_packus_epi16(q[0], q[1]);
         const __m128i first = _mm_unpacklo_epi16(low_half(eight), high_half(eight));

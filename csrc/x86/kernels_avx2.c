@@ -35,8 +35,8 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
     for (size_t x = 0; x < width; x += STEP) {
         v256 value = _mm256_add_epi16(offset, _mm256_mullo_epi16(load_row(lr[1] + x, width - x), tap[1]));
         STDO_UNROLL
-        for (int i = 0; i < 4 && !alone; i++)
-            if (i != 1)
+        for (int i = 0; i < 4; i++)
+            if (i != 1 && !alone)
                 value = _mm256_add_epi16(value, _mm256_mullo_epi16(load_row(lr[i] + x, width - x), tap[i]));
         _mm256_storeu_si256((v256 *)(void *)(v + x), value);
     }
