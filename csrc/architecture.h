@@ -1,4 +1,5 @@
-/* Whose vector instructions a build may use: STDO_X86, STDO_ARM64, or neither.
+/* Whose vector instructions a build may use: STDO_X86, with or without STDO_AVXVNNI, STDO_ARM64, or
+   neither.
 
    GCC for Windows aligns the stack to 16 bytes, and yet moves wider vectors to it as if it were aligned for them (its
    bug 54412). The assembler's option -Wa,-muse-unaligned-vector-move makes every such move an unaligned one. A build
@@ -8,6 +9,10 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && (!defined(_WIN32) || defined(__clang__) || defined(STDO_UNALIGNED_MOVES))
 #define STDO_X86 1
+/* Assemblers that are younger than AVX-VNNI come with these compilers, Apple's clang among them. */
+#if (defined(__clang__) && __clang_major__ >= 13) || (!defined(__clang__) && __GNUC__ >= 11)
+#define STDO_AVXVNNI 1
+#endif
 #elif defined(__AARCH64EL__) && defined(__GNUC__)
 #define STDO_ARM64 1
 #endif

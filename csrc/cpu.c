@@ -15,7 +15,7 @@
 #include <windows.h>
 #endif
 
-static const char *const names[STDO_TIERS] = {"c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"};
+static const char *const names[STDO_TIERS] = {"c", "avx2", "avxvnni", "avx512vnni", "neon", "neon_dot", "neon_i8mm"};
 
 const char *stdo_tier_name(stdo_tier_index tier) { return names[tier]; }
 
@@ -25,6 +25,18 @@ static uint64_t enabled_by_system(void)
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return low | (uint64_t)high << 32;
+}
+
+static int has_avxvnni(void)
+{
+#if defined(STDO_AVXVNNI)
+    uint32_t eax, ebx, ecx, edx;
+    const uint32_t avx_vnni = 1 << 4;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || eax < 1) return 0;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & avx_vnni);
+#else
+    return 0;
+#endif
 }
 
 uint32_t stdo_cpu_tiers(void)
@@ -38,6 +50,7 @@ uint32_t stdo_cpu_tiers(void)
     if ((state & STATE_AVX) != STATE_AVX || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return tiers;
     if (!(ebx & AVX2)) return tiers;
     tiers |= 1 << STDO_TIER_AVX2;
+    if (has_avxvnni()) tiers |= 1 << STDO_TIER_AVXVNNI;
     if ((state & STATE_AVX512) == STATE_AVX512 && (ebx & AVX512_F_DQ_BW) == AVX512_F_DQ_BW && (ebx & avx512_vl) &&
         (ecx & AVX512_VNNI))
         tiers |= 1 << STDO_TIER_AVX512VNNI;
@@ -89,7 +102,9 @@ uint32_t stdo_tiers_named(const char *words)
         while (tier < STDO_TIERS && (strlen(names[tier]) != length || memcmp(names[tier], words, length) != 0)) tier++;
         if (tier == STDO_TIERS) return 0;
         tiers |= 1u << tier;
-        if (tier > STDO_TIER_NEON) tiers |= 1 << STDO_TIER_NEON; /* they only overwrite some of its entries */
+        /* These only overwrite some entries of another. */
+        if (tier == STDO_TIER_AVXVNNI) tiers |= 1 << STDO_TIER_AVX2;
+        if (tier > STDO_TIER_NEON) tiers |= 1 << STDO_TIER_NEON;
         if (words[length] == '\0') return tiers;
         words += length + 1;
     }
@@ -101,6 +116,9 @@ void stdo_kernels_init(stdo_kernels *kernels, uint32_t tiers)
     stdo_kernels_c(kernels);
 #if defined(STDO_X86)
     if (tiers & 1 << STDO_TIER_AVX2) stdo_kernels_avx2(kernels);
+#if defined(STDO_AVXVNNI)
+    if (tiers & 1 << STDO_TIER_AVXVNNI) stdo_kernels_avxvnni(kernels);
+#endif
     if (tiers & 1 << STDO_TIER_AVX512VNNI) stdo_kernels_avx512vnni(kernels);
 #elif defined(STDO_ARM64)
     if (tiers & 1 << STDO_TIER_NEON) stdo_kernels_neon(kernels);

@@ -77,6 +77,7 @@ typedef struct stdo_kernels {
 /* The tiers of this build's architecture: each overwrites the entries that it does faster. */
 void stdo_kernels_c(stdo_kernels *kernels);
 void stdo_kernels_avx2(stdo_kernels *kernels);
+void stdo_kernels_avxvnni(stdo_kernels *kernels);
 void stdo_kernels_avx512vnni(stdo_kernels *kernels);
 void stdo_kernels_neon(stdo_kernels *kernels);
 void stdo_kernels_neon_dot(stdo_kernels *kernels);
@@ -84,8 +85,8 @@ void stdo_kernels_neon_i8mm(stdo_kernels *kernels);
 
 /* What this CPU and its operating system run, as a set of 1 << stdo_tier. */
 typedef enum stdo_tier_index {
-    STDO_TIER_C, STDO_TIER_AVX2, STDO_TIER_AVX512VNNI, STDO_TIER_NEON, STDO_TIER_NEON_DOT, STDO_TIER_NEON_I8MM,
-    STDO_TIERS
+    STDO_TIER_C, STDO_TIER_AVX2, STDO_TIER_AVXVNNI, STDO_TIER_AVX512VNNI, STDO_TIER_NEON, STDO_TIER_NEON_DOT,
+    STDO_TIER_NEON_I8MM, STDO_TIERS
 } stdo_tier_index;
 
 const char *stdo_tier_name(stdo_tier_index tier);

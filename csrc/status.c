@@ -26,7 +26,7 @@ const char *stdo_status_string(stdo_status status)
     case STDO_ERROR_LABEL_RANGE: return "a label is greater than the segment's number of nets";
     case STDO_ERROR_NOT_LOADED: return "the nets of the segment are not loaded";
     case STDO_ERROR_TIER:
-        return "unknown tier: use c, avx2, avx512vnni, neon, neon_dot, neon_i8mm, or several with commas";
+        return "unknown tier: use c, avx2, avxvnni, avx512vnni, neon, neon_dot, neon_i8mm, or several with commas";
     }
     return "unknown status";
 }

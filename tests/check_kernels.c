@@ -4,9 +4,14 @@
    check_kernels [--quick] KERNEL TIER [SEED]  one
    check_kernels --list                        one line each: kernel, tier, and "run" or why not
    check_kernels [--quick] --self-test         whether wrong kernels are caught
+   check_kernels --bench [MILLISECONDS]        how long the player's take, each measured for so long (100)
+   check_kernels --force avxvnni ...           all this also with avxvnni where CPUID does not tell of it: hypervisors hide
+                                               it on CPUs that run it
 
    Exits with 0, with 1 where something is wrong, and with 2 where it could not run. */
 #include "check/check.h"
+
+#include "architecture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +59,10 @@ static const kernel list[] = {
 };
 enum { KERNELS = sizeof list / sizeof *list };
 
-#if defined(__x86_64__)
+#if defined(STDO_AVXVNNI)
+static const uint32_t built =
+    1 << STDO_TIER_C | 1 << STDO_TIER_AVX2 | 1 << STDO_TIER_AVXVNNI | 1 << STDO_TIER_AVX512VNNI;
+#elif defined(__x86_64__)
 static const uint32_t built = 1 << STDO_TIER_C | 1 << STDO_TIER_AVX2 | 1 << STDO_TIER_AVX512VNNI;
 #elif defined(__aarch64__)
 static const uint32_t built =
@@ -63,11 +71,53 @@ static const uint32_t built =
 static const uint32_t built = 1 << STDO_TIER_C;
 #endif
 
-static const char *why_not(stdo_tier_index tier)
+/* avxvnni runs though this CPU does not tell of it: in this program alone, and only where it was told to. */
+static int forced;
+
+/* A tier may leave kernels as those below it made them. */
+void fill_table(stdo_tier_index tier, stdo_kernels *kernels)
+{
+    stdo_kernels_init(kernels, (2u << tier) - 1);
+#if defined(STDO_AVXVNNI)
+    if (forced && tier == STDO_TIER_AVXVNNI) stdo_kernels_avxvnni(kernels);
+#endif
+}
+
+/* One pixel of a layer: whether this CPU has the instructions. */
+static void try_one_pixel(const stdo_kernels *kernels, int quick)
+{
+    (void)quick;
+    const size_t room = (1 + STDO_SLACK) * kernels->int8.pixel_bytes(8) + STDO_SLACK_BYTES;
+    const void *const rows[] = {block("a row that is read", room, STDO_ALIGNMENT)};
+    void *out = block("the row that is written", room, STDO_ALIGNMENT);
+    stdo_layer layer = natural_layer(INT8, 1, 8, 8, 0);
+    pack_layer(&kernels->int8, &layer);
+    kernels->int8.hidden(&layer, rows, 1, out);
+    release_blocks(0);
+}
+
+/* NULL if the forced tier runs. */
+static const char *why_not_forced(void)
+{
+    static char reason[200];
+    static int tried;
+    if (!tried) {
+        char report[100];
+        stdo_kernels kernels;
+        fill_table(STDO_TIER_AVXVNNI, &kernels);
+        if (!passes(try_one_pixel, &kernels, 1, 1, report, sizeof report))
+            snprintf(reason, sizeof reason, "skip: avxvnni was forced, and met%s", strchr(report, ':') + 1);
+        tried = 1;
+    }
+    return reason[0] == '\0' ? NULL : reason;
+}
+
+const char *why_not(stdo_tier_index tier)
 {
     static char reason[80];
     if (!(built & 1u << tier)) return "skip: not built for this architecture";
     if (stdo_cpu_tiers() & 1u << tier) return NULL;
+    if (forced && tier == STDO_TIER_AVXVNNI && stdo_cpu_tiers() & 1 << STDO_TIER_AVX2) return why_not_forced();
     snprintf(reason, sizeof reason, "skip: this CPU has no %s", stdo_tier_name(tier));
     return reason;
 }
@@ -75,8 +125,7 @@ static const char *why_not(stdo_tier_index tier)
 static int run(const kernel *k, stdo_tier_index tier, uint64_t seed, int quick, char *report, size_t size)
 {
     stdo_kernels kernels, plain;
-    /* A tier may leave kernels as those below it made them. */
-    stdo_kernels_init(&kernels, (2u << tier) - 1);
+    fill_table(tier, &kernels);
     stdo_kernels_c(&plain);
     if (strcmp(kernels.tier, stdo_tier_name(tier)) != 0) {
         snprintf(report, size, "the table is that of %s", kernels.tier);
@@ -119,10 +168,15 @@ static int for_all(int run_them, int quick)
 int main(int count, char **words)
 {
     int at = 1, quick = 0;
+    if (at + 1 < count && strcmp(words[at], "--force") == 0 && strcmp(words[at + 1], "avxvnni") == 0) {
+        forced = 1;
+        at += 2;
+    }
     if (at < count && strcmp(words[at], "--quick") == 0) quick = at++;
     if (at == count) return !for_all(1, quick);
     if (strcmp(words[at], "--list") == 0) return !for_all(0, 0);
     if (strcmp(words[at], "--self-test") == 0) return !self_test(quick);
+    if (strcmp(words[at], "--bench") == 0) return !bench(at + 1 < count ? (unsigned)strtoul(words[at + 1], NULL, 10) : 100);
     for (int i = 0; i < KERNELS && at + 1 < count; i++)
         for (int tier = 0; tier < STDO_TIERS; tier++)
             if (strcmp(words[at], list[i].name) == 0 && strcmp(words[at + 1], stdo_tier_name((stdo_tier_index)tier)) == 0) {
@@ -134,6 +188,6 @@ int main(int count, char **words)
                 return !run_and_say(&list[i], (stdo_tier_index)tier, at + 2 < count ? strtoull(words[at + 2], NULL, 10) : 1,
                                     quick);
             }
-    fprintf(stderr, "usage: check_kernels [--quick] [--list | --self-test | KERNEL TIER [SEED]]\n");
+    fprintf(stderr, "usage: check_kernels [--force avxvnni] [--quick] [--list | --self-test | --bench [MILLISECONDS] | KERNEL TIER [SEED]]\n");
     return 2;
 }

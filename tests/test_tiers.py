@@ -67,6 +67,31 @@ def test_wrong_kernels_are_found(check_kernels):
     assert len(lines) > 20 and all(line.startswith("caught ") for line in lines)
 
 
+@pytest.mark.skipif("avx2" not in HERE, reason="this CPU has no avx2")
+def test_avxvnni_where_the_system_hides_it(check_kernels):
+    """Forced, it gives the bytes of c, or this CPU does not have it and says so; unforced, only CPUID counts."""
+    for kernel in ("int8_load", "int8_hidden", "int8_last", "int8_frame"):
+        done = subprocess.run([check_kernels, "--force", "avxvnni", "--quick", kernel, "avxvnni"],
+                              capture_output=True, text=True)
+        if done.returncode == 2:
+            assert "avxvnni" not in HERE
+            assert done.stdout == "skip: avxvnni was forced, and met an instruction that this CPU does not have\n"
+            pytest.skip("this CPU has no avxvnni, nor hides one")
+        assert done.stdout.split() == [kernel, "avxvnni", "ok"], done.stdout + done.stderr
+    listed = [line.split()[1:3] for line in said(check_kernels, "--list")]
+    assert (["avxvnni", "run"] in listed) == ("avxvnni" in HERE)
+
+
+def test_the_bench_times_every_tier(check_kernels):
+    lines = said(check_kernels, "--bench", "1")
+    rows = [line.rsplit(None, 4) for line in lines[2:]]
+    assert {(named.split()[0], tier) for named, tier, *_ in rows} == {
+        (kernel, tier) for kernel in KERNELS if kernel.startswith(("int8_", "base_", "hr_")) and "frame" not in kernel
+        for tier in HERE}
+    assert all(float(cycles) > 0 and float(pixel) > 0 and float(ratio) > 0 for *_, cycles, pixel, ratio in rows)
+    assert all(ratio == "1.00" for _, tier, _, _, ratio in rows if tier == "c")
+
+
 @pytest.mark.skipif("clang" not in COMPILERS, reason="no clang")
 def test_kernels_by_clang(tmp_path):
     program = tmp_path / "check_kernels"
@@ -124,6 +149,7 @@ def test_tier_gives_the_hashes(name, tier):
 @pytest.mark.parametrize(("machine", "line", "tiers"), [
     ("x86_64", "flags\t\t: fpu sse2", []),
     ("x86_64", "flags : fma avx2 bmi2", ["avx2"]),
+    ("x86_64", "flags : fma avx2 avx_vnni", ["avx2", "avxvnni"]),
     ("x86_64", "flags : fma avx2 avx512f avx512dq avx512bw avx512vl avx512_vnni", ["avx2", "avx512vnni"]),
     ("aarch64", "Features\t: fp asimd asimddp", ["neon", "neon_dot"]),
     ("riscv64", "isa : rv64gcv", []),
@@ -140,7 +166,8 @@ def test_the_best_tier_is_chosen_and_words_only_take_away(check_kernels, monkeyp
     monkeypatch.delenv("STDO_CPU", raising=False)
     assert Upscaler(data).tier == runs[-1]
     for allowed in TIERS:
-        assert Upscaler(data, allowed).tier == (allowed if allowed in runs else "c")
+        below = "avx2" if allowed == "avxvnni" and "avx2" in runs else "c"
+        assert Upscaler(data, allowed).tier == (allowed if allowed in runs else below)
     assert Upscaler(data, ",".join(TIERS)).tier == runs[-1]
     monkeypatch.setenv("STDO_CPU", "c")
     assert Upscaler(data).tier == "c"

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ["c", "avx2", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]
+TIERS = ["c", "avx2", "avxvnni", "avx512vnni", "neon", "neon_dot", "neon_i8mm"]
 TRAINING_TIERS = ["c", "avx2", "avx512vnni", "neon"]
 NEEDS = {  # words of /proc/cpuinfo
-    "x86_64": {"avx2": "avx2 fma", "avx512vnni": "avx2 fma avx512f avx512dq avx512bw avx512vl avx512_vnni"},
+    "x86_64": {"avx2": "avx2 fma", "avxvnni": "avx2 fma avx_vnni",
+               "avx512vnni": "avx2 fma avx512f avx512dq avx512bw avx512vl avx512_vnni"},
     "aarch64": {"neon": "asimd", "neon_dot": "asimd asimddp", "neon_i8mm": "asimd asimddp i8mm"},
 }
 

@@ -40,8 +40,8 @@ static const char usage[] =
     "  --null            write no video but a line with frames, seconds and frames per second\n"
     "  --help, --version\n"
     "\n"
-    "The environment's STDO_CPU says which implementations may run, with commas: c, avx2, avx512vnni,\n"
-    "neon, neon_dot, neon_i8mm. All give the same bytes.\n"
+    "The environment's STDO_CPU says which implementations may run, with commas: c, avx2, avxvnni,\n"
+    "avx512vnni, neon, neon_dot, neon_i8mm. All give the same bytes.\n"
     "Exit code: 0 if every frame of the sidecar was upscaled, 1 if not, 2 for a wrong option.\n";
 
 enum { LARGEST_SIDECAR = 1 << 30 };

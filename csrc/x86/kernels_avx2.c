@@ -12,6 +12,14 @@ enum { STEP = 16 }; /* lr pixels at a time: int16 in one vector */
 
 typedef __m256i v256;
 
+/* 16 lr pixels, of which `count` exist. */
+STDO_INLINE v256 load_row(const uint8_t *row, size_t count)
+{
+    uint8_t end[STEP] = {0};
+    if (count < STEP) row = memcpy(end, row, count);
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)row));
+}
+
 static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v)
 {
     v256 tap[4];
@@ -21,18 +29,15 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
         tap[i] = _mm256_set1_epi16((int16_t)phase->tap[i]);
         sum += phase->tap[i];
     }
+    const int alone = phase->tap[1] == sum && phase->tap[0] == 0 && phase->tap[2] == 0; /* the one tap of its phase */
     /* The result fits 16 bits, so what lies between may wrap. */
     const v256 offset = _mm256_set1_epi16((int16_t)(-128 * sum));
     for (size_t x = 0; x < width; x += STEP) {
-        v256 value = offset;
+        v256 value = _mm256_add_epi16(offset, _mm256_mullo_epi16(load_row(lr[1] + x, width - x), tap[1]));
         STDO_UNROLL
-        for (int i = 0; i < 4; i++) {
-            uint8_t end[STEP] = {0};
-            const uint8_t *row = lr[i] + x;
-            if (width - x < STEP) row = memcpy(end, row, width - x);
-            const v256 pixel = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)row));
-            value = _mm256_add_epi16(value, _mm256_mullo_epi16(pixel, tap[i]));
-        }
+        for (int i = 0; i < 4; i++)
+            if (i != 1 && !alone)
+                value = _mm256_add_epi16(value, _mm256_mullo_epi16(load_row(lr[i] + x, width - x), tap[i]));
         _mm256_storeu_si256((v256 *)(void *)(v + x), value);
     }
 }
@@ -53,6 +58,14 @@ STDO_INLINE v256 base_phase(const int16_t *v, const stdo_phase *phase)
     const v256 tap23 = _mm256_set1_epi32((int32_t)((uint32_t)phase->tap[3] << 16 | (uint16_t)phase->tap[2]));
     const v256 even = sums(f, tap01, tap23), odd = sums(f + 1, tap01, tap23);
     return _mm256_blend_epi16(_mm256_srli_epi32(even, 8), _mm256_slli_epi32(odd, 8), 0xaa);
+}
+
+/* The same at scale 1, whose one phase is a tap of 128 at v[2]: (128 v + rounding) >> 8. */
+STDO_INLINE v256 base_alone(const int16_t *v)
+{
+    const v256 tap = _mm256_loadu_si256((const v256 *)(const void *)(v + 2));
+    const v256 half = _mm256_srai_epi16(_mm256_add_epi16(tap, _mm256_set1_epi16(1)), 1);
+    return _mm256_add_epi16(half, _mm256_set1_epi16((128 << 6) + 32));
 }
 
 /* 16 hr pixels, of which `count` exist. */
@@ -88,11 +101,19 @@ STDO_INLINE void interleave(v256 *base, size_t scale)
         base[0] = _mm256_permute2x128_si256(low, high, 0x20);
         base[1] = _mm256_permute2x128_si256(low, high, 0x31);
     } else if (scale == 3) {
-        int16_t phase[3][STEP], pixel[3 * STEP];
-        for (int r = 0; r < 3; r++) _mm256_storeu_si256((v256 *)(void *)phase[r], base[r]);
-        for (int x = 0; x < STEP; x++)
-            for (int r = 0; r < 3; r++) pixel[3 * x + r] = phase[r][x];
-        for (int r = 0; r < 3; r++) base[r] = _mm256_loadu_si256((const v256 *)(const void *)(pixel + r * STEP));
+        /* Each phase goes, within 128 bits, where it is in all three of their vectors: no two of its pixels meet. */
+        const v256 a = _mm256_shuffle_epi8(base[0], _mm256_broadcastsi128_si256(_mm_setr_epi8(
+            0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15, 4, 5, 10, 11)));
+        const v256 b = _mm256_shuffle_epi8(base[1], _mm256_broadcastsi128_si256(_mm_setr_epi8(
+            10, 11, 0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15, 4, 5)));
+        const v256 c = _mm256_shuffle_epi8(base[2], _mm256_broadcastsi128_si256(_mm_setr_epi8(
+            4, 5, 10, 11, 0, 1, 6, 7, 12, 13, 2, 3, 8, 9, 14, 15)));
+        const v256 first = _mm256_blend_epi16(_mm256_blend_epi16(a, b, 0x92), c, 0x24);
+        const v256 second = _mm256_blend_epi16(_mm256_blend_epi16(a, b, 0x24), c, 0x49);
+        const v256 third = _mm256_blend_epi16(_mm256_blend_epi16(a, b, 0x49), c, 0x92);
+        base[0] = _mm256_permute2x128_si256(first, second, 0x20);
+        base[1] = _mm256_permute2x128_si256(third, first, 0x30);
+        base[2] = _mm256_permute2x128_si256(second, third, 0x31);
     }
 }
 
@@ -102,7 +123,7 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
     for (size_t x = 0; x < width; x += STEP * scale, v += STEP) {
         v256 base[4];
         STDO_UNROLL
-        for (size_t r = 0; r < scale; r++) base[r] = base_phase(v, &phase[r]);
+        for (size_t r = 0; r < scale; r++) base[r] = scale == 1 ? base_alone(v) : base_phase(v, &phase[r]);
         interleave(base, scale);
         STDO_UNROLL
         for (size_t r = 0; r < scale; r++) {

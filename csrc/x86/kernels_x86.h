@@ -4,6 +4,6 @@
 
 #include "../kernels.h"
 
-extern const stdo_conv stdo_int8_avx512vnni, stdo_int8_avx2;
+extern const stdo_conv stdo_int8_avx512vnni, stdo_int8_avx2, stdo_int8_avxvnni;
 
 #endif

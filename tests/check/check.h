@@ -37,6 +37,13 @@ extern const size_t wrong_training_count;
 /* Applies checks to kernels that are wrong on purpose. Returns 1 if each is caught. */
 int self_test(int quick);
 
+/* Why a tier does not run here, or NULL if it does, and its table. In check_kernels.c. */
+const char *why_not(stdo_tier_index tier);
+void fill_table(stdo_tier_index tier, stdo_kernels *kernels);
+
+/* Prints a table of times, each measured for so long. Returns 1, or 0 if a kernel is wrong. */
+int bench(unsigned milliseconds);
+
 /* ---- For the checks ---- */
 
 /* What is being run, for the report. */

@@ -188,9 +188,9 @@ typedef struct stdo_statistics {
    table must be there, otherwise it is STDO_ERROR_TRUNCATED. */
 enum { STDO_LAZY = 1, STDO_PARTIAL = 2 };
 
-/* `tiers` names the implementations that may run, separated by commas: c, avx2, avx512vnni, neon, neon_dot, neon_i8mm;
-   NULL or "" allows all. c is always allowed, and neon is wherever one of the two after it is. The best of them that
-   this CPU has runs.
+/* `tiers` names the implementations that may run, separated by commas: c, avx2, avxvnni, avx512vnni, neon, neon_dot,
+   neon_i8mm; NULL or "" allows all. c is always allowed, avx2 is where avxvnni is, and neon is wherever one of the two
+   after it is. The best of them that this CPU has runs.
 
    `most` limits the bytes that are allocated for this sidecar and its nets at any time, without its maps; 0 for 256 MiB.
    Where more would be needed, the call fails with STDO_ERROR_MEMORY before it takes them. Opened with STDO_LAZY a file
