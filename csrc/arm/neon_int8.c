@@ -204,7 +204,7 @@ typedef struct target {
 STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size_t offset, size_t x,
                                const stdo_finish *finish, int how, const target *to)
 {
-    const int32x4_t shift = vdupq_n_s32(-s->shift);
+    const int32x4_t shift = shift_of(s->shift);
     int32x4_t sum[PIXELS];
     convolve(s, rows, offset, finish, how & CAREFUL, how & HALVES, sum);
     if (how & LAST)
