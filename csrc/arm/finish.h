@@ -149,6 +149,17 @@ STDO_INLINE void store_threes(int16x4_t a, int16x4_t b, int16x4_t c, int16_t *ro
     vst1_s16(row + 2 * stride, vext_s16(b, c, 2));
 }
 
+/* Scale 1, eight pixels and output `o`, whose sums are still spread over four lanes. */
+STDO_INLINE void store_narrow(const int32x4_t *sum, const stdo_finish *finish, size_t o, int32x4_t shift, int16_t *out)
+{
+    const int32x4_t bias = vdupq_n_s32(finish->bias[o]);
+    const int32x4_t a = vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3]));
+    const int32x4_t b = vpaddq_s32(vpaddq_s32(sum[4], sum[5]), vpaddq_s32(sum[6], sum[7]));
+    int16_t multiplier[2 * LANES];
+    vst1q_s16(multiplier, vdupq_n_s16(finish->multiplier[o]));
+    vst1q_s16(out, requantise(vaddq_s32(a, bias), vaddq_s32(b, bias), shift, multiplier));
+}
+
 /* Stores the residuals of pixels from x on. */
 STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
                             int32x4_t shift, size_t scale, size_t x, const stdo_residual *to)
