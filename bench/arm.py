@@ -2,7 +2,8 @@
 
     python -m bench arm [--net 16-16 8] [--scale 1 3/2 2] [--tier neon] [--compiler gcc clang] [--loops] [--json FILE]
 
-The library is cross-built, one frame of 480x270 is upscaled under qemu, and a plugin counts how often each straight run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a core;
+The library is cross-built, one frame of 480x270 is upscaled under qemu, and a plugin counts how often each straight
+run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a core;
 times the count, summed over a function, that is the function's cost. It leaves out cache misses, mispredicted
 branches, the cost of getting from one run to the next, memory bandwidth, and heat, and takes several cores to share a
 frame without loss. A spill is a load or store of a vector register on the stack inside a hot run.
@@ -212,7 +213,8 @@ def show(r: dict, loops: bool) -> None:
     """Print one estimate."""
     peak = f" ({r['share_of_peak']:3.0%} of peak)" if r["issue"] else ""
     share = f", {r['of_its_share']:.2f} of its share" if "of_its_share" in r else ""
-    print(f"{r['net']:5} x{r['scale']:3} {r['compiler']:5} {r['tier']:9} {r['cores']} x {r['cpu']} at {r['clock_ghz']} GHz: "
+    print(f"{r['net']:5} x{r['scale']:3} {r['compiler']:5} {r['tier']:9} {r['cores']} x {r['cpu']} at "
+          f"{r['clock_ghz']} GHz: "
           f"{r['cycles_per_lr_pixel']:6.1f} cycles per lr pixel, {r['cycles_per_hr_pixel']:5.1f} per hr pixel{share}; "
           f"layers {r['layers']:6.1f}, {r['products_per_cycle']:5.1f} products a cycle{peak}; "
           f"{r['fps_1080p']:.0f} fps of 1080p", flush=True)
