@@ -49,7 +49,8 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
         high[r] = vmlal_high_lane_s16(high[r], value, tap[r], i); \
     }
 
-/* B of 8 lr pixels for each phase. The first `early` phases have the offset -1, the others 0. All phases go forward together, so that none waits for its own sums. */
+/* B of 8 lr pixels for each phase. The first `early` phases have the offset -1, the others 0. All phases go forward
+   together, so that none waits for its own sums. */
 STDO_INLINE void base_phases(const int16_t *v, const int16x4_t *tap, size_t scale, size_t early, int16x8_t *base)
 {
     const int16x8_t a = vld1q_s16(v), b = vld1q_s16(v + STEP);
