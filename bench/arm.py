@@ -1,12 +1,15 @@
 """What a frame costs on ARM cores that are not here: an estimate by llvm-mca from the instructions that really run.
 
-    python -m bench arm [--net D16 8-8] [--tier neon] [--compiler gcc clang] [--json FILE]
+    python -m bench arm [--net 16-16 8] [--scale 1 3/2 2] [--tier neon] [--compiler gcc clang] [--loops] [--json FILE]
 
-The library is cross-built, one frame of 480x270 is upscaled by 4 under qemu, and a plugin counts how often each
-straight run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a core;
+The library is cross-built, one frame of 480x270 is upscaled under qemu, and a plugin counts how often each straight
+run of instructions was executed. llvm-mca says how many cycles each run takes when it is repeated on a core;
 times the count, summed over a function, that is the function's cost. It leaves out cache misses, mispredicted
 branches, the cost of getting from one run to the next, memory bandwidth, and heat, and takes several cores to share a
 frame without loss. A spill is a load or store of a vector register on the stack inside a hot run.
+
+Each net's cost is held against its share: scale 4's cycles for each product of the layers and for each hr pixel of the
+rest, times the products and hr pixels of the scale.
 
 Needs qemu-user, gcc-aarch64-linux-gnu and llvm-19 (or newer).
 """
@@ -20,6 +23,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import defaultdict
+from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple
@@ -30,13 +34,19 @@ from stdo_min.format.random_nets import random_sidecar
 from stdo_min.format.sidecar import write
 
 ROOT = Path(__file__).parent.parent
-LR_WIDTH, LR_HEIGHT, SCALE = 480, 270, 4
-NETS = {"D16": [(5, 16), (3, 16)], "8-8": [(5, 8), (3, 8)]}
+LR_WIDTH, LR_HEIGHT = 480, 270
+NETS = {"16-16": [(5, 16), (3, 16)], "8-8": [(5, 8), (3, 8)], "6-6": [(5, 6), (3, 6)], "4-4": [(5, 4), (3, 4)],
+        "8": [(5, 8)]}
+LAST_KERNEL = 3
+SCALES = tuple(map(Fraction, ("4", "3", "2", "3/2", "1")))  # 4 comes first: the others are held against it
 TARGETS = {  # tier: qemu's CPU, then (llvm's CPU, clock in GHz, cores that share the frame, dot products a cycle)
     "neon": ("cortex-a53", [("cortex-a53", 1.4, 4, 0), ("cortex-a55", 1.8, 4, 0)]),
-    "neon_dot": ("cortex-a76", [("neoverse-n1", 2.4, 1, 2), ("cortex-a55", 1.8, 1, 1)]),
+    "neon_dot": ("cortex-a76", [("neoverse-n1", 2.4, 2, 2), ("cortex-a55", 1.8, 1, 1)]),
     "neon_i8mm": ("max", [("neoverse-v1", 2.8, 1, 4)]),
 }
+PRODUCTS = {"neon": 16, "neon_dot": 16, "neon_i8mm": 32}  # of one dot or matrix product
+FULL_HD = 1920 * 1080
+LAYERS = re.compile(r"hidden|last|layer|convolve|gather|load|finish_pixels")
 HOT = 0.02  # of all instructions: loops that are shown by themselves
 REPEATS = 200
 
@@ -150,6 +160,16 @@ def describe_loop(run: Run, text: dict[int, str], taken: float) -> dict:
             "dots_per_cycle": dots / taken, "spills": spills}
 
 
+def products_of(net: str, scale: Fraction) -> float:
+    """Products of the layers for one lr pixel."""
+    total, inputs, pixels = 0, 1, 1 if scale.denominator == 1 else scale**2
+    last = 1 if scale.denominator > 1 else int(scale) ** 2
+    for kernel, out in [*NETS[net], (LAST_KERNEL, last)]:
+        total += kernel**2 * inputs * out
+        inputs = out
+    return float(total * pixels)
+
+
 def measure(program: Path, plugin: Path, sidecar: Path, tier: str) -> list[dict]:
     """Estimate one net with one tier on each of its cores."""
     qemu_cpu, cores = TARGETS[tier]
@@ -168,17 +188,38 @@ def measure(program: Path, plugin: Path, sidecar: Path, tier: str) -> list[dict]
         all_cycles = sum(stages.values())
         results.append({"tier": tier, "cpu": cpu, "clock_ghz": clock, "cores": shared,
                         "instructions_per_frame": round(total), "cycles_per_lr_pixel": all_cycles,
-                        "fps": clock * 1e9 * shared / (all_cycles * pixels),
+                        "layers": sum(taken for name, taken in stages.items() if LAYERS.search(name)), "issue": issue,
                         "stages": dict(sorted(stages.items(), key=lambda stage: -stage[1])), "loops": loops})
     return results
 
 
-def show(net: str, result: dict) -> None:
+def complete(result: dict, wide: dict | None) -> dict:
+    """Add what follows from the products and the size of a frame, and from the same net's cost at scale 4."""
+    r, scale = dict(result), Fraction(result["scale"])
+    hr, products = float(scale**2), products_of(r["net"], scale)
+    r |= {"products_per_lr_pixel": products, "cycles_per_hr_pixel": r["cycles_per_lr_pixel"] / hr,
+          "products_per_cycle": products / r["layers"],
+          "fps_1080p": r["clock_ghz"] * 1e9 * r["cores"] / (r["cycles_per_lr_pixel"] / hr * FULL_HD)}
+    if r["issue"]:
+        r["share_of_peak"] = r["products_per_cycle"] / (r["issue"] * PRODUCTS[r["tier"]])
+    if wide:
+        rest = (wide["cycles_per_lr_pixel"] - wide["layers"]) / float(SCALES[0] ** 2)
+        share = wide["layers"] / products_of(r["net"], SCALES[0]) * products + rest * hr
+        r["of_its_share"] = r["cycles_per_lr_pixel"] / share
+    return r
+
+
+def show(r: dict, loops: bool) -> None:
     """Print one estimate."""
-    r = result
-    print(f"\n{net} x{SCALE}, {r['compiler']}, tier {r['tier']} on {r['cores']} x {r['cpu']} at {r['clock_ghz']} GHz: "
-          f"{r['cycles_per_lr_pixel']:.0f} cycles per lr pixel, {r['instructions_per_frame'] / 1e6:.1f} M instructions "
-          f"a frame; estimate {r['fps']:.0f} fps (no cache misses, bandwidth or heat; cores share without loss)")
+    peak = f" ({r['share_of_peak']:3.0%} of peak)" if r["issue"] else ""
+    share = f", {r['of_its_share']:.2f} of its share" if "of_its_share" in r else ""
+    print(f"{r['net']:5} x{r['scale']:3} {r['compiler']:5} {r['tier']:9} {r['cores']} x {r['cpu']} at "
+          f"{r['clock_ghz']} GHz: "
+          f"{r['cycles_per_lr_pixel']:6.1f} cycles per lr pixel, {r['cycles_per_hr_pixel']:5.1f} per hr pixel{share}; "
+          f"layers {r['layers']:6.1f}, {r['products_per_cycle']:5.1f} products a cycle{peak}; "
+          f"{r['fps_1080p']:.0f} fps of 1080p", flush=True)
+    if not loops:
+        return
     for name, taken in r["stages"].items():
         if taken > 0.005 * r["cycles_per_lr_pixel"]:
             print(f"    {name:28} {taken:8.1f} cycles per lr pixel")
@@ -196,6 +237,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--net", nargs="+", choices=NETS, default=list(NETS))
     parser.add_argument("--tier", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("--compiler", nargs="+", choices=("gcc", "clang"), default=["gcc", "clang"])
+    parser.add_argument("--scale", nargs="+", type=Fraction, choices=SCALES, default=list(SCALES))
+    parser.add_argument("--loops", action="store_true", help="print functions and hot loops, too")
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
     rows = []
@@ -206,13 +249,18 @@ def main(argv: list[str]) -> int:
             built[compiler] = build(Path(folder) / compiler, compiler)
         for compiler, net, tier in product(a.compiler, a.net, a.tier):
             program, plugin = built[compiler]
-            path = Path(folder) / f"{net}.stdo"
-            made = random_sidecar(np.random.default_rng(0), SCALE, NETS[net], (LR_WIDTH, LR_HEIGHT), 20)
-            path.write_bytes(write(made))
-            for result in measure(program, plugin, path, tier):
-                result = {"net": net, "compiler": compiler} | result
-                show(net, result)
-                rows.append(result)
+            wide = {}
+            for scale in (scale for scale in SCALES if scale in a.scale):
+                path = Path(folder) / f"{net}.stdo"
+                made = random_sidecar(np.random.default_rng(0), scale, NETS[net], (LR_WIDTH, LR_HEIGHT), 20)
+                path.write_bytes(write(made))
+                for result in measure(program, plugin, path, tier):
+                    result = {"net": net, "scale": str(scale), "compiler": compiler} | result
+                    if scale == SCALES[0]:
+                        wide[result["cpu"]] = result
+                    result = complete(result, wide.get(result["cpu"]))
+                    show(result, a.loops)
+                    rows.append(result)
     if a.json:
         a.json.write_text(json.dumps(rows, indent=1) + "\n")
     return 0

@@ -67,11 +67,16 @@ static inline void stdo_arm_load(const uint8_t *const lr[], uint32_t planes, siz
     }
 }
 
-/* q of two pixels: FORMAT.md's shift, clamp to 16 bits, and multiplication, which is sqrdmulh. */
+/* The shift of a layer for `requantise`: it leaves what FORMAT.md's shift gives in the upper half of 32 bits, so that
+   the clamp to 32 bits, which the instruction has, is the clamp to 16. */
+STDO_INLINE int32x4_t shift_of(int32_t shift) { return vdupq_n_s32(16 - shift); }
+
+/* q of two vectors of sums: FORMAT.md's shift, clamp to 16 bits, and multiplication, which is sqrdmulh. */
 STDO_INLINE int16x8_t requantise(int32x4_t a, int32x4_t b, int32x4_t shift, const int16_t *multiplier)
 {
-    const int16x8_t clamped = vqmovn_high_s32(vqmovn_s32(vshlq_s32(a, shift)), vshlq_s32(b, shift));
-    return vqrdmulhq_s16(clamped, vld1q_s16(multiplier));
+    const int16x8_t low = vreinterpretq_s16_s32(vqshlq_s32(a, shift));
+    const int16x8_t high = vreinterpretq_s16_s32(vqshlq_s32(b, shift));
+    return vqrdmulhq_s16(vuzp2q_s16(low, high), vld1q_s16(multiplier));
 }
 
 /* Stores `pixels` pixels of `vectors` * 4 channels, clamped to 0..255. Where a pixel is smaller, the next one
@@ -83,11 +88,11 @@ STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vector
     STDO_UNROLL
     for (size_t p = 0; p < pixels; p += 2) {
         uint8_t *a = out + p * pixel, *b = a + pixel;
-        int16x8_t q[4];
+        int16x8_t q[4] = {vdupq_n_s16(0), vdupq_n_s16(0), vdupq_n_s16(0), vdupq_n_s16(0)};
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++)
             q[v] = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, finish[v].multiplier);
-        if (vectors == 4) {
+        if (vectors >= 3) {
             const uint8x16_t low = vqmovun_high_s16(vqmovun_s16(q[0]), q[1]);
             const uint8x16_t high = vqmovun_high_s16(vqmovun_s16(q[2]), q[3]);
             const uint32x4_t x = vreinterpretq_u32_u8(veorq_u8(low, sign));
@@ -112,27 +117,82 @@ STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vector
     }
 }
 
+/* Two pixels of one vector of outputs, wherever these go: lane by lane. */
+STDO_INLINE void store_lanes(int16x8_t q, size_t v, size_t scale, int16_t *pixel, const stdo_residual *to)
+{
+    const size_t first = v * LANES;
+    const size_t *offset = to->offset + first;
+    const size_t outs = to->outs > first ? to->outs - first : 0;
+#define STORE_OUTPUT(i) \
+    if (i < outs) { \
+        vst1q_lane_s16(pixel + offset[i], q, i); \
+        vst1q_lane_s16(pixel + offset[i] + scale, q, LANES + i); \
+    }
+    STORE_OUTPUT(0) STORE_OUTPUT(1) STORE_OUTPUT(2) STORE_OUTPUT(3)
+#undef STORE_OUTPUT
+}
+
+/* Scale 2, four pixels: a vector is two rows of two hr pixels of one plane. */
+STDO_INLINE void store_twos(int16x8_t ab, int16x8_t cd, int16_t *row, size_t stride)
+{
+    const int32x4_t x = vreinterpretq_s32_s16(ab), y = vreinterpretq_s32_s16(cd);
+    vst1q_s16(row, vreinterpretq_s16_s32(vuzp1q_s32(x, y)));
+    vst1q_s16(row + stride, vreinterpretq_s16_s32(vuzp2q_s32(x, y)));
+}
+
+/* Scale 3, one pixel: nine outputs in a row are three rows of three. Each store writes a value too many, which that of
+   the next pixel overwrites. */
+STDO_INLINE void store_threes(int16x4_t a, int16x4_t b, int16x4_t c, int16_t *row, size_t stride)
+{
+    vst1_s16(row, a);
+    vst1_s16(row + stride, vext_s16(a, b, 3));
+    vst1_s16(row + 2 * stride, vext_s16(b, c, 2));
+}
+
+/* Scale 1, eight pixels and output `o`, whose sums are still spread over four lanes. */
+STDO_INLINE void store_narrow(const int32x4_t *sum, const stdo_finish *finish, size_t o, int32x4_t shift, int16_t *out)
+{
+    const int32x4_t bias = vdupq_n_s32(finish->bias[o]);
+    const int32x4_t a = vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3]));
+    const int32x4_t b = vpaddq_s32(vpaddq_s32(sum[4], sum[5]), vpaddq_s32(sum[6], sum[7]));
+    int16_t multiplier[2 * LANES];
+    vst1q_s16(multiplier, vdupq_n_s16(finish->multiplier[o]));
+    vst1q_s16(out, requantise(vaddq_s32(a, bias), vaddq_s32(b, bias), shift, multiplier));
+}
+
 /* Stores the residuals of pixels from x on. */
 STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
                             int32x4_t shift, size_t scale, size_t x, const stdo_residual *to)
 {
+    int16x8_t q[16]; /* [pair of pixels][vector] */
     STDO_UNROLL
-    for (size_t p = 0; p < pixels; p += 2) {
+    for (size_t p = 0; p < pixels / 2; p++) {
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            const int32x4_t *a = sum + p * vectors + v, *b = a + vectors;
-            const int16x8_t q = requantise(*a, *b, shift, finish[v].multiplier);
-            int16_t *pixel = to->values + (x + p) * scale;
-            if (scale == 4) { /* a vector is one row of a pixel's hr pixels */
-                vst1q_s16(pixel + to->offset[0] + v * to->stride, q);
-                continue;
-            }
-            int16_t value[2 * LANES];
-            vst1q_s16(value, q);
-            for (size_t i = 0, o = v * LANES; i < LANES && o < to->outs; i++, o++) {
-                pixel[to->offset[o]] = value[i];
-                pixel[to->offset[o] + scale] = value[LANES + i];
-            }
+            const int32x4_t *a = sum + 2 * p * vectors + v;
+            q[p * vectors + v] = requantise(a[0], a[vectors], shift, finish[v].multiplier);
+        }
+    }
+    int16_t *const first = to->values + x * scale;
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels / 2; p++) {
+        int16_t *pixel = first + 2 * p * scale;
+        if (scale == 3 && vectors == 3 && to->outs == 9) {
+            const int16x8_t *a = q + p * vectors;
+            int16_t *row = pixel + to->offset[0];
+            store_threes(vget_low_s16(a[0]), vget_low_s16(a[1]), vget_low_s16(a[2]), row, to->stride);
+            store_threes(vget_high_s16(a[0]), vget_high_s16(a[1]), vget_high_s16(a[2]), row + 3, to->stride);
+            continue;
+        }
+        STDO_UNROLL
+        for (size_t v = 0; v < vectors; v++) {
+            const int16x8_t *a = q + p * vectors + v;
+            if (scale == 4) /* a vector is one row of a pixel's hr pixels */
+                vst1q_s16(pixel + to->offset[0] + v * to->stride, *a);
+            else if (scale != 2)
+                store_lanes(*a, v, scale, pixel, to);
+            else if (p % 2 == 0 && v * LANES < to->outs)
+                store_twos(a[0], a[vectors], pixel + to->offset[v * LANES], to->stride);
         }
     }
 }

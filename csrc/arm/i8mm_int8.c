@@ -12,31 +12,13 @@
 
 #include "begin_i8mm.inc"
 
-enum { GROUP = 8, TWO_GROUPS = 16 }; /* bytes */
+enum { UNIT = 8, TWO_UNITS = 16 }; /* bytes */
 
 /* Written out because clang 14 hides the intrinsic from builds for plain ARMv8. */
 STDO_INLINE int32x4_t multiply(int32x4_t sum, int8x16_t pixels, int8x16_t weights)
 {
     __asm__("smmla %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(pixels), "w"(weights));
     return sum;
-}
-
-/* Bytes of a row of the window, in whole groups. */
-static size_t run_bytes(size_t kernel, size_t pixel) { return (size_t)align_up(kernel * pixel, GROUP); }
-
-static size_t weight_bytes(const stdo_layer *layer, size_t vectors)
-{
-    return layer->kernel * run_bytes(layer->kernel, stdo_arm_pixel_bytes(layer->in)) * vectors * LANES;
-}
-
-/* [row][group][output][byte]: two outputs to a register */
-static void pack_weights(const stdo_layer *layer, size_t first, size_t vectors, int8_t *out)
-{
-    const size_t run = run_bytes(layer->kernel, stdo_arm_pixel_bytes(layer->in));
-    for (size_t row = 0; row < layer->kernel; row++)
-        for (size_t at = 0; at < run; at += GROUP)
-            for (size_t o = first * LANES; o < (first + vectors) * LANES; o++)
-                for (size_t t = 0; t < GROUP; t++) *out++ = stdo_arm_weight(layer, o, row, at + t);
 }
 
 /* Eight bytes of each pixel, two pixels side by side, with all outputs. */
@@ -61,49 +43,54 @@ STDO_INLINE int8x16_t zip2(int8x16_t a, int8x16_t b)
     return vreinterpretq_s8_s64(vzip2q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
 }
 
-/* sum[p * vectors + v]. `rows` point to the first pixel of the window, `offset` bytes on; `finish` begins a block. */
-STDO_INLINE void convolve(size_t kernel, size_t pixel, const uint8_t *const rows[], size_t offset,
-                          const stdo_finish *finish, size_t pixels, size_t vectors, int32x4_t *sum)
+/* Until the end, sums are matrices [pair of pixels][pair of outputs]: pixel a with both outputs, then pixel b. */
+STDO_INLINE void begin_sums(const stdo_finish *finish, size_t pixels, size_t vectors, int32x4_t *matrix)
 {
-    const int8_t *weight = (const int8_t *)(finish + vectors);
-    const size_t pairs = pixels >> 1;
-    int32x4_t matrix[16]; /* [pair of pixels][pair of outputs]: pixel a with both outputs, then pixel b */
     STDO_UNROLL
     for (size_t o = 0; o < 2 * vectors; o++) {
         const int32x2_t two = vld1_s32(finish[o >> 1].bias + (o & 1) * 2);
         STDO_UNROLL
-        for (size_t p = 0; p < pairs; p++) matrix[p * 2 * vectors + o] = vcombine_s32(two, two);
+        for (size_t p = 0; p < pixels >> 1; p++) matrix[p * 2 * vectors + o] = vcombine_s32(two, two);
     }
-    const size_t run = run_bytes(kernel, pixel), whole = run >> 4, rest = run & (TWO_GROUPS - 1);
-    for (size_t row = 0; row < kernel; row++) {
-        const int8_t *in = (const int8_t *)rows[row] + offset;
-        int8x16_t low[4], high[4];
-        for (size_t i = 0; i < whole; i++, in += TWO_GROUPS) {
-            STDO_UNROLL
-            for (size_t p = 0; p < pairs; p++) {
-                const int8x16_t a = vld1q_s8(in + 2 * p * pixel), b = vld1q_s8(in + (2 * p + 1) * pixel);
-                low[p] = zip1(a, b);
-                high[p] = zip2(a, b);
-            }
-            group(low, weight, pixels, vectors, matrix);
-            group(high, weight + 32 * vectors, pixels, vectors, matrix);
-            weight += 64 * vectors;
-        }
-        if (rest == 0) continue;
+}
+
+STDO_INLINE const int8_t *add_row(const uint8_t *row, size_t pixel, size_t run, const int8_t *weight, size_t pixels,
+                                  size_t vectors, int32x4_t *matrix)
+{
+    const int8_t *in = (const int8_t *)row;
+    const size_t pairs = pixels >> 1, whole = run / TWO_UNITS;
+    int8x16_t low[4], high[4];
+    for (size_t i = 0; i < whole; i++, in += TWO_UNITS) {
         STDO_UNROLL
-        for (size_t p = 0; p < pairs; p++)
-            low[p] = vcombine_s8(vld1_s8(in + 2 * p * pixel), vld1_s8(in + (2 * p + 1) * pixel));
+        for (size_t p = 0; p < pairs; p++) {
+            const int8x16_t a = vld1q_s8(in + 2 * p * pixel), b = vld1q_s8(in + (2 * p + 1) * pixel);
+            low[p] = zip1(a, b);
+            high[p] = zip2(a, b);
+        }
         group(low, weight, pixels, vectors, matrix);
-        weight += 32 * vectors;
+        group(high, weight + 32 * vectors, pixels, vectors, matrix);
+        weight += 64 * vectors;
     }
+    if (run % TWO_UNITS == 0) return weight;
     STDO_UNROLL
-    for (size_t p = 0; p < pairs; p++) {
+    for (size_t p = 0; p < pairs; p++)
+        low[p] = vcombine_s8(vld1_s8(in + 2 * p * pixel), vld1_s8(in + (2 * p + 1) * pixel));
+    group(low, weight, pixels, vectors, matrix);
+    return weight + 32 * vectors;
+}
+
+STDO_INLINE void end_sums(size_t pixels, size_t vectors, int32x4_t *sum)
+{
+    int64x2_t matrix[16];
+    STDO_UNROLL
+    for (size_t i = 0; i < pixels * vectors; i++) matrix[i] = vreinterpretq_s64_s32(sum[i]);
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels >> 1; p++) {
         STDO_UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            const int64x2_t a = vreinterpretq_s64_s32(matrix[p * 2 * vectors + 2 * v]);
-            const int64x2_t b = vreinterpretq_s64_s32(matrix[p * 2 * vectors + 2 * v + 1]);
-            sum[2 * p * vectors + v] = vreinterpretq_s32_s64(vzip1q_s64(a, b));
-            sum[(2 * p + 1) * vectors + v] = vreinterpretq_s32_s64(vzip2q_s64(a, b));
+            const int64x2_t *two = matrix + p * 2 * vectors + 2 * v;
+            sum[2 * p * vectors + v] = vreinterpretq_s32_s64(vzip1q_s64(two[0], two[1]));
+            sum[(2 * p + 1) * vectors + v] = vreinterpretq_s32_s64(vzip2q_s64(two[0], two[1]));
         }
     }
 }

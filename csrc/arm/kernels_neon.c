@@ -41,30 +41,24 @@ static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, s
     vertical_step(row, tap, offset, v + x);
 }
 
-/* The taps of a phase for five values of v in a row, of which it reads four: so phases need no branch. */
-STDO_INLINE int16x8_t five_taps(const stdo_phase *phase)
-{
-    int16_t tap[8] = {0};
-    for (int i = 0; i < 4; i++) tap[1 + phase->offset + i] = (int16_t)phase->tap[i];
-    return vld1q_s16(tap);
-}
-
 #define ADD_TAP(i) \
     STDO_UNROLL \
     for (size_t r = 0; r < scale; r++) { \
-        low[r] = vmlal_laneq_s16(low[r], vget_low_s16(x[i]), tap[r], i); \
-        high[r] = vmlal_high_laneq_s16(high[r], x[i], tap[r], i); \
+        const int16x8_t value = x[r < early ? i : i + 1]; \
+        low[r] = vmlal_lane_s16(low[r], vget_low_s16(value), tap[r], i); \
+        high[r] = vmlal_high_lane_s16(high[r], value, tap[r], i); \
     }
 
-/* B of 8 lr pixels for each phase. All phases go forward together, so that none waits for its own sums. */
-STDO_INLINE void base_phases(const int16_t *v, const int16x8_t *tap, size_t scale, int16x8_t *base)
+/* B of 8 lr pixels for each phase. The first `early` phases have the offset -1, the others 0. All phases go forward
+   together, so that none waits for its own sums. */
+STDO_INLINE void base_phases(const int16_t *v, const int16x4_t *tap, size_t scale, size_t early, int16x8_t *base)
 {
     const int16x8_t a = vld1q_s16(v), b = vld1q_s16(v + STEP);
     const int16x8_t x[5] = {a, vextq_s16(a, b, 1), vextq_s16(a, b, 2), vextq_s16(a, b, 3), vextq_s16(a, b, 4)};
     int32x4_t low[4], high[4];
     STDO_UNROLL
     for (size_t r = 0; r < scale; r++) low[r] = high[r] = vdupq_n_s32((128 << 14) + (32 << 8));
-    ADD_TAP(0) ADD_TAP(1) ADD_TAP(2) ADD_TAP(3) ADD_TAP(4)
+    ADD_TAP(0) ADD_TAP(1) ADD_TAP(2) ADD_TAP(3)
     /* The narrowing shift adds the 128 itself. */
     STDO_UNROLL
     for (size_t r = 0; r < scale; r++) base[r] = vrshrn_high_n_s32(vrshrn_n_s32(low[r], 8), high[r], 8);
@@ -72,14 +66,14 @@ STDO_INLINE void base_phases(const int16_t *v, const int16x8_t *tap, size_t scal
 
 STDO_INLINE uint8x8_t to_pixels(int16x8_t value) { return vqshrun_n_s16(value, 6); }
 
-STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size_t scale, const int16_t *residual,
-                                 size_t width, uint8_t *hr)
+STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size_t scale, size_t early,
+                                 const int16_t *residual, size_t width, uint8_t *hr)
 {
-    int16x8_t tap[4];
-    for (size_t r = 0; r < scale; r++) tap[r] = five_taps(&phase[r]);
+    int16x4_t tap[4];
+    for (size_t r = 0; r < scale; r++) tap[r] = vmovn_s32(vld1q_s32(phase[r].tap));
     for (size_t x = 0; x < width; x += STEP * scale, v += STEP) {
         int16x8_t base[4];
-        base_phases(v, tap, scale, base);
+        base_phases(v, tap, scale, early, base);
         uint8_t end[4 * STEP], *to = hr + x;
         const size_t count = width - x < STEP * scale ? width - x : STEP * scale;
         if (count < STEP * scale) to = end;
@@ -153,10 +147,15 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
                    uint8_t *hr)
 {
     switch (scale) {
-    case 1: hr_row_at_scale(v, phase, 1, residual, width, hr); break;
-    case 2: hr_row_at_scale(v, phase, 2, residual, width, hr); break;
-    case 3: hr_row_at_scale(v, phase, 3, residual, width, hr); break;
-    default: hr_row_at_scale(v, phase, 4, residual, width, hr); break;
+    case 1: hr_row_at_scale(v, phase, 1, 0, residual, width, hr); break;
+    case 2: hr_row_at_scale(v, phase, 2, 1, residual, width, hr); break;
+    case 3: hr_row_at_scale(v, phase, 3, 1, residual, width, hr); break;
+    default:
+        if (phase[1].offset < 0)
+            hr_row_at_scale(v, phase, 4, 2, residual, width, hr);
+        else
+            hr_row_at_scale(v, phase, 4, 1, residual, width, hr);
+        break;
     }
 }
 

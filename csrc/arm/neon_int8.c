@@ -16,7 +16,7 @@
 #if defined(STDO_ARM64)
 #include "finish.h"
 
-enum { PIXELS = 4, WHOLE = 16, HALF = 8 };
+enum { PIXELS = 4, NARROW_PIXELS = 8, WHOLE = 16, HALF = 8 };
 
 /* How the window is cut: `rows` rows of groups of 16 bytes and at most one of 8. With one channel a row would fill less
    than a register, so the window is gathered into one row first, HALF bytes or twice that for each of its rows.
@@ -113,6 +113,29 @@ STDO_INLINE void add_outputs8(const int8x8_t *a, const int8x8_t *w, int32x4_t *s
     __asm__(EIGHT(MULTIPLY) EIGHT(ADD) : SUMS : OPERANDS : PRODUCTS);
 }
 
+/* The products of eight pixels with one output. */
+#define EIGHT_PIXELS(op) \
+    op("24", "w0", "0", "0") op("25", "w0", "1", "1") op("26", "w0", "2", "2") op("27", "w0", "3", "3") \
+    op("28", "w0", "4", "4") op("29", "w0", "5", "5") op("30", "w0", "6", "6") op("31", "w0", "7", "7")
+#define NARROW_SUMS [s0] "+w"(sum[0]), [s1] "+w"(sum[1]), [s2] "+w"(sum[2]), [s3] "+w"(sum[3]), \
+        [s4] "+w"(sum[4]), [s5] "+w"(sum[5]), [s6] "+w"(sum[6]), [s7] "+w"(sum[7])
+#define NARROW_OPERANDS [w0] "w"(w), [a0] "w"(a[0]), [a1] "w"(a[1]), [a2] "w"(a[2]), [a3] "w"(a[3]), \
+        [a4] "w"(a[4]), [a5] "w"(a[5]), [a6] "w"(a[6]), [a7] "w"(a[7])
+
+/* Sixteen bytes of each pixel, or eight. */
+STDO_INLINE void add_narrow(const int8_t *in, size_t pixel, const int8_t *weight, int half, int32x4_t *sum)
+{
+    const int8x16_t w = vld1q_s8(weight);
+    int8x16_t a[NARROW_PIXELS];
+    STDO_UNROLL
+    for (size_t p = 0; p < NARROW_PIXELS; p++) a[p] = vld1q_s8(in + p * pixel);
+    if (half)
+        __asm__(EIGHT_PIXELS(MULTIPLY) EIGHT_PIXELS(ADD) : NARROW_SUMS : NARROW_OPERANDS : PRODUCTS);
+    else
+        __asm__(EIGHT_PIXELS(MULTIPLY) EIGHT_PIXELS(MULTIPLY_HIGH) EIGHT_PIXELS(ADD)
+                : NARROW_SUMS : NARROW_OPERANDS : PRODUCTS);
+}
+
 /* Sixteen bytes of each pixel with each output: sum[p * LANES + o]. */
 STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight, int careful, int32x4_t *sum)
 {
@@ -204,7 +227,7 @@ typedef struct target {
 STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size_t offset, size_t x,
                                const stdo_finish *finish, int how, const target *to)
 {
-    const int32x4_t shift = vdupq_n_s32(-s->shift);
+    const int32x4_t shift = shift_of(s->shift);
     int32x4_t sum[PIXELS];
     convolve(s, rows, offset, finish, how & CAREFUL, how & HALVES, sum);
     if (how & LAST)
@@ -269,12 +292,42 @@ static void hidden(const stdo_layer *layer, const void *const rows[], size_t wid
     any_layer(layer, rows, width, 0, &to);
 }
 
+/* A last layer at scale 1, of one to three outputs: each is run for itself, as four would be. */
+static void narrow_row(const stdo_layer *layer, const void *const rows[], size_t width, const target *to)
+{
+    const shape *s = layer->packed;
+    const stdo_finish *finish = (const stdo_finish *)(const void *)((const uint8_t *)layer->packed + head_bytes());
+    const int32x4_t shift = shift_of(s->shift);
+    for (size_t o = 0; o < layer->out; o++) {
+        int16_t *out = to->residual.values + to->residual.offset[o];
+        for (size_t x = 0; x < width; x += NARROW_PIXELS) {
+            const int8_t *weight = (const int8_t *)(finish + 1);
+            int32x4_t sum[NARROW_PIXELS];
+            STDO_UNROLL
+            for (size_t p = 0; p < NARROW_PIXELS; p++) sum[p] = vdupq_n_s32(0);
+            for (size_t row = 0; row < s->rows; row++) {
+                const int8_t *in = (const int8_t *)rows[row] + x * s->pixel;
+                for (size_t g = 0; g < s->wholes; g++, in += WHOLE, weight += LANES * WHOLE)
+                    add_narrow(in, s->pixel, weight + o * WHOLE, 0, sum);
+                if (s->halves == 0) continue;
+                add_narrow(in, s->pixel, weight + o * HALF, 1, sum);
+                weight += LANES * HALF;
+            }
+            store_narrow(sum, finish, o, shift, out + x);
+        }
+    }
+}
+
 static void last(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride)
 {
     size_t offset[STDO_MAX_LAST];
     const target to = {.residual = stdo_residual_of(layer, scale, residual, stride, offset), .scale = scale};
-    any_layer(layer, rows, width, LAST, &to);
+    const shape *s = layer->packed;
+    if (scale == 1 && s->gathered == 0 && !s->careful)
+        narrow_row(layer, rows, width, &to);
+    else
+        any_layer(layer, rows, width, LAST, &to);
 }
 
 const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
