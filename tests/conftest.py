@@ -38,26 +38,31 @@ def smooth(tmp_path_factory):
     return path
 
 
-def once(tmp_path_factory, name, make):
-    """The folder that `make` fills: once in a run, whichever of xdist's workers comes first; do not change it.
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """once(name, make): the folder that make(folder) fills, once in a run for all of xdist's workers; do not change it.
 
-    `make` fails or skips in each worker that asks, because only what it finished is kept."""
+    Where `make` fails or skips it does so in each worker that asks, because only what it finished is kept."""
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # each worker has its own folder in that of the run
-    folder, done = root / f"once-{name}", root / f"once-{name}.done"
-    with open(root / f"once-{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            make(folder)
-            done.touch()
-    return folder
+
+    def get(name, make):
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with open(root / f"once-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return get
 
 
 @pytest.fixture(scope="session")
-def sanitized(tmp_path_factory):
+def sanitized(once):
     """What links with the C library under the sanitizers: (compiler and flags, folder made by csrc/Makefile)."""
     compiler = shutil.which("gcc") or shutil.which("clang")
     if not compiler or not shutil.which("make"):
@@ -73,4 +78,4 @@ def sanitized(tmp_path_factory):
         done = subprocess.run([*make, "replayers", folder / "stdo-y4m"], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    return [compiler, "-std=c11", *flags, *INCLUDE], once(tmp_path_factory, "sanitized", build)
+    return [compiler, "-std=c11", *flags, *INCLUDE], once("sanitized", build)
