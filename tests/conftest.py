@@ -1,5 +1,6 @@
 """The clips that the tests share, and how hypothesis runs."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -38,18 +39,43 @@ def smooth(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def sanitized(tmp_path_factory):
+def once(tmp_path_factory):
+    """once(name, make): the folder that make(folder) fills, once in a run for all of xdist's workers; do not change it.
+
+    Where `make` fails or skips it does so in each worker that asks, because only what it finished is kept."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # each worker has its own folder in that of the run
+
+    def get(name, make):
+        folder, done = root / f"once-{name}", root / f"once-{name}.done"
+        with open(root / f"once-{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def sanitized(once):
     """What links with the C library under the sanitizers: (compiler and flags, folder made by csrc/Makefile)."""
     compiler = shutil.which("gcc") or shutil.which("clang")
     if not compiler or not shutil.which("make"):
         pytest.skip("no C compiler or make")
-    folder = tmp_path_factory.mktemp("sanitized")
     flags = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    empty = folder / "empty.c"
-    empty.write_text("int main(void) { return 0; }\n")
-    if subprocess.run([compiler, *flags, empty, "-o", folder / "empty"], capture_output=True).returncode != 0:
-        pytest.skip(f"{compiler} has no sanitizers")
-    make = ["make", "-C", CSRC, "-j2", f"CC={compiler}", f"CFLAGS={' '.join(flags)}", f"BUILD={folder}"]
-    done = subprocess.run([*make, "replayers", folder / "stdo-y4m"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return [compiler, "-std=c11", *flags, *INCLUDE], folder
+
+    def build(folder):
+        empty = folder / "empty.c"
+        empty.write_text("int main(void) { return 0; }\n")
+        if subprocess.run([compiler, *flags, empty, "-o", folder / "empty"], capture_output=True).returncode != 0:
+            pytest.skip(f"{compiler} has no sanitizers")
+        make = ["make", "-C", CSRC, "-j2", f"CC={compiler}", f"CFLAGS={' '.join(flags)}", f"BUILD={folder}"]
+        done = subprocess.run([*make, "replayers", folder / "stdo-y4m"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return [compiler, "-std=c11", *flags, *INCLUDE], once("sanitized", build)

@@ -41,15 +41,17 @@ def test_arm_is_asked_for():
 if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
 
     @pytest.fixture(scope="session", params=COMPILERS)
-    def programs(request, tmp_path_factory):
+    def programs(request, once):
         """check_kernels and check_files, statically linked."""
-        folder = tmp_path_factory.mktemp(request.param)
         flags = ["-O3", "-std=c11", "-ffp-contract=off", "-static", *INCLUDE,
                  "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror"]  # fmt: skip
-        for name, more in (("check_kernels", CHECKS), ("check_files", [])):
-            sources = [TESTS / f"{name}.c", *more, *LIBRARY]
-            subprocess.run([*COMPILERS[request.param], *flags, *sources, "-lm", "-o", folder / name], check=True)
-        return folder
+
+        def build(folder):
+            for name, more in (("check_kernels", CHECKS), ("check_files", [])):
+                sources = [TESTS / f"{name}.c", *more, *LIBRARY]
+                subprocess.run([*COMPILERS[request.param], *flags, *sources, "-lm", "-o", folder / name], check=True)
+
+        return once(f"programs-{request.param}", build)
 
     def emulated(cpu, program, *arguments, tiers=""):
         """The lines on stdout, and those on stderr."""
@@ -87,13 +89,14 @@ if os.environ.get("STDO_TEST_ARM") == "1" and not MISSING:
             assert ran == [tier] * len(CASES)
 
     @pytest.fixture(scope="session", params=COMPILERS)
-    def player(request, tmp_path_factory):
+    def player(request, once):
         """The folder of libstdo.so and of stdo-y4m, statically linked, by the library's own Makefile."""
-        folder = tmp_path_factory.mktemp(f"player-{request.param}")
-        make = ["make", "-C", CSRC, f"CC={' '.join(COMPILERS[request.param])}", f"BUILD={folder}"]
-        subprocess.run([*make, folder / "libstdo.so"], check=True)
-        subprocess.run([*make, "LDFLAGS=-static", folder / "stdo-y4m"], check=True)
-        return folder
+        def build(folder):
+            make = ["make", "-C", CSRC, f"CC={' '.join(COMPILERS[request.param])}", f"BUILD={folder}"]
+            subprocess.run([*make, folder / "libstdo.so"], check=True)
+            subprocess.run([*make, "LDFLAGS=-static", folder / "stdo-y4m"], check=True)
+
+        return once(f"player-{request.param}", build)
 
     @pytest.mark.parametrize("cpu", CPUS)
     def test_stdo_y4m(player, cpu):

@@ -38,13 +38,14 @@ def run(*command, **options):
 
 
 @pytest.fixture(scope="module", params=COMPILERS)
-def installed(request, tmp_path_factory):
+def installed(request, once):
     """Folder with bin, include and lib: `make install` with one compiler, all warnings errors."""
-    folder = tmp_path_factory.mktemp(request.param)
-    options = [f"CC={request.param}", f"CFLAGS={WARNINGS}", f"BUILD={folder / 'build'}", "PREFIX=/usr"]
-    run("make", "-C", CSRC, *options, "install", "examples", f"DESTDIR={folder}")
-    shutil.copy(folder / "build" / "upscale", folder / "usr" / "bin")
-    return folder / "usr"
+    def build(folder):
+        options = [f"CC={request.param}", f"CFLAGS={WARNINGS}", f"BUILD={folder / 'build'}", "PREFIX=/usr"]
+        run("make", "-C", CSRC, *options, "install", "examples", f"DESTDIR={folder}")
+        shutil.copy(folder / "build" / "upscale", folder / "usr" / "bin")
+
+    return once(f"installed-{request.param}", build) / "usr"
 
 
 @pytest.fixture(scope="module")

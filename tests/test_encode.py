@@ -33,6 +33,7 @@ def encoded(clip, tmp_path_factory):
     return out, encode(clip, out, 2, QUICK, lossless=True)
 
 
+@pytest.mark.ffprobe
 def test_what_encode_says_is_what_eval_measures(clip, encoded):
     out, result = encoded
     found = evaluate(clip, open_video(out))
@@ -125,6 +126,7 @@ def test_every_mode(clip, tmp_path, mode, refine):
     assert evaluate(clip, open_video(out))["psnr_y"] == pytest.approx(result.psnr_y, abs=1e-3)
 
 
+@pytest.mark.ffprobe
 def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
     out = tmp_path / "out.mp4"
     recipe = Recipe(mode="single", budget=Budget(steps=60), channels=(4,), db_per_log=1e-6)  # bytes are worth nothing
@@ -138,6 +140,7 @@ def test_mp4_has_its_sidecar_beside_it(clip, tmp_path):
     assert described["net_shape"].split(", ")[0] == "5x5x4-3x3x9"
 
 
+@pytest.mark.ffprobe
 def test_mkv_keeps_sound_subtitles_chapters_and_fonts(clip, tmp_path):
     full = full_clip(tmp_path, clip)
     encode(full, tmp_path / "out.mkv", 2, Recipe(budget=Budget(steps=4), channels=(2,)))
@@ -204,6 +207,7 @@ def test_a_budget_that_is_used_up_leaves_no_segment_untrained(clip, tmp_path):
     assert trained == {0, 1, 2}
 
 
+@pytest.mark.ffprobe
 def test_train_for_an_lr_video_made_elsewhere(clip, tmp_path):
     lr = tmp_path / "rung.mp4"
     ffmpeg("-i", clip, "-vf", "scale=80:-2:flags=area", "-c:v", "libx264", "-crf", "24", lr)

@@ -72,6 +72,7 @@ def test_chroma_of_lr_sits_left():
     assert error(4 * np.arange(40)[None] + 0.5) < 0.35 < error(4 * np.arange(40)[None] + 1.5)
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize("size", [(64, 48), (67, 45)])
 def test_full_range_values_survive(tmp_path, size):
     frames = [Frame(*(np.full_like(plane, value) for plane, value in zip(frame, (255, 0, 250), strict=True)))
@@ -86,6 +87,7 @@ def test_full_range_values_survive(tmp_path, size):
         assert np.unique(plane).tolist() == [value]
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize("codec,encoder,lossless_encoder", [
     ("x264", "libx264", "libx264"), ("x265", "libx265", "libx265"), ("av1", "libsvtav1", "libaom-av1")])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -143,6 +145,7 @@ def test_how_much_finer_chroma_can_be(tmp_path, clip, codec, steps):
         encode_part(probe(clip), 0, None, tmp_path / "lr.mp4", 2, codec, 30, finer=steps)
 
 
+@pytest.mark.ffprobe
 def test_counts_agree_for_a_variable_rate(tmp_path, clip):
     path = tmp_path / "vfr.mkv"
     ffmpeg("-i", clip, "-vf", "select='not(between(n,4,9))'", "-fps_mode", "vfr", "-c:v", "libx264", path)
@@ -151,6 +154,7 @@ def test_counts_agree_for_a_variable_rate(tmp_path, clip):
     assert frames == sum(1 for _ in read_source(source)) == sum(1 for _ in read_lr(probe(tmp_path / "lr.mp4")))
 
 
+@pytest.mark.ffprobe
 def test_a_late_start_a_pixel_shape_and_a_rotation_are_kept(tmp_path, clip):
     path = tmp_path / "late.mkv"
     ffmpeg("-itsoffset", "0.5", "-i", clip, "-i", clip, "-map", "0:v", "-map", "1:a", "-c:a", "copy", "-vf",
@@ -163,6 +167,7 @@ def test_a_late_start_a_pixel_shape_and_a_rotation_are_kept(tmp_path, clip):
         assert info.sar == source.sar == pytest.approx(4 / 3)
 
 
+@pytest.mark.ffprobe
 def test_everything_else_is_carried_along(tmp_path, clip):
     path = full_clip(tmp_path, clip)
     encode_lr(probe(path), tmp_path / "lr.mkv", 2)
@@ -177,6 +182,7 @@ def test_everything_else_is_carried_along(tmp_path, clip):
     assert probe(tmp_path / "again.mkv").subtitles == ("subrip",)
 
 
+@pytest.mark.ffprobe
 def test_what_cannot_be_done_is_said(tmp_path, clip):
     info = probe(clip)
     with pytest.raises(VideoError, match="x264, x265, av1"):
@@ -198,6 +204,7 @@ def test_a_missing_encoder_is_named(tmp_path, monkeypatch, clip):
         encode_lr(probe(clip), tmp_path / "lr.mp4", 2)
 
 
+@pytest.mark.ffprobe
 def test_a_cut_source_does_not_become_a_short_lr(tmp_path, clip):
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
     ffmpeg("-i", clip, "-c", "copy", "-movflags", "+faststart", whole)
@@ -206,6 +213,7 @@ def test_a_cut_source_does_not_become_a_short_lr(tmp_path, clip):
         encode_lr(probe(cut), tmp_path / "lr.mp4", 2)
 
 
+@pytest.mark.ffprobe
 def test_a_name_like_an_option(tmp_path, monkeypatch, clip):
     monkeypatch.chdir(tmp_path)
     assert encode_lr(probe(clip), "-lr:1.mp4", 2) == 24

@@ -16,6 +16,7 @@ from stdo_min.video.probe import probe
 from stdo_min.video.read import grid_start, read_lr
 
 LENGTH = 160
+pytestmark = pytest.mark.ffprobe
 
 
 @pytest.fixture

@@ -31,16 +31,15 @@ def build(folder, compiler):
     assert done.returncode == 0, done.stderr
     subprocess.run([*compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", CHECK, CSRC / "tools" / "pipeline.c", "-o",
                     folder / "check_pipeline", "-pthread"], check=True)  # fmt: skip
-    return folder
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("plain"), [COMPILERS[0], "-O2"])
+def plain(once):
+    return once("plain", lambda folder: build(folder, [COMPILERS[0], "-O2"]))
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory):
+def watched(once, tmp_path_factory):
     """The same under ThreadSanitizer."""
     folder = tmp_path_factory.mktemp("tsan")
     if not shutil.which("clang"):
@@ -48,7 +47,7 @@ def watched(tmp_path_factory):
     (folder / "a.c").write_text("int main(void) { return 0; }\n")
     if subprocess.run([*TSAN, folder / "a.c", "-o", folder / "a"], capture_output=True).returncode:
         pytest.skip("clang has no ThreadSanitizer: apt install libclang-rt-14-dev")
-    return build(folder, TSAN)
+    return once("watched", lambda folder: build(folder, TSAN))
 
 
 def watch(program, *arguments, **options):

@@ -59,6 +59,7 @@ def test_y4m_file_and_pipe_are_the_same_bytes(played, tmp_path):
     assert rest == expected
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_decode_to_a_file_keeps_the_sound(played, tmp_path, suffix):
     out = tmp_path / f"hr{suffix}"
@@ -73,6 +74,7 @@ def test_decode_to_a_file_keeps_the_sound(played, tmp_path, suffix):
     assert said[-1] == (24, 24)
 
 
+@pytest.mark.ffprobe
 def test_a_sidecar_elsewhere(played, tmp_path):
     moved = tmp_path / "elsewhere.stdo"
     moved.write_bytes(played.with_suffix(".stdo").read_bytes())
@@ -112,6 +114,7 @@ def test_a_missing_sidecar_is_named(played, tmp_path):
         open_video(played, tmp_path / "none.stdo")
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize(("change", "message"), [
     (["-vf", "eq=brightness=0.1"], "pictures up to frame 0"),
     (["-vf", "eq=brightness=0.1:enable=gte(n\\,20)"], "pictures up to frame 23"),
@@ -184,6 +187,7 @@ def test_mpv_is_told_to_fetch_nothing(played, tmp_path, monkeypatch):
         "--load-unsafe-playlists=no", "-"]
 
 
+@pytest.mark.ffprobe
 def test_info_says_what_is_inside(played):
     data = played.with_suffix(".stdo").read_bytes()
     found = describe(data)

@@ -15,6 +15,7 @@ def psnr(a, b):
     return 10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2)))
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("size", [(64, 48), (67, 45)])
 def test_file_has_the_frames_and_all_that_the_lr_file_has(tmp_path, clip, suffix, size):
@@ -34,6 +35,7 @@ def test_file_has_the_frames_and_all_that_the_lr_file_has(tmp_path, clip, suffix
     assert len(info.subtitles) == 1 and len(info.attachments) == (suffix == ".mkv")
 
 
+@pytest.mark.ffprobe
 @pytest.mark.parametrize("size", [(64, 48), (67, 45)])
 @pytest.mark.parametrize("levels", ["tv", "pc"])
 def test_range_is_kept(tmp_path, clip, size, levels):
@@ -50,6 +52,7 @@ def test_range_is_kept(tmp_path, clip, size, levels):
         assert np.abs(plane.astype(int) - value).max() <= 2
 
 
+@pytest.mark.ffprobe
 def test_a_late_start_is_kept(tmp_path, clip):
     path = tmp_path / "late.mkv"
     ffmpeg("-itsoffset", "0.5", "-i", clip, "-i", clip, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
