@@ -117,8 +117,10 @@ STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vector
     }
 }
 
-/* Two pixels of one vector of outputs, wherever these go: lane by lane. */
-STDO_INLINE void store_lanes(int16x8_t q, size_t v, size_t scale, int16_t *pixel, const stdo_residual *to)
+/* Two pixels of one vector of outputs, wherever these go: lane by lane. Rare, and so not repeated in every
+   loop. */
+static __attribute__((noinline)) void store_lanes(int16x8_t q, size_t v, size_t scale, int16_t *pixel,
+                                                  const stdo_residual *to)
 {
     const size_t first = v * LANES;
     const size_t *offset = to->offset + first;

@@ -212,7 +212,8 @@ static void gather(const stdo_layer *layer, const shape *s, const void *const ro
         }
 }
 
-/* How a row of a layer is run: constants, for loops without branches. */
+/* How a row of a layer is run: constants, for loops without branches. A careful layer is rare and asks for its
+   halves. */
 enum { CAREFUL = 1, HALVES = 2, LAST = 4 };
 
 /* Where the finished sums of a row go: a hidden layer's to `hidden`, the last one's to `residual`. */
@@ -229,7 +230,8 @@ STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size
 {
     const int32x4_t shift = shift_of(s->shift);
     int32x4_t sum[PIXELS];
-    convolve(s, rows, offset, finish, how & CAREFUL, how & HALVES, sum);
+    const int halves = how & CAREFUL ? s->halves > 0 : how & HALVES;
+    convolve(s, rows, offset, finish, how & CAREFUL, halves, sum);
     if (how & LAST)
         store_last(sum, PIXELS, 1, finish, shift, to->scale, x, &to->residual);
     else
@@ -276,9 +278,7 @@ STDO_INLINE void any_layer(const stdo_layer *layer, const void *const rows[], si
                            const target *to)
 {
     const shape *s = layer->packed;
-    if (s->careful && s->halves > 0)
-        layer_row(layer, rows, width, last | CAREFUL | HALVES, to);
-    else if (s->careful)
+    if (s->careful)
         layer_row(layer, rows, width, last | CAREFUL, to);
     else if (s->halves > 0)
         layer_row(layer, rows, width, last | HALVES, to);
