@@ -179,7 +179,7 @@ static stdo_status load_net(stdo_sidecar *sidecar, uint32_t index)
 static void drop_net(stdo_sidecar *sidecar, uint32_t index)
 {
     stdo_net_place *place = &sidecar->net[index];
-    if (place->users == 0 || --place->users > 0) return;
+    if (--place->users > 0) return;
     const loaded *net = (const loaded *)(const void *)place->loaded;
     place->loaded = NULL;
     stdo_give(sidecar, net->net.memory, net->bytes);
@@ -211,6 +211,7 @@ stdo_status stdo_load(stdo_sidecar *sidecar, uint32_t index)
         }
         place->users++;
     }
+    sidecar->segment[index].loads++;
     return STDO_OK;
 }
 
@@ -220,8 +221,10 @@ stdo_status stdo_drop(stdo_sidecar *sidecar, uint32_t index)
     if (index >= sidecar->info.segments) return STDO_ERROR_SEGMENT_RANGE;
     if (index >= sidecar->info.segments_there) return STDO_ERROR_TRUNCATED;
     if (sidecar->alone != NULL) return STDO_OK;
+    if (sidecar->segment[index].loads == 0) return STDO_ERROR_NOT_LOADED;
+    sidecar->segment[index].loads--;
     stdo_segment segment;
-    if (!stdo_segment_look_up(sidecar, index, &segment)) return STDO_ERROR_NOT_LOADED;
+    stdo_segment_look_up(sidecar, index, &segment);
     drop_first(sidecar, &segment, segment.info.nets + segment.info.chroma);
     return STDO_OK;
 }
@@ -230,7 +233,8 @@ void stdo_close(stdo_sidecar *sidecar)
 {
     if (sidecar == NULL) return;
     for (uint32_t n = 0; sidecar->alone == NULL && n < sidecar->info.nets; n++) {
-        sidecar->net[n].users = sidecar->net[n].loaded != NULL;
+        if (sidecar->net[n].users == 0) continue;
+        sidecar->net[n].users = 1;
         drop_net(sidecar, n);
     }
     stdo_sidecar last = {.options = sidecar->options};

@@ -45,7 +45,8 @@ static void list_segments(stdo_sidecar *sidecar, fields *file)
 {
     uint32_t first_frame = 0, first_net = 0;
     for (uint32_t s = 0; s < sidecar->info.segments_there; s++) {
-        sidecar->segment[s] = (stdo_segment_place){(size_t)(file->at - sidecar->file), first_frame, first_net};
+        sidecar->segment[s] = (stdo_segment_place){.at = (size_t)(file->at - sidecar->file),
+                                                     .first_frame = first_frame, .first_net = first_net};
         if (sidecar->version >= 3) {
             const uint32_t size = varint(file);
             fields f = {file->at, file->at + size};

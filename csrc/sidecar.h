@@ -15,6 +15,7 @@ typedef struct stdo_segment_place {
     size_t at;                  /* its first byte */
     uint32_t first_frame;
     uint32_t first_net;         /* of its own, in versions 1 and 2 */
+    uint32_t loads;             /* how often it was loaded and not dropped */
 } stdo_segment_place;
 
 /* A net in the file, and what is loaded of it. Small, as a hostile file has many. */

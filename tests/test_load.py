@@ -3,6 +3,7 @@
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,6 +229,22 @@ def test_threads_that_play_different_segments():
 
     with ThreadPoolExecutor(4) as executor:
         list(executor.map(play, range(4)))
+
+
+def test_dropping_what_was_not_loaded_takes_nothing_from_others():
+    """Two segments with the same nets."""
+    made, frames = film(1)
+    (segment,) = made.segments
+    second = replace(segment, first_frame=3)
+    data = write(replace(made, segments=(segment, second)))
+    upscaler, labels = Upscaler(data), np.ones((4, 4), np.uint8)
+    expected = upscaler.upscale(1, labels, frames[0])
+    assert lib.stdo_drop(upscaler.handle, 0) == lib.STDO_ERROR_NOT_LOADED
+    assert lib.stdo_load(upscaler.handle, 0) == lib.STDO_OK == lib.stdo_drop(upscaler.handle, 0)
+    for a, b in zip(upscaler.upscale(1, labels, frames[0]), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+    empty = write(make_sidecar(2, (16, 8), 8, [((), np.zeros((1, 1, 2), np.uint8))]))
+    assert lib.stdo_drop(Upscaler(empty).handle, 0) == lib.STDO_ERROR_NOT_LOADED
 
 
 # ---- A file that is still coming ----

@@ -48,9 +48,9 @@ STDO_INLINE void convolve(const task *t, size_t first, size_t outs, size_t x, si
         for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = _mm512_set1_epi32(t->outputs[first + o].bias);
     }
     const size_t four = 4 * t->units;
-    size_t place[UNIT]; /* of less than four outputs; as many or more begin with a multiple of four */
+    size_t offset[UNIT]; /* of less than four outputs; as many or more begin with a multiple of four */
     STDO_UNROLL
-    for (size_t o = 0; o < outs && o < UNIT; o++) place[o] = (first % 4 + o) / 4 * four + (first + o) % 4;
+    for (size_t o = 0; o < outs && o < UNIT; o++) offset[o] = (first % 4 + o) / 4 * four + (first + o) % 4;
     const int32_t *weight = t->weight + first / 4 * four;
     for (size_t u = 0; u < t->units; u++, weight += 4) {
         const uint8_t *from = t->unit[u] + x * UNIT;
@@ -63,7 +63,7 @@ STDO_INLINE void convolve(const task *t, size_t first, size_t outs, size_t x, si
         for (size_t v = 0; v < vectors; v++) in[v] = _mm512_loadu_si512(from + v * LANES * UNIT);
         STDO_UNROLL
         for (size_t o = 0; o < outs; o++) {
-            const int32_t *at = outs < 4 ? weight + place[o] : (o < 4 ? weight : rest) + o % 4;
+            const int32_t *at = outs < 4 ? weight + offset[o] : (o < 4 ? weight : rest) + o % 4;
             const v512 w = _mm512_set1_epi32(*at);
             STDO_UNROLL
             for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = dot(sum[o * vectors + v], in[v], w);

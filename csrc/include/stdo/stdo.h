@@ -244,8 +244,8 @@ STDO_API void stdo_map_free(stdo_map *map);
 
 /* Writes the columns * rows labels of any frame, 0..frames-1 counted from the start of the video. Reading on decodes
    only the frames between. Going back decodes at most a 32nd of the segment's frames, going into another segment those
-   from its start. `lr` is that frame as it was decoded, of which plane 0 is read; it may be NULL in segments whose labels are not computed. Allocates
-   nothing. */
+   from its start. `lr` is that frame as it was decoded, of which plane 0 is read; it may be NULL in segments whose
+   labels are not computed. Allocates nothing. */
 STDO_API stdo_status stdo_map_read(stdo_map *map, uint32_t frame, const stdo_const_image *lr, uint8_t *labels);
 
 /* Bytes of scratch memory that one call of stdo_upscale_rows needs; the same for the life of the sidecar. */
