@@ -48,9 +48,9 @@ STDO_INLINE void convolve(const task *t, size_t first, size_t outs, size_t x, si
         for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = _mm512_set1_epi32(t->outputs[first + o].bias);
     }
     const size_t four = 4 * t->units;
-    size_t place[UNIT]; /* of less than four outputs; as many or more begin with a multiple of four */
+    size_t offset[UNIT]; /* of less than four outputs; as many or more begin with a multiple of four */
     STDO_UNROLL
-    for (size_t o = 0; o < outs && o < UNIT; o++) place[o] = (first % 4 + o) / 4 * four + (first + o) % 4;
+    for (size_t o = 0; o < outs && o < UNIT; o++) offset[o] = (first % 4 + o) / 4 * four + (first + o) % 4;
     const int32_t *weight = t->weight + first / 4 * four;
     for (size_t u = 0; u < t->units; u++, weight += 4) {
         const uint8_t *from = t->unit[u] + x * UNIT;
@@ -63,7 +63,7 @@ STDO_INLINE void convolve(const task *t, size_t first, size_t outs, size_t x, si
         for (size_t v = 0; v < vectors; v++) in[v] = _mm512_loadu_si512(from + v * LANES * UNIT);
         STDO_UNROLL
         for (size_t o = 0; o < outs; o++) {
-            const int32_t *at = outs < 4 ? weight + place[o] : (o < 4 ? weight : rest) + o % 4;
+            const int32_t *at = outs < 4 ? weight + offset[o] : (o < 4 ? weight : rest) + o % 4;
             const v512 w = _mm512_set1_epi32(*at);
             STDO_UNROLL
             for (size_t v = 0; v < vectors; v++) sum[o * vectors + v] = dot(sum[o * vectors + v], in[v], w);
@@ -145,22 +145,20 @@ static void hidden_part(const task *t, size_t out, uint8_t *to, size_t plane)
         return;
     }
     for (; first + MAX_OUTS <= out; first += MAX_OUTS) hidden_outs(t, first, 8, 3, to, plane);
-    switch (out - first) {
-    case 0: break;
-    case 1: hidden_outs(t, first, 1, 12, to, plane); break;
-    case 2: hidden_outs(t, first, 2, 6, to, plane); break;
-    case 3: hidden_outs(t, first, 3, 6, to, plane); break;
-    case 4: hidden_outs(t, first, 4, 4, to, plane); break;
-    case 5: hidden_outs(t, first, 5, 4, to, plane); break;
-    case 6: hidden_outs(t, first, 6, 4, to, plane); break;
-    default: hidden_outs(t, first, 7, 3, to, plane); break;
-    }
+    /* Some outputs more than there are, of zeros: fewer kinds of tiles keep the library small. */
+    const size_t left = out - first;
+    if (left > 6)
+        hidden_outs(t, first, 8, 3, to, plane);
+    else if (left > 4)
+        hidden_outs(t, first, 6, 4, to, plane);
+    else if (left > 0)
+        hidden_outs(t, first, 4, 4, to, plane);
 }
 
 static task task_of(const shape *s, const uint8_t *unit[])
 {
     const output *outputs = (const output *)(s + 1);
-    return (task){outputs, (const int32_t *)(const void *)(outputs + s->out), unit, s->units, 0, s->shift};
+    return (task){outputs, (const int32_t *)(const void *)(outputs + padded(s->out)), unit, s->units, 0, s->shift};
 }
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
