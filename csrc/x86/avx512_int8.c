@@ -115,7 +115,7 @@ STDO_INLINE void hidden_tile(const task *t, size_t first, size_t outs, size_t x,
 
 STDO_INLINE void hidden_outs(const task *t, size_t first, size_t outs, size_t vectors, uint8_t *out, size_t plane)
 {
-    const size_t fewer = vectors > 4 ? vectors / 3 : 1;
+    const size_t fewer = vectors > 6 ? 4 : vectors > 4 ? 2 : 1;
     size_t x = 0;
     for (; x + (vectors - 1) * LANES < t->width; x += vectors * LANES)
         hidden_tile(t, first, outs, x, vectors, out, plane);
@@ -145,22 +145,20 @@ static void hidden_part(const task *t, size_t out, uint8_t *to, size_t plane)
         return;
     }
     for (; first + MAX_OUTS <= out; first += MAX_OUTS) hidden_outs(t, first, 8, 3, to, plane);
-    switch (out - first) {
-    case 0: break;
-    case 1: hidden_outs(t, first, 1, 12, to, plane); break;
-    case 2: hidden_outs(t, first, 2, 6, to, plane); break;
-    case 3: hidden_outs(t, first, 3, 6, to, plane); break;
-    case 4: hidden_outs(t, first, 4, 4, to, plane); break;
-    case 5: hidden_outs(t, first, 5, 4, to, plane); break;
-    case 6: hidden_outs(t, first, 6, 4, to, plane); break;
-    default: hidden_outs(t, first, 7, 3, to, plane); break;
-    }
+    /* Some outputs more than there are, of zeros: fewer kinds of tiles keep the library small. */
+    const size_t left = out - first;
+    if (left > 6)
+        hidden_outs(t, first, 8, 3, to, plane);
+    else if (left > 4)
+        hidden_outs(t, first, 6, 4, to, plane);
+    else if (left > 0)
+        hidden_outs(t, first, 4, 4, to, plane);
 }
 
 static task task_of(const shape *s, const uint8_t *unit[])
 {
     const output *outputs = (const output *)(s + 1);
-    return (task){outputs, (const int32_t *)(const void *)(outputs + s->out), unit, s->units, 0, s->shift};
+    return (task){outputs, (const int32_t *)(const void *)(outputs + padded(s->out)), unit, s->units, 0, s->shift};
 }
 
 static void hidden(const stdo_layer *layer, const void *const rows[], size_t width, void *out)
@@ -284,7 +282,7 @@ typedef struct target {
 /* One hr row of `scale` outputs; sums of 16 pixels follow one another, those of output dx from sum[dx * vectors] on. */
 STDO_INLINE void last_row(const v512 *sum, const output *of, v512 shift, size_t vectors, size_t scale, int16_t *to)
 {
-    const size_t step = scale % 2 == 1 && vectors > 1 ? 2 : 1, packed = scale % 2 == 1 ? scale : scale / 2;
+    const size_t step = scale % 2 == 1 && vectors > 1 ? 2 : 1, packed = scale == 4 ? 2 : scale == 2 ? 1 : scale;
     STDO_UNROLL
     for (size_t v = 0; v < vectors; v += step) {
         v512 row[3];
@@ -305,28 +303,29 @@ STDO_INLINE void last_row(const v512 *sum, const output *of, v512 shift, size_t 
     }
 }
 
-STDO_INLINE void last_tile(const task *t, size_t first, size_t outs, size_t x, size_t vectors, size_t scale,
+/* `rows` hr rows of outputs, the first of which `to` points to. */
+STDO_INLINE void last_tile(const task *t, size_t first, size_t rows, size_t x, size_t vectors, size_t scale,
                            const target *to)
 {
     const v512 shift = _mm512_set1_epi32(t->shift);
     v512 sum[MAX_SUMS];
-    convolve(t, first, outs, x, vectors, sum);
+    convolve(t, first, rows * scale, x, vectors, sum);
     STDO_UNROLL
-    for (size_t o = 0; o < outs; o += scale)
-        last_row(sum + o * vectors, t->outputs + first + o, shift, vectors, scale,
-                 to->residual + (first + o) / scale * to->stride + x * scale);
+    for (size_t r = 0; r < rows; r++)
+        last_row(sum + r * scale * vectors, t->outputs + first + r * scale, shift, vectors, scale,
+                 to->residual + r * to->stride + x * scale);
 }
 
-/* All outputs, `outs` at a time. */
-STDO_INLINE void last_part(const task *t, size_t out, size_t outs, size_t vectors, size_t scale, const target *to)
+/* All outputs, `rows` hr rows of them at a time. */
+STDO_INLINE void last_part(const task *t, size_t out, size_t rows, size_t vectors, size_t scale, target to)
 {
-    const size_t fewer = vectors > 4 ? vectors / 3 : 1;
-    for (size_t first = 0; first < out; first += outs) {
+    const size_t fewer = vectors > 6 ? 4 : vectors > 4 ? 2 : 1;
+    for (size_t first = 0; first < out; first += rows * scale, to.residual += rows * to.stride) {
         size_t x = 0;
         for (; x + (vectors - 1) * LANES < t->width; x += vectors * LANES)
-            last_tile(t, first, outs, x, vectors, scale, to);
-        for (; x + (fewer - 1) * LANES < t->width; x += fewer * LANES) last_tile(t, first, outs, x, fewer, scale, to);
-        for (; x < t->width; x += LANES) last_tile(t, first, outs, x, 1, scale, to);
+            last_tile(t, first, rows, x, vectors, scale, &to);
+        for (; x + (fewer - 1) * LANES < t->width; x += fewer * LANES) last_tile(t, first, rows, x, fewer, scale, &to);
+        for (; x < t->width; x += LANES) last_tile(t, first, rows, x, 1, scale, &to);
     }
 }
 
@@ -357,19 +356,19 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
         t.width = part_of(s, width - x);
         list_units(s, rows, width + s->kernel - 1, x, t.width, laid, unit);
         if (scale == 4)
-            last_part(&t, s->out, 8, 3, 4, &to);
+            last_part(&t, s->out, 2, 3, 4, to);
         else if (scale == 3)
-            last_part(&t, s->out, 3, 6, 3, &to);
+            last_part(&t, s->out, 1, 6, 3, to);
         else if (scale == 2)
-            last_part(&t, s->out, 4, 4, 2, &to);
+            last_part(&t, s->out, 2, 4, 2, to);
         else if (s->out == 3)
-            last_part(&t, 3, 3, 6, 1, &to);
+            last_part(&t, 3, 3, 6, 1, to);
         else if (s->out == 2)
-            last_part(&t, 2, 2, 6, 1, &to);
+            last_part(&t, 2, 2, 6, 1, to);
         else if (s->in > 1 && s->kernel == 3)
             last_alone(&t, to.residual);
         else
-            last_part(&t, 1, 1, 12, 1, &to);
+            last_part(&t, 1, 1, 12, 1, to);
     }
 }
 
