@@ -132,14 +132,19 @@ def bad_files() -> dict[str, bytes]:
     }  # fmt: skip
     thirds = write(make_sidecar(Fraction(3, 2), (20, 12), 8, [((), np.zeros((3, 2, 3), np.uint8))]))
     three_halves = {
-        "header.divisor-3": (32, 3, 1), "header.divisor-1-with-hr-size-of-2": (32, 1, 1),
-        "header.scale-2-by-2": (10, 2, 1), "header.scale-1-by-2": (10, 1, 1), "header.scale-4-by-2": (10, 4, 1),
+        "header.divisor-1-with-hr-size-of-2": (32, 1, 1),
         "header.three-halves-in-version-2": (8, 2, 2), "header.three-halves-of-odd-width": (16, 21, 2),
         "header.three-halves-patch-10": (12, 10, 2), "header.three-halves-hr-great": (20, 31, 2),
         "header.three-halves-hr-small": (22, 12, 2), "header.reserved-byte": (35, 1, 1),
     }  # fmt: skip
     for name, (at, value, size) in three_halves.items():
         files[name] = fix_header(put(thirds, at, value, size))
+    for name, numerator, divisor, (width, height) in (("3", 3, 3, (18, 12)), ("2-by-2", 2, 2, (20, 12)),
+                                                      ("1-by-2", 1, 2, (10, 6)), ("4-by-2", 4, 2, (40, 24))):
+        other = put(put(put(put(thirds, 10, numerator, 1), 32, divisor, 1), 20, width, 2), 22, height, 2)
+        if divisor == 3:
+            other = put(other, 16, 18, 2)  # so that the sizes fit, and nothing else is wrong
+        files[f"header.{'divisor' if divisor == 3 else 'scale'}-{name}"] = fix_header(other)
     for name, (at, value, size) in header.items():
         files[name] = fix_header(put(good, at, value, size))
     # One segment less needs the frames of the other, or they would be the first thing wrong.
@@ -223,7 +228,7 @@ def bad_files_3() -> dict[str, bytes]:
     for name, (place, value) in {
         "segment.chroma-net-for-luma": (first + 10, 1), "segment.net-for-chroma-3": (first + 11, 3),
         "segment.second-luma-net-for-chroma": (second + 10, 0),
-        "segment.chroma-net-missing": (second + 1, 128 + 64),
+        "segment.chroma-and-computed-without-nets": (second + 1, 128 + 64),
     }.items():
         files[name] = fix_all(put(chroma, place, value, 1))
     rng, size = np.random.default_rng(6), (20, 12)
