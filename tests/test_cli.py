@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_info(film, capsys):
     assert main(["info", str(film), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["net_shape"] == "5x5x4-3x3x4"
     assert main(["info", str(film)]) == 0
-    assert "net_shape  5x5x4-3x3x4" in capsys.readouterr().out
+    assert re.search(r"^net_shape +5x5x4-3x3x4$", capsys.readouterr().out, re.M)
 
 
 def test_pipe_decode_and_closed_pipe(film, tmp_path):

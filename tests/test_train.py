@@ -180,6 +180,8 @@ def test_an_empty_pool_is_refused(pool):
 
 
 def test_ten_steps_as_recorded(pool):
-    # Recorded from this very test; it changes only if the computation of a step does.
+    # Recorded from this very test, with OPENBLAS_CORETYPE=Haswell and =SkylakeX, by which axes of equal variance
+    # differ; it changes only if the computation of a step does.
     net = train(start(), pool, Budget(steps=10), np.random.default_rng(8))
-    assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(31.131302, rel=1e-5)
+    found = readable.loss_and_gradients(net, pool.lr, pool.residual)[0]
+    assert min(abs(found - 31.131302), abs(found - 31.462650)) < 3e-4

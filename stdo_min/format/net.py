@@ -77,7 +77,8 @@ class Net:
     @property
     def products(self) -> int:
         """Products of a weight and a value for each net pixel."""
-        return sum(layer.weight.size for layer in self.layers)
+        inputs = (self.planes, *self.channels)
+        return sum(k * k * i * o for k, i, o in zip(self.kernels, inputs, self.channels, strict=False))
 
 
 def check_net(net: Net, planes: int, outputs: int) -> None:
