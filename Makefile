@@ -5,8 +5,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# pytest runs a process for each core, and idle threads of BLAS spin; worksteal keeps a file's tests, and so what
+# pytest runs a process for each core and one more, as tests wait for programs half of their time; idle threads of BLAS spin; worksteal keeps a file's tests, and so what
 # they share, together in one process.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 ONE_THREAD = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-arm test-termux lint lib install-lib clean
@@ -24,10 +25,10 @@ demo: $(VENV)/installed
 	@echo "demo.mkv plays anywhere; demo-hr.mp4 is it upscaled; demo.png shows bicubic, stdo and source side by side"
 
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n auto --dist worksteal
+	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal
 
 test-arm: $(VENV)/installed
-	STDO_TEST_ARM=1 $(BIN)/python -m pytest -n auto --dist worksteal tests/test_arm.py
+	STDO_TEST_ARM=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/test_arm.py
 
 test-termux: $(VENV)/installed
 	bash tests/termux.sh $(abspath $(BIN)/python)
