@@ -41,7 +41,7 @@ class Frame:
         self.upscaler = Upscaler(write(header))
         self.out = self.upscaler.upscale(0, self.labels[0], self.lr)
         net_pixels = HR[0] * HR[1] // net_scale(scale) ** 2
-        self.macs = net_pixels * sum(layer.weight.size for layer in made[0].layers)
+        self.macs = net_pixels * made[0].products
         self.bytes = sum(plane.nbytes for plane in self.lr + self.out)
 
     def milliseconds(self, seconds: float, labels: np.ndarray | None = None) -> float:

@@ -1,9 +1,9 @@
 /* The inner loops of the upscaler, as a table that each tier fills. kernels_c.c is the specification: every tier gives
    the same bytes.
 
-   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; or, if
-   a tier has `plane_bytes`, planes of so many bytes of each pixel, one after the other. How a byte stands for a value is the
-   tier's own affair. One rule for row ends: every row but those of the caller's planes
+   A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; or,
+   if a tier has `plane_bytes`, planes of so many bytes of each pixel, one after the other. How a byte stands for a
+   value is the tier's own affair. One rule for row ends: every row but those of the caller's planes
    has room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write
    that far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
 #ifndef STDO_KERNELS_H

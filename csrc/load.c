@@ -27,19 +27,6 @@ static size_t weights_of_net(const stdo_layer *layer, uint32_t layers)
     return sum;
 }
 
-uint32_t stdo_plain_net_read(fields *f, uint32_t planes, stdo_layer *layer)
-{
-    const uint32_t layers = *f->at++;
-    for (uint32_t l = 0; l < layers; l++) {
-        const uint8_t *p = f->at;
-        layer[l] = (stdo_layer){.kernel = p[0], .in = l == 0 ? planes : layer[l - 1].out, .out = p[1], .shift = p[2]};
-        p += LAYER_FIELDS + layer[l].out * OUTPUT_FIELDS;
-        layer[l].weight = p;
-        f->at = p + weights_of(&layer[l]);
-    }
-    return layers;
-}
-
 /* ---- From the file to numbers ---- */
 
 static void read_plain_numbers(const stdo_layer *layer, uint32_t layers, numbers *n)

@@ -1,5 +1,6 @@
-/* Decodes nets. A number is its length in bits, by adaptive contexts, and the bits below its first, of which one
-   adapts. The contexts of a weight are chosen by the sizes of those around it. */
+/* Decodes nets of version 3, and finds the layers of older ones. A number is its length in bits, by adaptive contexts,
+   and the bits below its first, of which one adapts. The contexts of a weight are chosen by the sizes of those around
+   it. */
 #include "netcode.h"
 
 #include "sizes.h"
@@ -47,6 +48,19 @@ int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uin
         shape->head += 2 * shape->layers;
     }
     return counted_bytes(shape) <= (uint64_t)LARGEST_RATIO * size;
+}
+
+uint32_t stdo_plain_net_read(fields *f, uint32_t planes, stdo_layer *layer)
+{
+    const uint32_t layers = *f->at++;
+    for (uint32_t l = 0; l < layers; l++) {
+        const uint8_t *p = f->at;
+        layer[l] = (stdo_layer){.kernel = p[0], .in = l == 0 ? planes : layer[l - 1].out, .out = p[1], .shift = p[2]};
+        p += LAYER_FIELDS + layer[l].out * OUTPUT_FIELDS;
+        layer[l].weight = p;
+        f->at = p + weight_count(layer[l].kernel, layer[l].in, layer[l].out);
+    }
+    return layers;
 }
 
 /* ---- Numbers ---- */

@@ -22,7 +22,7 @@ typedef struct stdo_net_shape {
 int stdo_net_shape_read(const uint8_t *code, uint32_t size, uint32_t planes, uint32_t outputs, stdo_net_shape *shape);
 
 /* Moves over a net of versions 1 and 2 that was checked. Fills kernel, in, out, shift and weight of its layers, and
-   gives their number. In load.c. */
+   gives their number. */
 uint32_t stdo_plain_net_read(fields *f, uint32_t planes, stdo_layer *layer);
 
 /* Whether the net of a code is coded by its differences to the last one before that is not. */

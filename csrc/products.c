@@ -1,4 +1,5 @@
-/* How much arithmetic a frame takes: the same rectangles as upscale.c runs, counted and not run. */
+/* How much arithmetic a frame takes: the rectangles that upscale.c runs, counted and not run. Only that they are not cut
+   into strips, which differ by tier: every machine counts the same. */
 #include "patches.h"
 
 #include <string.h>
@@ -27,7 +28,7 @@ static uint64_t products_of_list(const stdo_job *j, const stdo_net *only)
             const uint8_t label = j->todo[(size_t)row * columns + column];
             if (label == STDO_DONE) continue;
             const stdo_net *net = only != NULL ? only : label > 0 ? j->segment->net[label - 1] : NULL;
-            const stdo_rect r = stdo_take_rect(j, net, only != NULL, column, row);
+            const stdo_rect r = stdo_take_rect(j, NULL, only != NULL, column, row);
             if (net != NULL) sum += products_of(net, &r);
         }
     return sum;

@@ -128,7 +128,7 @@ int stdo_segment_look_up(const stdo_sidecar *sidecar, uint32_t index, stdo_segme
 static int options_ok(const stdo_options *given)
 {
     return given == NULL ||
-           (given->size >= STDO_SIZE_TO(stdo_options, context) && (given->take == NULL) == (given->give == NULL));
+           (given->size >= STDO_SIZE_TO(stdo_options, how) && (given->take == NULL) == (given->give == NULL));
 }
 
 static stdo_sidecar *build(const uint8_t *data, size_t size, const stdo_info *info, const stdo_options *options,
@@ -206,7 +206,8 @@ static void give(void *to, const void *from, size_t size, size_t known)
 
 stdo_status stdo_get_info(const stdo_sidecar *sidecar, stdo_info *info)
 {
-    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_info, frames_there)) return STDO_ERROR_ARGUMENT;
+    if (sidecar == NULL || info == NULL || info->size < STDO_SIZE_TO(stdo_info, frames_there))
+        return STDO_ERROR_ARGUMENT;
     give(info, &sidecar->info, info->size, sizeof *info);
     return STDO_OK;
 }

@@ -280,7 +280,7 @@ def test_installed_files(installed):
         assert not re.search(r"float|train|squared", run("nm", file).decode())
     stripped = library.with_suffix(".stripped")
     run("strip", "-o", stripped, library)
-    assert stripped.stat().st_size < 160 << 10
+    assert stripped.stat().st_size < 144 << 10
     assert (installed / "lib" / "libstdo.so").is_symlink() and (installed / "include" / "stdo" / "stdo.h").exists()
 
 

@@ -4,6 +4,7 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import readable
@@ -180,8 +181,9 @@ def test_an_empty_pool_is_refused(pool):
 
 
 def test_ten_steps_as_recorded(pool):
-    # Recorded from this very test, with OPENBLAS_CORETYPE=Haswell and =SkylakeX, by which axes of equal variance
-    # differ; it changes only if the computation of a step does.
+    # Recorded from this very test; it changes only if the computation of a step does, or the kernels of OpenBLAS, by
+    # which the axes of a covariance that has few gradients yet differ.
     net = train(start(), pool, Budget(steps=10), np.random.default_rng(8))
-    found = readable.loss_and_gradients(net, pool.lr, pool.residual)[0]
-    assert min(abs(found - 31.131302), abs(found - 31.462650)) < 3e-4
+    of_avx512 = {"SkylakeX", "Cooperlake", "SapphireRapids"} & {one.get("architecture") for one in threadpool_info()}
+    recorded = 31.462650 if of_avx512 else 31.131302
+    assert readable.loss_and_gradients(net, pool.lr, pool.residual)[0] == pytest.approx(recorded, rel=1e-5)

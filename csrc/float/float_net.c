@@ -57,8 +57,8 @@ stdo_status stdo_open_float(const stdo_float_net *net, const char *tiers, stdo_s
     if (net == NULL || net->layers == NULL) return STDO_ERROR_ARGUMENT;
     const uint32_t allowed = stdo_tiers_named(tiers);
     if (allowed == 0) return STDO_ERROR_TIER;
-    stdo_info info = {.scale = net->scale, .divisor = 1, .patch = net->patch, .colour = net->colour, .lr_width = net->lr_width,
-                      .lr_height = net->lr_height, .hr_width = net->lr_width * net->scale,
+    stdo_info info = {.scale = net->scale, .divisor = 1, .patch = net->patch, .colour = net->colour,
+                      .lr_width = net->lr_width, .lr_height = net->lr_height, .hr_width = net->lr_width * net->scale,
                       .hr_height = net->lr_height * net->scale, .frames = 1, .segments = 1,
                       .nets = 1, .segments_there = 1, .frames_there = 1};
     if (!header_ok(&info)) return STDO_ERROR_HEADER;

@@ -42,8 +42,8 @@ typedef struct player {
     md5 sum;                    /* of the hr frames, where it is asked for */
 } player;
 
-/* The sidecar is opened with STDO_LAZY. Gives 0 where memory is short. The caller ends it with player_free in either case. Of more than one hr frame, all but
-   the first are there to be written while the next ones are upscaled. */
+/* The sidecar is opened with STDO_LAZY. Gives 0 where memory is short. The caller ends it with player_free in either
+   case. Of more than one hr frame, all but the first are there to be written while the next ones are upscaled. */
 int player_new(player *p, stdo_sidecar *sidecar, unsigned threads, uint32_t hr_frames);
 void player_free(player *p);
 

@@ -200,7 +200,7 @@ class Upscaler:
         """Return the labels of a frame counted from the start of the video, uint8 (rows, columns).
 
         lr_y: its luma, uint8 (lr_height, lr_width), without which there are none in segments whose labels are computed:
-        then StdoError is raised. Fast in rising order of frames; going back decodes from the start of the segment.
+        then StdoError is raised. Fast in rising order of frames; going back decodes at most a 32nd of the segment.
         IndexError beyond the last frame.
         """
         if not 0 <= frame < self.frames:

@@ -204,8 +204,8 @@ typedef struct stdo_options {
     uint64_t most;
     void *(*take)(void *context, size_t bytes);
     void (*give)(void *context, void *memory);
-    uint64_t how;               /* STDO_LAZY and STDO_PARTIAL, added up */
     void *context;
+    uint64_t how;               /* STDO_LAZY and STDO_PARTIAL, added up */
 } stdo_options;
 
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says, less than 2^32, and opens it. The bytes are copied: the
