@@ -1,8 +1,10 @@
 """Steps of training a second: our engine and PyTorch on the same nets, patches, loss (L1) and Adam.
 
-    python -m bench train [--nets D16,32-16,paper] [--seconds 4] [--rounds 2] [--threads 2] [--json FILE]
+    python -m bench train [--nets D16,32-16,paper,edsr] [--seconds 4] [--rounds 2] [--threads 2] [--json FILE]
 
 A step is everything: 64 patches of 20x20 with their halo are drawn from a pool of bytes, then loss, gradients, Adam.
+The backbones of `engine/backbones.py` (espcn, srcnn, srcnn-955, vdsr, edsr, wdsr) take 16 patches of 96x96 hr pixels at
+scale 4, 4 patches where they work at full size.
 Every contender runs in a process of its own, one after the other, in `--rounds` rounds of alternating order. First it
 makes 200 steps from equal weights on equal batches: the losses show that all compute the same. GMAC/s count three times
 the forward products. Peak memory is that of the process; in brackets stands what it grew by after the pool was made.
@@ -22,8 +24,9 @@ from time import perf_counter
 
 import numpy as np
 
-from bench import peak
+from bench import _backbones, peak
 from bench._jobs import RGB, SHAPES
+from stdo_min.engine.backbones import BACKBONES
 
 PATCH, SCALE, BATCH, POOL, EQUAL_STEPS, RATE = 20, 4, 64, 4096, 200, 1e-3
 CONTENDERS = ["stdo", "torch fp32", "torch fp32 channels_last", "torch fp32 compiled",
@@ -128,19 +131,21 @@ def memory(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def worker(name: str, who: str, threads: int, seconds: float) -> dict:
+def worker(name: str, who: str, threads: int, seconds: float, steps: int) -> dict:
     """Time one contender in this process: its losses, times and memory."""
-    step = ours(name, threads) if who == "stdo" else torchs(name, threads, who.split()[1:])
+    of = _backbones if name in BACKBONES else sys.modules[__name__]
+    step = of.ours(name, threads) if who == "stdo" else of.torchs(name, threads, who.split()[1:])
     before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins again
-    losses = [step() for _ in range(EQUAL_STEPS)]
+    losses = [step() for _ in range(steps)]
     times, began = [], perf_counter()
     while perf_counter() - began < seconds:
         start = perf_counter()
         step()
         times.append(perf_counter() - start)
     after = memory("VmHWM")
-    return {"losses": losses[::20] + losses[-1:], "last_20": float(np.mean(losses[-20:])), "times": times,
+    return {"losses": losses[::max(1, steps // 10)] + losses[-1:], "last_20": float(np.mean(losses[-20:])),
+            "times": times,
             "peak_mib": after, "grown_mib": after - before}
 
 
@@ -151,16 +156,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--only", default="", help="only contenders with this in their name, and stdo")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--equal-steps", type=int, default=EQUAL_STEPS, help="before the timed ones")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     a = parser.parse_args(argv)
     if a.worker:
-        print(json.dumps(worker(*a.worker, a.threads, a.seconds)))
+        print(json.dumps(worker(*a.worker, a.threads, a.seconds, a.equal_steps)))
         return 0
     top = peak.measure(a.threads).get("fp32", float("nan"))
-    print(f"{platform.machine()}, {a.threads} threads, peak {top:.0f} GMAC/s in fp32; {BATCH} patches of "
-          f"{PATCH}x{PATCH} a step")
+    print(f"{platform.machine()}, {a.threads} threads, peak {top:.0f} GMAC/s in fp32")
     contenders = [who for who in CONTENDERS if who == "stdo" or a.only in who]
     tables = {}
     for name in a.nets:
@@ -168,36 +173,35 @@ def main(argv: list[str]) -> int:
         for turn in range(a.rounds):
             for who in contenders[::-1] if turn % 2 else contenders:
                 command = [sys.executable, "-m", "bench", "train", "--worker", name, who, "--threads", str(a.threads),
-                           "--seconds", str(a.seconds)]
+                           "--seconds", str(a.seconds), "--equal-steps", str(a.equal_steps)]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     print(f"{who}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
                     continue
                 found[who].append(json.loads(done.stdout.splitlines()[-1]))
-        tables[name] = table(name, found, top)
+        tables[name] = table(name, found, top, a.equal_steps)
     if a.json:
         a.json.write_text(json.dumps({"threads": a.threads, "peak_fp32_gmacs": top, "nets": tables}, indent=1) + "\n")
     return 0
 
 
-def table(name: str, found: dict, top: float) -> list[dict]:
+def table(name: str, found: dict, top: float, steps: int) -> list[dict]:
     """Print the rows of one net; the ratio is their time over ours, by median, then by the fastest step."""
-    cost, rows = gmacs(name), []
-    pixels = BATCH * PATCH**2
-    print(f"\n{name}: {cost:.2f} GMAC a step\n{'':36}ms/step (min)   steps/s  LR Mpx/s  GMAC/s  of peak   MiB (grown)"
-          "   loss after 200   stdo is faster by (min)")
+    cost, rows = _backbones.gmacs(name) if name in BACKBONES else gmacs(name), []
+    print(f"\n{name}: {cost:.2f} GMAC a step\n{'':36}ms/step (min)   steps/s  GMAC/s  of peak   MiB (grown)"
+          f"   loss after {steps:3}   stdo is faster by (min)")
     for who, runs in found.items():
         if not runs:
             continue
         times = [t for run in runs for t in run["times"]]
         mid, least = median(times), min(times)
         row = {"who": who, "ms": mid * 1e3, "min_ms": least * 1e3, "steps_per_s": 1 / mid,
-               "mpx_per_s": pixels / mid / 1e6, "gmacs": cost / mid, "of_peak": cost / mid / top,
+               "gmacs": cost / mid, "of_peak": cost / mid / top,
                "peak_mib": max(r["peak_mib"] for r in runs), "grown_mib": max(r["grown_mib"] for r in runs),
                "loss": runs[0]["last_20"], "losses": runs[0]["losses"]}
         rows.append(row)
         row["ratio"], row["min_ratio"] = row["ms"] / rows[0]["ms"], row["min_ms"] / rows[0]["min_ms"]
-        print(f"{who:36}{row['ms']:6.2f} ({row['min_ms']:6.2f}) {row['steps_per_s']:9.1f} {row['mpx_per_s']:9.2f} "
+        print(f"{who:36}{row['ms']:6.2f} ({row['min_ms']:6.2f}) {row['steps_per_s']:9.1f} "
               f"{row['gmacs']:7.1f} {row['of_peak']:7.0%} {row['peak_mib']:7.0f} ({row['grown_mib']:4.0f}) "
               f"{row['loss']:15.6f} {row['ratio']:12.2f}x ({row['min_ratio']:.2f}x)", flush=True)
     return rows

@@ -7,19 +7,7 @@ import pytest
 
 from stdo_min.engine import autograd
 from stdo_min.engine.autograd import Tensor
-
-
-class Add(autograd.Function):
-    """An operation of one's own: the sum of two arrays of one shape."""
-
-    def forward(self, a, b):
-        return a + b
-
-    def backward(self, d_out):
-        return d_out, d_out
-
-
-add = Add.apply
+from stdo_min.engine.shuffle import shuffle
 
 
 def numeric(function, arrays, index, step=1e-5):
@@ -84,7 +72,18 @@ def test_losses(loss):
 
 
 def test_a_tensor_used_twice_gets_both_gradients():
-    check(lambda x: weighted(add(autograd.relu(x), x)), (1, 2, 3, 3))
+    check(lambda x: weighted(autograd.add(autograd.relu(x), x)), (1, 2, 3, 3))
+
+
+def test_pad():
+    check(lambda x: weighted(autograd.pad(x, margin=2)), (2, 1, 3, 4))
+
+
+def test_pixel_shuffle():
+    check(lambda x: weighted(autograd.pixel_shuffle(x, factor=2)), (8, 2, 3, 2))
+    x = np.random.default_rng(2).standard_normal((9, 2, 4, 5))
+    found = autograd.pixel_shuffle(Tensor(x), factor=3).data
+    np.testing.assert_array_equal(found[0], shuffle(x.transpose(1, 2, 3, 0), 3))
 
 
 def test_whole_net():
@@ -99,7 +98,7 @@ def test_a_deep_graph_needs_no_recursion():
     x = Tensor(np.ones(3), requires_grad=True)
     y = x
     for _ in range(5000):
-        y = add(y, x)
+        y = autograd.add(y, x)
     autograd.l2(y, Tensor(np.zeros(3))).backward()
     np.testing.assert_allclose(x.grad, 2 / 3 * 5001**2)
 

@@ -11,6 +11,7 @@ from clips import ffmpeg
 from tiers import cpu_words
 
 from bench import (
+    _backbones,
     _bd,
     _jobs,
     _measure,
@@ -265,6 +266,23 @@ def test_steps_of_both_engines_are_the_same():
     pytest.importorskip("torch")
     losses = [step() for step in (train.ours("D16", 1), train.torchs("D16", 1, [])) for _ in range(3)]
     np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-4)
+    losses = [step() for step in (_backbones.ours("espcn", 2), _backbones.torchs("espcn", 1, [])) for _ in range(3)]
+    np.testing.assert_allclose(losses[:3], losses[3:], rtol=1e-4)
+
+
+def test_threads_share_a_batch():
+    backbone, parameters, pixels, residual, batches = _backbones.problem("espcn")
+    index, found = next(batches), []
+    for threads in (1, 2):
+        stepper = _backbones.GraphStepper(backbone, pixels, residual, threads)
+        found.append((*stepper.gradients(parameters, index), stepper.errors(parameters, index)))
+    (loss, gradients, errors), (other_loss, other_gradients, other_errors) = found
+    assert loss == pytest.approx(other_loss, rel=1e-6)
+    for one, other in zip(gradients, other_gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5 * np.abs(one).max())
+    np.testing.assert_array_equal(errors, other_errors)
+    target = residual[index[0]].astype(np.float64) / 64
+    assert errors[0] == pytest.approx(np.mean(target**2), rel=0.1)  # a new net hardly changes the base
 
 
 # ---- Bytes at equal quality ----

@@ -33,7 +33,7 @@ static int within_limits(const stdo_train_layer *l)
 {
     return l->patches >= 1 && l->patches <= 65535 && l->height >= 1 && l->height <= 4096 && l->width >= 1 &&
            l->width <= 4096 && l->kernel % 2 == 1 && l->kernel <= STDO_MAX_KERNEL && l->in >= 1 && l->out >= 1 &&
-           l->in <= STDO_MAX_CHANNELS && l->out <= STDO_MAX_CHANNELS && (!l->dense || l->in <= BLOCK);
+           l->in <= STDO_TRAIN_MAX_CHANNELS && l->out <= STDO_TRAIN_MAX_CHANNELS && (!l->dense || l->in <= BLOCK);
 }
 
 /* Winograd's tiles halve the products of 3x3; the input of a net is too thin to be worth its transform. */
@@ -47,11 +47,20 @@ static size_t packed_block(const stdo_train_layer *l, size_t channels)
 
 static size_t margin_row(const stdo_train_layer *l) { return ((size_t)l->width + 2 * (l->kernel - 1)) * BLOCK; }
 
+static size_t in_pixel(const stdo_train_layer *l) { return l->dense ? l->in : BLOCK; }
+
+/* Floats of a patch of the input with the zeros around it. */
+static size_t padded_patch(const stdo_train_layer *l)
+{
+    const size_t k = l->kernel;
+    return stdo_train_blocks(l->in) * (l->height + k - 1) * (l->width + k - 1) * in_pixel(l);
+}
+
 size_t stdo_train_scratch_size(const stdo_train_layer *l)
 {
     if (!within_limits(l)) return 0;
     const size_t in = stdo_train_blocks(l->in), out = stdo_train_blocks(l->out);
-    const size_t forward = packed_block(l, l->in) * out + out * BLOCK;
+    const size_t forward = packed_block(l, l->in) * out + out * BLOCK + (l->padded ? padded_patch(l) : 0);
     const size_t backward = packed_block(l, l->out) * in + out * l->height * margin_row(l);
     const size_t direct = forward > backward ? forward : backward;
     return (by_tiles(l) ? stdo_winograd_floats(l) : direct) * sizeof(float) + ALIGNMENT;
@@ -81,6 +90,27 @@ STDO_INLINE void relay(const stdo_train_layer *l, int turned, int back, const fl
                     }
 }
 
+/* A patch as a valid convolution reads it: itself, or where zeros lie around it, its copy in `room`. */
+static const float *with_margin(const stdo_train_layer *l, const float *x, float *room)
+{
+    if (!l->padded) return x;
+    const size_t margin = l->kernel / 2, row = l->width * in_pixel(l), side = margin * in_pixel(l);
+    float *to = memset(room, 0, padded_patch(l) * sizeof(float));
+    for (size_t block = 0; block < stdo_train_blocks(l->in); block++) {
+        to += margin * (row + 2 * side);
+        for (size_t y = 0; y < l->height; y++, x += row, to += row + 2 * side)
+            memcpy(to + side, x, row * sizeof(float));
+        to += margin * (row + 2 * side);
+    }
+    return room;
+}
+
+/* Floats of a patch of the input as the caller has it. */
+static size_t patch_floats(const stdo_train_layer *l)
+{
+    return l->padded ? stdo_train_blocks(l->in) * l->height * l->width * in_pixel(l) : padded_patch(l);
+}
+
 stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
                                const float *weight, const float *bias, float *out, void *scratch)
 {
@@ -92,28 +122,31 @@ stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_tra
     float *const start = aligned(scratch), *const packed = start + stdo_train_blocks(l->out) * BLOCK;
     for (size_t o = 0; o < stdo_train_blocks(l->out) * BLOCK; o++) start[o] = o < l->out ? bias[o] : 0;
     relay(l, 0, 0, weight, packed);
+    float *const room = packed + stdo_train_blocks(l->out) * packed_block(l, l->in);
     const size_t k = l->kernel, in_width = l->width + k - 1, in_height = l->height + k - 1;
     stdo_train_row row = {.channels = l->in, .kernel = k, .columns = k, .rows = k, .width = l->width, .relu = l->relu};
-    row.in_pixel = l->dense ? l->in : BLOCK;
+    row.in_pixel = in_pixel(l);
     row.in_row = in_width * row.in_pixel;
     row.in_block = in_height * row.in_row;
-    for (size_t patch = 0; patch < l->patches; patch++, x += stdo_train_blocks(l->in) * row.in_block)
+    for (size_t patch = 0; patch < l->patches; patch++, x += patch_floats(l)) {
+        const float *const in = with_margin(l, x, room);
         for (size_t block = 0; block < stdo_train_blocks(l->out); block++) {
             row.weight = packed + block * packed_block(l, l->in);
             row.start = start + block * BLOCK;
             for (size_t y = 0; y < l->height; y++, out += l->width * BLOCK) {
-                row.in = x + y * row.in_row;
+                row.in = in + y * row.in_row;
                 row.out = out;
                 kernels->row(&row);
             }
         }
+    }
     return STDO_OK;
 }
 
 stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
                                       const float *weight, const float *d_out, float *d_x, void *scratch)
 {
-    if (!kernels || !l || !x || !weight || !d_out || !d_x || !scratch || !within_limits(l) || l->dense)
+    if (!kernels || !l || !weight || !d_out || !d_x || !scratch || !within_limits(l) || l->dense)
         return STDO_ERROR_ARGUMENT;
     if (by_tiles(l)) {
         stdo_winograd_input_gradient(kernels, l, x, weight, d_out, d_x, aligned(scratch));
@@ -121,7 +154,8 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
     }
     static const float zeros[BLOCK];
     const size_t blocks = stdo_train_blocks(l->in), rows = stdo_train_blocks(l->out) * l->height;
-    const size_t k = l->kernel, margin = (k - 1) * BLOCK, width = l->width + k - 1;
+    const size_t k = l->kernel, margin = (k - 1) * BLOCK, cut = l->padded ? k / 2 : 0;
+    const size_t width = l->width + k - 1 - 2 * cut, height = l->height + k - 1 - 2 * cut;
     float *const packed = aligned(scratch), *const margins = packed + blocks * packed_block(l, l->out);
     relay(l, 1, 0, weight, packed);
     memset(margins, 0, rows * margin_row(l) * sizeof(float));
@@ -132,15 +166,16 @@ stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const s
             memcpy(margins + y * margin_row(l) + margin, d_out, l->width * BLOCK * sizeof(float));
         for (size_t block = 0; block < blocks; block++) {
             row.weight = packed + block * packed_block(l, l->out);
-            for (size_t y = 0; y < l->height + k - 1; y++, x += width * BLOCK, d_x += width * BLOCK) {
+            for (size_t y = cut; y < height + cut; y++, d_x += width * BLOCK) {
                 /* Kernel row r meets row y + r - (k - 1) of the gradient, where there is one. */
                 const size_t last = y < l->height ? k - 1 : l->height + k - 2 - y;
                 row.first = y < k - 1 ? k - 1 - y : 0;
                 row.rows = last + 1 - row.first;
-                row.in = margins + (y + row.first - (k - 1)) * row.in_row;
+                row.in = margins + (y + row.first - (k - 1)) * row.in_row + cut * BLOCK;
                 row.out = d_x;
                 row.mask = x;
                 kernels->row(&row);
+                if (x != NULL) x += width * BLOCK;
             }
         }
     }
@@ -158,18 +193,20 @@ stdo_status stdo_train_weight_gradient(const stdo_train_kernels *kernels, const 
     }
     const size_t pixels = (size_t)l->height * l->width, k = l->kernel;
     float *const bias = aligned(scratch), *const sums = bias + stdo_train_blocks(l->out) * BLOCK;
+    float *const room = sums + stdo_train_blocks(l->out) * packed_block(l, l->in);
     memset(bias, 0, stdo_train_blocks(l->out) * (BLOCK + packed_block(l, l->in)) * sizeof(float));
     stdo_train_weights job = {.kernel = k, .columns = k, .height = l->height, .width = l->width};
-    job.in_pixel = l->dense ? l->in : BLOCK;
+    job.in_pixel = in_pixel(l);
     job.in_row = (l->width + k - 1) * job.in_pixel;
     const size_t plane = (l->height + k - 1) * job.in_row;
-    for (size_t patch = 0; patch < l->patches; patch++, x += stdo_train_blocks(l->in) * plane) {
+    for (size_t patch = 0; patch < l->patches; patch++, x += patch_floats(l)) {
+        const float *const in = with_margin(l, x, room);
         job.sum = sums;
         for (size_t block = 0; block < stdo_train_blocks(l->out); block++, d_out += pixels * BLOCK) {
             stdo_train_add_bias_gradient(d_out, pixels, bias + block * BLOCK);
             job.d_out = d_out;
             for (size_t from = 0; from < stdo_train_blocks(l->in); from++) {
-                job.in = x + from * plane;
+                job.in = in + from * plane;
                 job.channels = stdo_train_in_block(l->in, from);
                 kernels->weights(&job);
                 job.sum += k * k * job.channels * BLOCK;

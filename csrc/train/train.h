@@ -14,16 +14,20 @@
 
 /* ---- cffi reads from here: no macros and no includes ---- */
 
+enum { STDO_TRAIN_MAX_CHANNELS = 256 };
+
 /* The inner loops of one tier. */
 typedef struct stdo_train_kernels stdo_train_kernels;
 
-/* One layer and one batch: a valid convolution, `height` x `width` being the size of its output. */
+/* One layer and one batch: a convolution, `height` x `width` being the size of its output. It is valid, so that its
+   input is larger; or zeros lie around its input, which is as large as its output. */
 typedef struct stdo_train_layer {
     uint32_t patches, height, width;    /* 1..65535, 1..4096, 1..4096 */
     uint32_t kernel;                    /* side of the square kernel: odd, 1..9 */
-    uint32_t in, out;                   /* channels, 1..64 */
+    uint32_t in, out;                   /* channels, 1..STDO_TRAIN_MAX_CHANNELS */
     uint32_t dense;                     /* 1: the input is dense, of at most 16 channels */
     uint32_t relu;                      /* 1: the layer ends with ReLU */
+    uint32_t padded;                    /* 1: zeros lie around the input */
 } stdo_train_layer;
 
 /* The arrays of one layer in a net. Only stdo_train_net_backward writes the gradients, d_*. */
@@ -51,7 +55,7 @@ stdo_status stdo_train_forward(const stdo_train_kernels *kernels, const stdo_tra
 
 /* The gradient of x, which is not dense, from that of the output (before its ReLU): the same convolution with the
    weights turned round. It becomes 0 where x is not above 0: then it is the gradient of what went into the ReLU that
-   made x. */
+   made x. Where no ReLU made it, x is NULL. */
 stdo_status stdo_train_input_gradient(const stdo_train_kernels *kernels, const stdo_train_layer *layer, const float *x,
                                       const float *weight, const float *d_out, float *d_x, void *scratch);
 
@@ -67,6 +71,12 @@ stdo_status stdo_train_net_forward(const stdo_train_kernels *kernels, const stdo
    arrays. */
 stdo_status stdo_train_net_backward(const stdo_train_kernels *kernels, const stdo_train_layer *layers,
                                     const stdo_train_arrays *arrays, uint32_t count, const float *d_out, void *scratch);
+
+/* The pixel shuffle: from [patch][channels * factor^2 / 16][height][width][16] to [patch][channels / 16][height *
+   factor][width * factor][16], channel (c * factor + dy) * factor + dx to pixel (dy, dx) of channel c; or `back`, which
+   reads `to` and writes `from`. Lanes past the last channel become 0. */
+void stdo_train_shuffle(uint32_t patches, uint32_t height, uint32_t width, uint32_t channels, uint32_t factor,
+                        uint32_t back, float *from, float *to);
 
 /* x[i] = (patch - centre) * factor for `count` patches of `size` samples each, taken from a pool at the indices
    given. */

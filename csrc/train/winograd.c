@@ -16,6 +16,11 @@
 
 enum { BLOCK = STDO_TRAIN_BLOCK, TILE = STDO_TRAIN_TILE, POINTS = STDO_TRAIN_POINTS, TAPS = 3 };
 
+/* Zeros on each side of the input, and its sizes without them. */
+static size_t zeros_of(const stdo_train_layer *l) { return l->padded ? TAPS / 2 : 0; }
+static size_t in_width(const stdo_train_layer *l) { return l->width + TAPS - 1 - 2 * zeros_of(l); }
+static size_t in_height(const stdo_train_layer *l) { return l->height + TAPS - 1 - 2 * zeros_of(l); }
+
 static size_t tiles_of(size_t width) { return (width + TILE - 1) / TILE; }
 
 /* Floats at all points together: of the weights of one block of outputs, and of one block of a patch. */
@@ -86,24 +91,35 @@ static void spread(void (*transform)(const stdo_train_tiles *), const float *in,
         }
 }
 
+/* Zeros for `rows` rows above and below each of `planes` planes. */
+static void clear_margins(const stdo_train_tiles *row, size_t planes, size_t rows, float *to)
+{
+    const size_t margin = rows * row->tiles * BLOCK;
+    for (size_t i = 0; i < planes; i++, to += row->plane) {
+        memset(to, 0, margin * sizeof(float));
+        memset(to + row->plane - margin, 0, margin * sizeof(float));
+    }
+}
+
 void stdo_winograd_forward(const stdo_train_kernels *kernels, const stdo_train_layer *l, const float *x,
                            const float *weight, const float *bias, float *out, float *scratch)
 {
     const size_t in = stdo_train_blocks(l->in), blocks = stdo_train_blocks(l->out), tiles = tiles_of(l->width);
-    const size_t width = (size_t)l->width + TAPS - 1, height = (size_t)l->height + TAPS - 1;
+    const size_t height = (size_t)l->height + TAPS - 1, margin = zeros_of(l);
     const size_t packed = weights_of(l->in) / POINTS, product = l->height * tiles * BLOCK;
     float *const start = scratch, *const weights = start + blocks * BLOCK;
     float *const inputs = weights + POINTS * packed * blocks, *const outputs = inputs + in * area_of(height, tiles);
     static const float zeros[BLOCK];
     for (size_t o = 0; o < blocks * BLOCK; o++) start[o] = o < l->out ? bias[o] : 0;
     relay_weights(l, 0, weight, weights);
-    stdo_train_tiles from = {.width = width, .tiles = tiles, .plane = height * tiles * BLOCK};
+    stdo_train_tiles from = {.width = in_width(l), .tiles = tiles, .margin = margin, .plane = height * tiles * BLOCK};
     stdo_train_tiles to = {.width = l->width, .tiles = tiles, .plane = product, .relu = l->relu};
     stdo_train_row row = {.in_pixel = BLOCK, .in_row = tiles * BLOCK, .in_block = area_of(height, tiles),
                           .channels = l->in, .kernel = TAPS, .columns = 1, .rows = TAPS, .start = zeros,
                           .width = l->height * tiles};
-    for (size_t patch = 0; patch < l->patches; patch++, x += in * height * width * BLOCK) {
-        spread(kernels->input_tiles, x, in, height, &from, inputs);
+    clear_margins(&from, in * POINTS, margin, inputs);
+    for (size_t patch = 0; patch < l->patches; patch++, x += in * in_height(l) * in_width(l) * BLOCK) {
+        spread(kernels->input_tiles, x, in, in_height(l), &from, inputs + margin * tiles * BLOCK);
         for (size_t block = 0; block < blocks; block++) {
             for (size_t point = 0; point < POINTS; point++) {
                 row.in = inputs + point * from.plane;
@@ -125,23 +141,20 @@ void stdo_winograd_input_gradient(const stdo_train_kernels *kernels, const stdo_
                                   const float *weight, const float *d_out, float *d_x, float *scratch)
 {
     const size_t in = stdo_train_blocks(l->out), blocks = stdo_train_blocks(l->in);
-    const size_t width = (size_t)l->width + TAPS - 1, height = (size_t)l->height + TAPS - 1, tiles = tiles_of(width);
-    const size_t packed = weights_of(l->out) / POINTS, row_floats = tiles * BLOCK, margin = (TAPS - 1) * row_floats;
-    const size_t plane = l->height * row_floats + 2 * margin, product = height * row_floats;
+    const size_t width = in_width(l), height = in_height(l), tiles = tiles_of(width), margin = TAPS - 1 - zeros_of(l);
+    const size_t packed = weights_of(l->out) / POINTS, row_floats = tiles * BLOCK, product = height * row_floats;
+    const size_t plane = (l->height + 2 * margin) * row_floats;
     float *const weights = scratch, *const inputs = weights + POINTS * packed * blocks;
     float *const outputs = inputs + in * POINTS * plane;
     static const float zeros[BLOCK];
     relay_weights(l, 1, weight, weights);
-    for (size_t i = 0; i < in * POINTS; i++) {
-        memset(inputs + i * plane, 0, margin * sizeof(float));
-        memset(inputs + (i + 1) * plane - margin, 0, margin * sizeof(float));
-    }
-    stdo_train_tiles from = {.width = l->width, .tiles = tiles, .margin = TAPS - 1, .plane = plane};
+    stdo_train_tiles from = {.width = l->width, .tiles = tiles, .margin = margin, .plane = plane};
     stdo_train_tiles to = {.width = width, .tiles = tiles, .plane = product, .start = zeros};
     stdo_train_row row = {.in_pixel = BLOCK, .in_row = row_floats, .in_block = POINTS * plane, .channels = l->out,
                           .kernel = TAPS, .columns = 1, .rows = TAPS, .start = zeros, .width = height * tiles};
+    clear_margins(&from, in * POINTS, margin, inputs);
     for (size_t patch = 0; patch < l->patches; patch++, d_out += in * l->height * l->width * BLOCK) {
-        spread(kernels->input_tiles, d_out, in, l->height, &from, inputs + margin);
+        spread(kernels->input_tiles, d_out, in, l->height, &from, inputs + margin * row_floats);
         for (size_t block = 0; block < blocks; block++) {
             for (size_t point = 0; point < POINTS; point++) {
                 row.in = inputs + point * plane;
@@ -149,11 +162,12 @@ void stdo_winograd_input_gradient(const stdo_train_kernels *kernels, const stdo_
                 row.out = outputs + point * product;
                 kernels->row(&row);
             }
-            for (size_t y = 0; y < height; y++, x += width * BLOCK, d_x += width * BLOCK) {
+            for (size_t y = 0; y < height; y++, d_x += width * BLOCK) {
                 to.in = outputs + y * tiles * BLOCK;
                 to.out = d_x;
                 to.mask = x;
                 kernels->output_tiles(&to);
+                if (x != NULL) x += width * BLOCK;
             }
         }
     }
@@ -163,17 +177,18 @@ void stdo_winograd_weight_gradient(const stdo_train_kernels *kernels, const stdo
                                    const float *d_out, float *d_weight, float *d_bias, float *scratch)
 {
     const size_t in = stdo_train_blocks(l->in), blocks = stdo_train_blocks(l->out), tiles = tiles_of(l->width);
-    const size_t width = (size_t)l->width + TAPS - 1, height = (size_t)l->height + TAPS - 1;
+    const size_t height = (size_t)l->height + TAPS - 1, margin = zeros_of(l);
     const size_t packed = weights_of(l->in) / POINTS, apart = blocks * packed;
     float *const bias = scratch, *const sums = bias + blocks * BLOCK;
     float *const inputs = sums + POINTS * apart, *const gradients = inputs + in * area_of(height, tiles);
     memset(bias, 0, (blocks * BLOCK + POINTS * apart) * sizeof(float));
-    stdo_train_tiles from = {.width = width, .tiles = tiles, .plane = height * tiles * BLOCK};
+    stdo_train_tiles from = {.width = in_width(l), .tiles = tiles, .margin = margin, .plane = height * tiles * BLOCK};
     stdo_train_tiles gradient = {.width = l->width, .tiles = tiles, .plane = l->height * tiles * BLOCK};
     stdo_train_weights job = {.in_pixel = BLOCK, .in_row = tiles * BLOCK, .kernel = TAPS, .columns = 1, .height = 1,
                               .width = l->height * tiles};
-    for (size_t patch = 0; patch < l->patches; patch++, x += in * height * width * BLOCK) {
-        spread(kernels->input_tiles, x, in, height, &from, inputs);
+    clear_margins(&from, in * POINTS, margin, inputs);
+    for (size_t patch = 0; patch < l->patches; patch++, x += in * in_height(l) * in_width(l) * BLOCK) {
+        spread(kernels->input_tiles, x, in, in_height(l), &from, inputs + margin * tiles * BLOCK);
         for (size_t block = 0; block < blocks; block++, d_out += l->height * l->width * BLOCK) {
             spread(kernels->gradient_tiles, d_out, 1, l->height, &gradient, gradients);
             /* Point 1 holds the sum of each tile. */

@@ -140,6 +140,42 @@ class ReLU(Function):
         return (d_out * self.positive,)
 
 
+class Pad(Function):
+    """x (C, N, H, W) with `margin` zeros on all four sides of each image."""
+
+    def forward(self, x, margin):
+        self.inner = (..., *(slice(margin, margin + side) for side in x.shape[2:]))
+        return np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
+
+    def backward(self, d_out):
+        return (d_out[self.inner],)
+
+
+class Add(Function):
+    """The sum of two arrays of one shape: a skip connection."""
+
+    def forward(self, a, b):
+        return a + b
+
+    def backward(self, d_out):
+        return d_out, d_out
+
+
+class PixelShuffle(Function):
+    """(C * factor^2, N, H, W) to (C, N, H * factor, W * factor), as `shuffle.shuffle` does for one plane."""
+
+    def forward(self, x, factor):
+        self.x_shape, self.factor = x.shape, factor
+        channels, batch, height, width = x.shape
+        x = x.reshape(channels // factor**2, factor, factor, batch, height, width).transpose(0, 3, 4, 1, 5, 2)
+        return x.reshape(channels // factor**2, batch, height * factor, width * factor)
+
+    def backward(self, d_out):
+        (_, batch, height, width), factor = self.x_shape, self.factor
+        d_out = d_out.reshape(-1, batch, height, factor, width, factor).transpose(0, 3, 5, 1, 2, 4)
+        return (d_out.reshape(self.x_shape),)
+
+
 class L1(Function):
     """Mean absolute difference of x and target; the subgradient at 0 is 0, and the target gets none."""
 
@@ -163,3 +199,4 @@ class L2(Function):
 
 
 conv2d, bias, relu, l1, l2 = Conv2d.apply, Bias.apply, ReLU.apply, L1.apply, L2.apply
+pad, add, pixel_shuffle = Pad.apply, Add.apply, PixelShuffle.apply

@@ -47,7 +47,7 @@ class Workspace:
         return sum(array.nbytes for array in self._arrays.values())
 
 
-def _floats(array, shape=None):
+def floats(array, shape=None):
     """A C pointer to a contiguous float32 array of a shape (by default its own); ValueError for any other array."""
     if array.dtype != np.float32 or not array.flags.c_contiguous or array.shape != (shape or array.shape):
         gaps = "" if array.flags.c_contiguous else " with gaps"
@@ -56,7 +56,7 @@ def _floats(array, shape=None):
     return ffi.from_buffer("float[]", array)
 
 
-def _check(status):
+def check_status(status):
     if status != lib.STDO_OK:
         raise ValueError(ffi.string(lib.stdo_status_string(status)).decode())
 
@@ -72,7 +72,7 @@ def batch_input(pool: np.ndarray, index: np.ndarray, centre: float, unit: float,
     size = pool[0].size
     x = workspace.array("x", (len(index), *pool.shape[1:3], size // (pool.shape[1] * pool.shape[2])))
     lib.stdo_train_gather(ffi.from_buffer("uint8_t[]", pool), ffi.from_buffer("int64_t[]", index), len(index), size,
-                          centre, 1 / unit, _floats(x))
+                          centre, 1 / unit, floats(x))
     return x
 
 
@@ -104,10 +104,10 @@ class _Plan:
                                 workspace.array(f"d_bias {number}", bias.shape)))
             x, inputs, needed = out, outputs, max(needed, size)
         self.out, self.gradients = x, [array for arrays in self.arrays for array in arrays[5:]]
-        self.scratch = _floats(workspace.array("scratch", (-(-needed // 4),)))
+        self.scratch = floats(workspace.array("scratch", (-(-needed // 4),)))
         self.layers = ffi.new("stdo_train_layer[]", layers)
         self.pointers = ffi.new("stdo_train_arrays[]", [
-            [ffi.NULL if array is None else _floats(array) for array in arrays] for arrays in self.arrays])
+            [ffi.NULL if array is None else floats(array) for array in arrays] for arrays in self.arrays])
 
 
 class Convolutions(Function):
@@ -121,13 +121,14 @@ class Convolutions(Function):
         if plan is None or list(map(id, plan.inputs)) != list(map(id, (x, *parameters))):
             plan = workspace.plan = _Plan(x, parameters, workspace)
         self.kernels, self.plan = workspace.kernels, plan
-        _check(lib.stdo_train_net_forward(self.kernels, plan.layers, plan.pointers, len(plan.arrays), plan.scratch))
+        check_status(lib.stdo_train_net_forward(self.kernels, plan.layers, plan.pointers, len(plan.arrays),
+                                                plan.scratch))
         return plan.out
 
     def backward(self, d_out):
         plan = self.plan
-        _check(lib.stdo_train_net_backward(self.kernels, plan.layers, plan.pointers, len(plan.arrays),
-                                           _floats(d_out, plan.out.shape), plan.scratch))
+        check_status(lib.stdo_train_net_backward(self.kernels, plan.layers, plan.pointers, len(plan.arrays),
+                                                 floats(d_out, plan.out.shape), plan.scratch))
         return None, *plan.gradients
 
 
@@ -166,9 +167,9 @@ def losses(y: np.ndarray, pool: np.ndarray, index: np.ndarray, unit: float, work
     found, size = np.empty(patches), pool[0].size
     wanted, places = ffi.from_buffer("int16_t[]", pool), ffi.from_buffer("int64_t[]", index)
     targets = ffi.new("stdo_train_targets *", (LOSSES[loss], epsilon, unit, wanted, places))
-    _check(lib.stdo_train_loss_gradient(
-        workspace.kernels, layer, targets, _floats(y), 1 / (patches * size), ffi.from_buffer("double[]", found),
-        ffi.NULL if d_y is None else _floats(d_y, y.shape)))
+    check_status(lib.stdo_train_loss_gradient(
+        workspace.kernels, layer, targets, floats(y), 1 / (patches * size), ffi.from_buffer("double[]", found),
+        ffi.NULL if d_y is None else floats(d_y, y.shape)))
     return found / size
 
 

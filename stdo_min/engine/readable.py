@@ -28,6 +28,26 @@ def forward(parameters: list[Tensor], lr: Tensor) -> Tensor:
     return x
 
 
+class Readable:
+    """The operations of a `graph.Graph` on images (C, N, H, W)."""
+
+    @staticmethod
+    def convolution(number: int, layer, x: Tensor, weight: Tensor, bias: Tensor, after_relu: bool) -> Tensor:
+        """The convolution with zeros around its input, and its ReLU."""
+        y = autograd.bias(autograd.conv2d(autograd.pad(x, margin=layer.kernel // 2), weight), bias)
+        return autograd.relu(y) if layer.relu else y
+
+    @staticmethod
+    def sum(number: int, first: Tensor, second: Tensor) -> Tensor:
+        """The sum."""
+        return autograd.add(first, second)
+
+    @staticmethod
+    def shuffle(number: int, x: Tensor, factor: int) -> Tensor:
+        """The pixel shuffle."""
+        return autograd.pixel_shuffle(x, factor=factor)
+
+
 def loss_and_gradients(net: Net, lr: np.ndarray, residual: np.ndarray,
                        loss: str = "l1") -> tuple[float, list[np.ndarray]]:
     """What `gradients.loss_and_gradients` gives for a batch that is a whole pool: the mean loss and its gradients.
