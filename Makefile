@@ -1,16 +1,17 @@
 # make demo: the whole road once, on a clip that is drawn here. make test: everything the tests need, and all of them.
 # make test-arm: the ARM kernels under qemu (apt install qemu-user gcc-aarch64-linux-gnu clang).
 # make test-termux: an arm64 system as on a phone, under qemu, as root (apt install debootstrap qemu-user-static).
+# make reference: pages of what every module, class and function is for, from their docstrings, in build/reference.
 # make lib: the C library and stdo-y4m in build/, without Python; make install-lib PREFIX=... installs them.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# pytest runs a process for each core and one more, as tests wait for programs half of their time; idle threads of BLAS spin; worksteal keeps a file's tests, and so what
-# they share, together in one process.
+# pytest runs a process for each core and one more, as tests wait for programs half of their time; idle threads of BLAS
+# spin; worksteal keeps a file's tests, and so what they share, together in one process.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 ONE_THREAD = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-arm test-termux lint lib install-lib clean
+.PHONY: demo test test-arm test-termux lint reference lib install-lib clean
 
 $(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(shell find csrc -name "*.[ch]" -o -name "*.inc")
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +36,10 @@ test-termux: $(VENV)/installed
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
+
+reference: $(VENV)/installed
+	$(BIN)/python docs/reference.py build/reference
+	@echo "open build/reference/stdo_min.html"
 
 lib:
 	$(MAKE) -C csrc

@@ -25,7 +25,7 @@ class GraphStepper:
         minus base in 64ths of a grey level, unshuffled as far as the graph leaves it.
         """
         self.graph, self.pixels, self.residual = backbone.graph, pixels, residual
-        self.threads = [Blocks() for _ in range(threads)]
+        self.threads, self.evaluators = ([Blocks() for _ in range(threads)] for _ in range(2))  # arrays keep their size
         self.executor = ThreadPoolExecutor(threads)
 
     def gradients(self, parameters: list[np.ndarray], index: np.ndarray) -> tuple[float, list[np.ndarray]]:
@@ -46,19 +46,36 @@ class GraphStepper:
         sums = map(sum, zip(*(gradients for _, gradients in shares), strict=True))
         return found, [total / np.float32(count) for total in sums]
 
+    def outputs(self, parameters: list[np.ndarray], index: np.ndarray) -> np.ndarray:
+        """The graph's residual in grey levels, float32 (n, H', W', outputs), for the patches at `index`, int64 (n,)."""
+        tensors, found = [Tensor(p) for p in parameters], np.empty((len(index), *self.residual.shape[1:]), np.float32)
+
+        def part(thread, at, one):
+            y = self._forward(tensors, one, thread).data.transpose(0, 2, 3, 1, 4)
+            found[at] = y.reshape(*y.shape[:3], -1)[0, ..., :found.shape[-1]]
+
+        self._each(part, index)
+        found *= np.float32(RESIDUAL_UNIT)
+        return found
+
     def errors(self, parameters: list[np.ndarray], index: np.ndarray) -> np.ndarray:
         """The mean squared error of each patch at `index`, float64 (N,), in grey levels squared."""
         tensors, found = [Tensor(p) for p in parameters], np.empty(len(index))
 
-        def part(thread, mine):
-            for at in mine:
-                one = index[at:at + 1]
-                y = self._forward(tensors, one, thread).data
-                found[at] = losses(y, self.residual, one, TARGET_UNIT, thread.workspace, "l2")[0] * RESIDUAL_UNIT**2
+        def part(thread, at, one):
+            y = self._forward(tensors, one, thread).data
+            found[at] = losses(y, self.residual, one, TARGET_UNIT, thread.workspace, "l2")[0]
 
-        count = len(self.threads)
-        list(self.executor.map(part, self.threads, (range(number, len(index), count) for number in range(count))))
-        return found
+        self._each(part, index)
+        return found * RESIDUAL_UNIT**2
+
+    def _each(self, part, index):
+        """part(thread, at, index[at:at+1]) for each patch, by all threads."""
+        def share(number):
+            for at in range(number, len(index), len(self.evaluators)):
+                part(self.evaluators[number], at, index[at:at + 1])
+
+        list(self.executor.map(share, range(len(self.evaluators))))
 
     def _forward(self, tensors, index, thread):
         x = batch_input(self.pixels, index, INPUT_CENTRE, INPUT_UNIT, thread.workspace)

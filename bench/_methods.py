@@ -1,0 +1,315 @@
+"""The methods that the paper compares, and ours, on one backbone and one budget.
+
+Published ones train as the authors' released code does: L1, Adam at 1e-3, half a cosine down, patches drawn alike,
+zeros around each patch. Those with several nets first train one on everything for a fifth of the budget, as the paper's
+warm-up does, and go on from it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench._backbones import GraphStepper
+from bench._rgb import HALO, HR, Patches
+from stdo_min.algorithm import chunk
+from stdo_min.algorithm.refine import Chunks, refine
+from stdo_min.algorithm.sample import Sampled, sampling
+from stdo_min.engine.autograd import Tensor
+from stdo_min.engine.backbones import Backbone
+from stdo_min.engine.budget import Budget
+from stdo_min.engine.convolution import Workspace, batch_input, convolutions
+from stdo_min.engine.graph import INPUT, Convolution
+from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
+from stdo_min.engine.optimiser import Adam, learning_rate
+from stdo_min.engine.pool import Pool
+from stdo_min.engine.train import Stepper, train
+from stdo_min.format.psnr import psnr
+
+RATE, WARM_UP = 1e-3, 0.2
+BATCH = 9_216  # lr pixels of a batch: 16 patches of 24x24
+SPARSE, LOOKS = 0.05, 8  # EMT: the share of the weights that a stretch has of its own; batches that choose them
+ROUNDS = 64  # of refinement
+POINTS, PROBES = 20, 64  # of a curve; patches that it is measured on
+
+Parameters = list[np.ndarray]
+
+
+@dataclass
+class Served:
+    """Nets that are trained, and which of them serves each patch.
+
+    outputs(net, index): residuals in grey levels, float32 (n, H', W', outputs). member: int (N,), 0 for the base alone,
+    else the net, counted from 1. sent: numbers that are sent in float32, and the bytes of what says where they belong.
+    """
+
+    outputs: Callable[[int, np.ndarray], np.ndarray]
+    member: np.ndarray
+    nets: int
+    sent: int
+    more_bytes: int = 0
+
+
+@dataclass
+class Run:
+    """A backbone on a clip with a budget: what every method gets."""
+
+    backbone: Backbone
+    patches: Patches
+    others: Sequence[Patches]  # of other clips, for the general net
+    chunks: int
+    budget: Budget
+    rng: np.random.Generator
+    threads: int
+    curve: list[tuple[float, float]] = field(default_factory=list)  # share of the budget and dB, where one net trains
+
+    def __post_init__(self):
+        self.stepper = self.stepper_for(self.patches)
+
+    @property
+    def factor(self) -> int:
+        """The scale that the graph leaves to a last pixel shuffle."""
+        return round((1 if self.backbone.upscaled else self.patches.scale) / self.backbone.graph.size)
+
+    @property
+    def batch(self) -> int:
+        """Patches of a batch."""
+        side = HR if self.backbone.upscaled else HR // self.patches.scale
+        return max(self.threads, BATCH // side**2 // self.threads * self.threads)
+
+    def stepper_for(self, patches: Patches) -> GraphStepper:
+        """What trains the backbone on some patches."""
+        pixels = np.clip((patches.base + 32) >> 6, 0, 255).astype(np.uint8) if self.backbone.upscaled \
+            else patches.unpadded()
+        return GraphStepper(self.backbone, pixels, patches.residual(self.factor), self.threads)
+
+    def new(self) -> Parameters:
+        """New parameters."""
+        return self.backbone.graph.new_parameters(self.rng)
+
+    def drawing(self, weight: np.ndarray, count: int | None = None) -> Callable[[], np.ndarray]:
+        """A function that draws a batch by weights (N,)."""
+        running = np.cumsum(weight)
+
+        def draw():
+            at = np.searchsorted(running, self.rng.random(count or self.batch) * running[-1], side="right")
+            return np.sort(np.minimum(at, len(running) - 1))
+
+        return draw
+
+    def train(self, parameters: Parameters, weight: np.ndarray, budget: Budget, cosine: bool = True,
+              stepper: GraphStepper | None = None, only: Parameters | None = None) -> Parameters:
+        """Train a copy of the parameters on patches drawn by weights (N,); only: masks of what may change."""
+        parameters, stepper = [p.copy() for p in parameters], stepper or self.stepper
+        draw, adam = self.drawing(weight), Adam(parameters, beta2=0.999)
+        probed = self.drawing(weight, PROBES)() if not self.curve else None
+        steps, started, done = 0, time.monotonic(), 0.0
+        while (done := budget.done(steps, started)) < 1:
+            _, gradients = stepper.gradients(parameters, draw())
+            if only is not None:
+                gradients = [gradient * mask for gradient, mask in zip(gradients, only, strict=True)]
+            adam.step(gradients, learning_rate(done, RATE, 0.0, 4e-5) if cosine else RATE)
+            steps += 1
+            if probed is not None and done * POINTS >= len(self.curve):
+                self.curve.append((done, float(psnr(stepper.errors(parameters, probed).mean(), 1))))
+        return parameters
+
+    def warmed_up(self) -> tuple[Parameters, Budget]:
+        """One net trained on everything, and what is left of the budget, by its clock."""
+        began = time.monotonic()
+        parameters = self.train(self.new(), np.ones(len(self.patches)), self.budget.part(WARM_UP), cosine=False)
+        return parameters, self.left(began, self.budget.part(WARM_UP))
+
+    def left(self, began: float, used: Budget) -> Budget:
+        """What is left of the budget after `used` of its steps, or of its seconds since `began`."""
+        if self.budget.steps is not None:
+            return Budget(steps=self.budget.steps - used.steps)
+        return self.budget.less(time.monotonic() - began)
+
+    def serve(self, nets: Sequence[Parameters], member: np.ndarray, sent: int | None = None,
+              more_bytes: int = 0) -> Served:
+        """The nets as they are served; sent: by default all of their numbers."""
+        def outputs(number, index):
+            return self.stepper.outputs(nets[number - 1], index)
+
+        return Served(outputs, member, len(nets), sent or len(nets) * self.backbone.graph.parameters, more_bytes)
+
+
+def general(run: Run) -> Served:
+    """One net trained on other clips."""
+    parameters, begun = run.new(), time.monotonic()
+    steppers = [run.stepper_for(other) for other in run.others]
+    share = run.left(begun, run.budget.part(0)).split([1 / 20] * 20)
+    for turn, part in enumerate(share):  # each clip in turn, so that none is the last one learnt
+        other = turn % len(steppers)
+        parameters = run.train(parameters, np.ones(len(run.others[other])), part, turn == len(share) - 1,
+                               steppers[other])
+    return run.serve([parameters], np.ones(len(run.patches), int))
+
+
+def one_net(run: Run) -> Served:
+    """awDNN: one net, overfitted."""
+    weight = np.ones(len(run.patches))
+    return run.serve([run.train(run.new(), weight, run.budget)], weight.astype(int))
+
+
+def _a_net_each(run: Run, labels: np.ndarray, start: Parameters, left: Budget) -> Served:
+    """A net for each of the labels 1.., which share the budget alike."""
+    count = int(labels.max())
+    nets = [run.train(start, labels == number, part) for number, part in
+            enumerate(left.split([1 / count] * count), 1)]
+    return run.serve(nets, labels.astype(int))
+
+
+def _stretches(run: Run) -> np.ndarray:
+    frames = run.patches.frames
+    return chunk.by_time(frames, min(run.chunks, frames)).labels(run.patches.frame)
+
+
+def nas(run: Run) -> Served:
+    """NAS (Yeo et al. 2018): a net for each stretch of time."""
+    start, left = run.warmed_up()
+    return _a_net_each(run, _stretches(run), start, left)
+
+
+def cafm(run: Run) -> Served:
+    """CaFM (Liu et al. 2021): one net, and for each stretch a factor and an offset of each channel of each layer.
+
+    They are folded into the weights, in training as in playing: the stretch's weight is factor * weight, its bias
+    factor * bias + offset.
+    """
+    labels = _stretches(run)
+    shared, count = run.new(), int(labels.max())
+    shared_adam = Adam(shared, beta2=0.999)
+    own = [[array for bias in shared[1::2] for array in (np.ones_like(bias), np.zeros_like(bias))]
+           for _ in range(count)]
+    adams = [Adam(arrays, beta2=0.999) for arrays in own]
+    draws = [run.drawing(labels == number) for number in range(1, count + 1)]
+
+    def folded(stretch):
+        found = []
+        for weight, bias, factor, offset in _quads(own[stretch]):
+            found += [factor[:, None, None, None] * weight, factor * bias + offset]
+        return found
+
+    def _quads(arrays):
+        return zip(shared[::2], shared[1::2], arrays[::2], arrays[1::2], strict=True)
+
+    steps, started = 0, time.monotonic()
+    while (done := run.budget.done(steps, started)) < 1:
+        stretch = int(run.rng.integers(count))
+        _, gradients = run.stepper.gradients(folded(stretch), draws[stretch]())
+        of_shared, of_own = [], []
+        for (weight, bias, factor, _), d_weight, d_bias in zip(_quads(own[stretch]), gradients[::2], gradients[1::2],
+                                                               strict=True):
+            of_shared += [factor[:, None, None, None] * d_weight, factor * d_bias]
+            of_own += [(d_weight * weight).sum(axis=(1, 2, 3)) + d_bias * bias, d_bias]
+        rate = learning_rate(done, RATE, 0.0, 4e-5)
+        shared_adam.step(of_shared, rate)
+        adams[stretch].step(of_own, rate)
+        steps += 1
+    sent = run.backbone.graph.parameters + count * sum(array.size for array in own[0])
+    return run.serve([folded(stretch) for stretch in range(count)], labels.astype(int), sent)
+
+
+def emt(run: Run) -> Served:
+    """EMT-style (Li et al. 2022): one net, and for each stretch new values of the few weights whose gradients say most.
+
+    Half of the budget goes to the one net; 5 % of the weights are new in each stretch. The original's meta-learning of
+    that net is left out.
+    """
+    began, labels, whole = time.monotonic(), _stretches(run), np.ones(len(run.patches))
+    start = run.train(run.new(), whole, run.budget.part(0.5))
+    left, nets, count = run.left(began, run.budget.part(0.5)), [], int(labels.max())
+    for number, part in enumerate(left.split([1 / count] * count), 1):
+        draw, sums = run.drawing(labels == number), [np.zeros_like(p) for p in start]
+        for _ in range(LOOKS):
+            for total, gradient in zip(sums, run.stepper.gradients(start, draw())[1], strict=True):
+                total += gradient
+        sizes = np.concatenate([np.abs(total).ravel() for total in sums])
+        least = np.partition(sizes, -round(SPARSE * len(sizes)))[-round(SPARSE * len(sizes))]
+        nets.append(run.train(start, labels == number, part, only=[np.abs(total) >= least for total in sums]))
+    own = round(SPARSE * run.backbone.graph.parameters)
+    return run.serve(nets, labels.astype(int), run.backbone.graph.parameters + count * own, 2 * count * own)
+
+
+def _scored(run: Run) -> tuple[Parameters, Budget, np.ndarray, np.ndarray]:
+    """The warm-up net, what is left, and each patch's score in dB and error under it."""
+    began = time.monotonic()
+    start, _ = run.warmed_up()
+    errors = run.stepper.errors(start, np.arange(len(run.patches)))
+    return start, run.left(began, run.budget.part(WARM_UP)), psnr(np.maximum(errors, 1e-9), 1), errors
+
+
+def stdo_quantile(run: Run) -> Served:
+    """STDO as in the authors' released code: scores cut at equal counts."""
+    start, left, scores, _ = _scored(run)
+    return _a_net_each(run, chunk.quantiles(scores, run.chunks), start, left)
+
+
+def stdo(run: Run) -> Served:
+    """STDO as in the paper: scores cut by k-means, here the best there is."""
+    start, left, scores, _ = _scored(run)
+    return _a_net_each(run, chunk.kmeans(scores, run.chunks)[0], start, left)
+
+
+def jstdo(run: Run) -> Served:
+    """JSTDO: one net, patches drawn by what their chunk has to teach."""
+    start, left, scores, errors = _scored(run)
+    labels = chunk.kmeans(scores, run.chunks)[0]
+    weight = chunk.informative(labels, errors, np.ones(len(errors)))
+    return run.serve([run.train(start, weight, left)], np.ones(len(errors), int))
+
+
+def ours(run: Run) -> Served:
+    """This project's training: L2, SOAP on whitened windows, real neighbours around, patches that move between nets."""
+    halo = len(run.backbone.graph.convolutions)
+    inner = slice(HALO - halo, run.patches.lr.shape[1] - HALO + halo)
+    began, patches = time.monotonic(), run.patches
+    lr = np.ascontiguousarray(patches.lr[:, inner, inner])
+    base_errors = np.mean(np.square(run.stepper.residual / np.float32(64)), axis=(1, 2, 3), dtype=np.float64)
+    pool = Pool(lr, run.stepper.residual, sampling(base_errors))
+    sampled = Sampled(pool, np.ones(len(patches)), base_errors, patches.frame, float(base_errors.mean()))
+    parameters = run.new()
+    parameters[-2] *= 0
+    general = train(Net(parameters[::2], parameters[1::2], patches.scale), pool, run.budget.part(WARM_UP), run.rng,
+                    threads=run.threads)
+    everything = np.arange(len(patches))
+    with Stepper(pool, run.threads) as stepper:
+        errors = stepper.errors(general, everything)
+    labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
+    left = run.left(began, run.budget.part(WARM_UP))
+    chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
+    with Stepper(pool, run.threads) as stepper:
+        member = np.argmin([base_errors, *(stepper.errors(net, everything) for net in chunks.nets)], axis=0)
+    works = [Workspace() for _ in range(run.threads)]
+
+    def outputs(number, index):
+        tensors = [Tensor(p) for p in chunks.nets[number - 1].parameters]
+        found = np.empty((len(index), *pool.residual.shape[1:]), np.float32)
+
+        def share(thread):
+            for at in range(thread, len(index), run.threads):
+                x = batch_input(lr, index[at:at + 1], INPUT_CENTRE, INPUT_UNIT, works[thread])
+                y = convolutions(Tensor(x), *tensors, workspace=works[thread]).data.transpose(0, 2, 3, 1, 4)
+                found[at] = y.reshape(*y.shape[:3], -1)[0, ..., :found.shape[-1]]
+
+        list(run.stepper.executor.map(share, range(run.threads)))
+        found *= np.float32(RESIDUAL_UNIT)
+        return found
+
+    return Served(outputs, member, len(chunks.nets), len(chunks.nets) * run.backbone.graph.parameters)
+
+
+def is_chain(backbone: Backbone) -> bool:
+    """Whether our engine can train it: a chain of convolutions on lr patches."""
+    layers = backbone.graph.operations
+    return not backbone.upscaled and all(isinstance(layer, Convolution) and layer.source == INPUT + number
+                                         for number, layer in enumerate(layers))
+
+
+METHODS = {"general": general, "awDNN": one_net, "NAS": nas, "CaFM": cafm, "EMT": emt, "STDO quantile": stdo_quantile,
+           "STDO": stdo, "JSTDO": jstdo, "ours": ours}
