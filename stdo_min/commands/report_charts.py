@@ -24,7 +24,7 @@ _STYLE = {
     "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
     "axes.axisbelow": True, "axes.edgecolor": LINE, "axes.labelcolor": INK, "grid.color": LINE, "grid.linewidth": 0.6,
     "text.color": INK, "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": INK, "ytick.labelcolor": INK,
-    "legend.frameon": False, "lines.linewidth": 1.4, "figure.facecolor": "none", "axes.facecolor": "none",
+    "legend.frameon": False, "figure.facecolor": "none", "axes.facecolor": "none",
     "axes.formatter.useoffset": False,
 }
 
@@ -38,12 +38,13 @@ def psnr_chart(seconds: np.ndarray, base: np.ndarray, ours: np.ndarray, marks: S
     """PSNR along time of base and stdo, and below it what was gained; marks: names and times of frames to look at."""
     def draw(figure):
         above, below = figure.subplots(2, sharex=True, height_ratios=(3, 2))
-        above.plot(seconds, base, color=BASE, label="bicubic")
-        above.plot(seconds, ours, color=OURS, label="stdo")
+        width = 1.4 if len(seconds) < 500 else 0.8
+        above.plot(seconds, base, color=BASE, label="bicubic", linewidth=width)
+        above.plot(seconds, ours, color=OURS, label="stdo", linewidth=width)
         above.set_ylabel("luma PSNR, dB")
         figure.legend(ncols=2, loc="outside upper right")
         below.fill_between(seconds, ours - base, color=OURS, alpha=0.35, linewidth=0)
-        below.plot(seconds, ours - base, color=OURS)
+        below.plot(seconds, ours - base, color=OURS, linewidth=width)
         below.axhline(0, color=INK, linewidth=0.8)
         below.set_ylabel("gained, dB")
         line, before = 0, -seconds[-1]
@@ -100,7 +101,7 @@ def curve_chart(points: Sequence[tuple[str, float, float]], colours: dict[str, s
 
     dots: in place of lines, for segments that train side by side and so report in turn.
     """
-    how = {"linestyle": "none", "marker": ".", "markersize": 3} if dots else {}
+    how = {"linestyle": "none", "marker": ".", "markersize": 5} if dots else {}
 
     def draw(figure):
         axes, told = figure.subplots(), set()
@@ -110,7 +111,7 @@ def curve_chart(points: Sequence[tuple[str, float, float]], colours: dict[str, s
             _, seconds, decibels = zip(*points[begin:end], strict=True)
             axes.plot(seconds, decibels, color=colours[stage], label=None if stage in told else stage, **how)
             told.add(stage)
-        axes.set_xlabel("time since training began, s")
+        axes.set_xlabel("time of the run after the lr video, s")
         axes.set_ylabel("PSNR, dB")
         figure.legend(ncols=4, loc="outside upper right")
 

@@ -59,23 +59,20 @@ def page(facts: Facts) -> str:
         nets_chart=_bars_of_nets(found, colours), nets=_nets(found, colours), bought=_bought(facts),
         training=_training(facts), command=escape(facts.command),
         coded="".join(f"<dt>{escape(key.replace('_', ' '))}</dt>"
-                      f"<dd>{escape(f'{value:,}' if isinstance(value, int) else str(value))}</dd>"
+                      f"<dd>{escape(f'{value:,}' if isinstance(value, int) and value > 9999 else str(value))}</dd>"
                       for key, value in coded.items() if value is not None))
 
 
 def colours_of(course: Course) -> list[int]:
-    """The colour of each net, 1..COLOURS, that of the base first, 0: another than all those of its segments, if it can.
-
-    Nets of other segments may have the same.
-    """
+    """The colour of each net, 1..COLOURS, that of the base first, 0: one that its segments, then all, have least."""
     luma = course.parsed.luma_nets
     index, colours = {id(net): number for number, net in enumerate(luma, 1)}, [0] * (len(luma) + 1)
     for segment in course.parsed.segments:
         numbers = [index[id(net)] for net in segment.nets]
         for number in numbers:
             if not colours[number]:
-                taken = [sum(colours[other] == colour for other in numbers) for colour in range(1, COLOURS + 1)]
-                colours[number] = 1 + int(np.argmin(taken))
+                colours[number] = min(range(1, COLOURS + 1), key=lambda colour: (
+                    sum(colours[other] == colour for other in numbers), colours.count(colour)))  # noqa: B023
     return colours
 
 
@@ -232,7 +229,7 @@ def _bars_of_nets(found: dict, colours: Sequence[int]) -> str:
     nets = sorted((net for net in found["nets"][1:] if net["bytes"]), key=lambda net: -net["gains"])[:MOST_BARS]
     if not nets:
         return "<p>There is no net: plain video it is, which needs fewer bytes.</p>"
-    bars = [(f"net {net['index']}", _per_kb(net), f"{_per_kb(net):.2f}", net_colour(colours[net["index"]]))
+    bars = [(f"net {net['index']}", _per_kb(net), _three(_per_kb(net)), net_colour(colours[net["index"]]))
             for net in sorted(nets, key=_per_kb, reverse=True)]
     return bars_chart("nets", "What each net bought, in dB of the whole video per kB of the net", "dB per kB", bars)
 
@@ -253,7 +250,7 @@ def _nets(found: dict, colours: Sequence[int]) -> str:
     def row(net, number):
         there = [_number(net[name]) if net["patches"] else "" for name in ("psnr_bicubic_y", "psnr_y")]
         cells = (f'{100 * net["patches"] / patches:.1f} %', _data(f"net {number} bytes", net["bytes"]), *there,
-                 _data(f"net {number} gains", net["gains"], 3), f"{_per_kb(net):.2f}" if net["bytes"] else "")
+                 _data(f"net {number} gains", net["gains"], 3), _three(_per_kb(net)) if net["bytes"] else "")
         return (f'<tr><th scope="row">{_swatch(colours[number])}{_net(number)}</th>'
                 + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
 
@@ -268,7 +265,7 @@ def _bought(facts: Facts) -> str:
     chroma = facts.parts["net for chroma"]
     said = (f" The net for chroma bought {_of_planes(facts)} for {chroma:,} bytes." if chroma else "")
     return (f"All nets with their map bought {_signed(gain)} of luma for {_bytes(found['bytes_sidecar'])}: "
-            f"{1000 * gain / found['bytes_sidecar']:.3g} dB per kB. A kB more of lr pictures would buy about "
+            f"{_three(1000 * gain / found['bytes_sidecar'])} dB per kB. A kB more of lr pictures would buy about "
             f"{0.04 / 0.01 * 1000 / facts.parts['lr pictures']:.2g} dB, where one per cent of the bytes buys the usual "
             "0.04 dB." + said)
 
@@ -304,6 +301,11 @@ def _data(name: str, value: float | None, digits: int = 2) -> str:
 
 def _number(value: float | None) -> str:
     return "no error" if value is None else f"{value:.2f}"
+
+
+def _three(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:#.3g}"
 
 
 def _bytes(size: int) -> str:
