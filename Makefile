@@ -20,10 +20,11 @@ $(VENV)/installed: pyproject.toml setup.py build.py MANIFEST.in $(shell find csr
 
 demo: $(VENV)/installed
 	$(BIN)/stdo demo demo.mp4 --force
-	$(BIN)/stdo encode demo.mp4 demo.mkv --scale 2 --budget 60s --force
+	$(BIN)/stdo encode demo.mp4 demo.mkv --scale 2 --budget 60s --report --force
 	$(BIN)/stdo decode demo.mkv demo-hr.mp4 --force
 	$(BIN)/stdo eval demo.mp4 demo.mkv --picture demo.png --force
 	@echo "demo.mkv plays anywhere; demo-hr.mp4 is it upscaled; demo.png shows bicubic, stdo and source side by side"
+	@echo "open demo.html: before and after, nets and map, bytes, PSNR along time, training"
 
 test: $(VENV)/installed
 	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal
@@ -48,4 +49,4 @@ install-lib:
 	$(MAKE) -C csrc install
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info stdo_min/_stdo* demo.mp4 demo.mkv demo-hr.mp4 demo.png
+	rm -rf $(VENV) build dist *.egg-info stdo_min/_stdo* demo.mp4 demo.mkv demo-hr.mp4 demo.png demo.html

@@ -27,10 +27,14 @@ VERBS = {
     "play": "show a video upscaled in a player",
     "serve": "offer a video upscaled to this device's own player or browser, over HTTP",
     "eval": "compare a video as it plays with its source: PSNR over all pixels, and bytes",
+    "report": "make a page to look at: before and after, nets and map, bytes, PSNR along time",
     "info": "show what a sidecar holds",
     "bench": "how fast this device upscales to 1920x1080: which nets and scales it plays",
     "demo": "draw a short clip with sound, to try things on",
 }
+
+EXTRAS = {"numba": "train", "tqdm": "train", "threadpoolctl": "train", "matplotlib": "report"}
+"""What an optional package is installed with."""
 
 EPILOG = """examples:
   stdo encode film.mp4 film.mkv --scale 2       one file that every player plays and stdo upscales
@@ -45,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         arguments = _parser(argv).parse_args(argv)
+        arguments.given = argv
         _name_inputs(arguments)
         _end_as_ctrl_c_does()
         warnings.showwarning = lambda message, *_: print(f"stdo: {message}", file=sys.stderr)
@@ -112,8 +117,9 @@ def _end_as_ctrl_c_does() -> None:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, ModuleNotFoundError) and error.name in ("numba", "tqdm", "threadpoolctl"):
-        return f"{error.name} is not installed, which this command needs: pip install 'stdo-min[train]'"
+    extra = EXTRAS.get(error.name) if isinstance(error, ModuleNotFoundError) else None
+    if extra:
+        return f"{error.name} is not installed, which this command needs: pip install 'stdo-min[{extra}]'"
     if isinstance(error, MemoryError):
         return "out of memory; choose a smaller --memory or --patch"
     if isinstance(error, OSError) and error.filename:

@@ -133,16 +133,19 @@ def test_a_survey_keeps_the_pool_for_chroma():
 
 
 def test_a_film_s_chroma_gains_as_it_plays(clip, tmp_path):
-    found = []
+    found, based = [], []
     for plain in (True, False):
         out = tmp_path / f"{plain}.mkv"
         recipe = Recipe(mode="single", channels=(2,), patch=16, budget=Budget(steps=4000), plain=plain)
         encode(clip, out, Fraction(2), recipe, crf=30)
         video = open_video(out)
         assert [segment.chroma for segment in video.upscaler.segments] == [0 if plain else 1]
-        found.append(evaluate(clip, video))
+        bases = []  # copies: the planes of a frame are written over by the next
+        found.append(evaluate(clip, video, watch=lambda seen, kept=bases: kept.append([p.copy() for p in seen.base])))
+        based.append(bases)
     before, after = (played["psnr_u"] + played["psnr_v"] for played in found)
     assert after > before + 0.3
+    assert all(np.array_equal(*planes) for frames in zip(*based, strict=True) for planes in zip(*frames, strict=True))
 
 
 def test_a_rung_tells_what_a_net_for_chroma_would_add(clip, tmp_path):

@@ -59,7 +59,7 @@ def test_restore(folder):
         assert language == "sh"
         shell(text, folder)
     assert open_video(folder / "film.mkv").upscaler.scale == 1
-    assert (folder / "gain.png").exists() and (folder / "restored.mp4").exists()
+    assert all((folder / name).exists() for name in ("gain.png", "film.html", "restored.mp4"))
 
 
 def test_ladder(folder, clip):

@@ -42,6 +42,12 @@ def test_matrices_and_ranges_differ():
     assert len(seen) == 6
 
 
+def test_odd_sizes_lose_no_pixel():
+    whole = to_rgb(planes(96, 64)[0], "bt709", "tv")
+    y, u, v = planes(96, 64)[0]
+    assert np.array_equal(to_rgb(Frame(y[:63, :95], u, v), "bt709", "tv"), whole[:63, :95])
+
+
 def flat(value, size=(90, 160)):
     return Frame(np.full(size, value, np.uint8), *(np.full((size[0] // 2, size[1] // 2), 128, np.uint8),) * 2)
 

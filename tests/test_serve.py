@@ -1,8 +1,6 @@
 """stdo serve with real clients: ffmpeg, sockets that misbehave, and a browser."""
 
 import http.client
-import json
-import shutil
 import socket
 import subprocess
 import threading
@@ -11,6 +9,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import pytest
+from browser import browser, needs_browser
 
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.commands import serve
@@ -189,37 +188,17 @@ def test_what_cannot_be_served(film, tmp_path, server):
         Server(film, coder="h264_mediacodec")
 
 
-@pytest.mark.skipif(not shutil.which("chromedriver") or not shutil.which("chromium"),
-                    reason="no browser: apt install chromium chromium-driver")
+@needs_browser
 def test_a_browser_plays_the_page(server, tmp_path):
-    driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
-    try:
-        port = next(line.split("port ")[1].rstrip(".\n") for line in driver.stdout if "started successfully" in line)
-
-        def call(method, path, **body):
-            data = json.dumps(body).encode() if method == "POST" else None
-            asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, method=method)
-            with urllib.request.urlopen(asked, timeout=60) as answer:
-                return json.load(answer)["value"]
-
-        options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                   "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required",
-                   f"--user-data-dir={tmp_path}"]
-        chrome = {"alwaysMatch": {"goog:chromeOptions": {"args": options, "binary": shutil.which("chromium")}}}
-        session = f"/session/{call('POST', '/session', capabilities=chrome)['sessionId']}"
-        call("POST", f"{session}/url", url=server.url)
-        script = ("const v = document.querySelector('video');"
-                  "return [v.currentTime, v.videoWidth, v.videoHeight, v.error && v.error.message];")
+    with browser(tmp_path) as session:
+        session.post("/url", url=server.url)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            at, width, height, error = call("POST", f"{session}/execute/sync", script=script, args=[])
+            at, width, height, error = session.run(
+                "const v = document.querySelector('video');"
+                "return [v.currentTime, v.videoWidth, v.videoHeight, v.error && v.error.message];")
             assert error is None
             if at > 1:
                 break
             time.sleep(0.2)
         assert at > 1 and (width, height) == (162, 90)
-        call("DELETE", session)
-    finally:
-        driver.kill()
-        driver.wait()
-        driver.stdout.close()

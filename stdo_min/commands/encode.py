@@ -20,6 +20,7 @@ from stdo_min.commands import options
 from stdo_min.commands.aiming import ROUNDS, Aim, tell_size
 from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, kept_choice, scale_or_auto, target
 from stdo_min.commands.progress import Bars
+from stdo_min.commands.report import Curve, check, page_of, report
 from stdo_min.commands.training import (
     Result,
     add_training_options,
@@ -33,6 +34,7 @@ from stdo_min.commands.training import (
     sizes,
 )
 from stdo_min.engine.budget import Progress
+from stdo_min.player import open_video
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.frame_folder import open_source
 from stdo_min.video.keyframes import packet_sizes
@@ -80,16 +82,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                          "--scale auto the scale, for a quarter of --budget at the most, and there ships the plain "
                          "video where nets do not pay")
     quality.add_argument("--lossless", action="store_true", help="code the lr video without loss")
+    parser.add_argument("--report", action="store_true",
+                        help="also make the page that stdo report makes, with the curves of training: OUT.html")
 
 
 def run(a: argparse.Namespace) -> None:
-    """Encode, and print what was gained for how many bytes."""
+    """Encode, and print what was gained for how many bytes; then make the page of it, where it is asked for."""
+    page = page_of(a.out) if a.report else None
+    if page:
+        check(page, open_source(a.source, a.rate), a.force, [a.source])
     with Bars(a.quiet) as bars:
+        curve = Curve(bars.training)
         result = encode(a.source, a.out, a.scale, recipe_of(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
                         wanted=a.target, threads=a.threads,
                         rate=a.rate, force=a.force, segment=a.segment, crew=crew_of(a), restart=a.restart,
-                        note=bars.note, lr_progress=bars.frames("lr video"), progress=bars.training)
-    print(result)
+                        note=bars.note, lr_progress=bars.frames("lr video"), progress=curve.note)
+    print(result, flush=True)
+    if page:
+        with Bars(a.quiet) as bars:
+            report(a.source, open_video(result.path), page, a.given, curve, threads=a.threads, rate=a.rate,
+                   force=a.force, progress=bars.frames("report"))
+        print(f"{page}: {page.stat().st_size:,} bytes")
 
 
 def encode(source: Path, out: Path, scale: Fraction | None, recipe: Recipe, *, codec: str = "x264",

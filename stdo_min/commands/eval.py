@@ -7,8 +7,10 @@ import json
 import math
 from collections.abc import Callable
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,6 +26,21 @@ from stdo_min.video.frame_folder import open_source
 from stdo_min.video.mux import ending, read_attachment
 from stdo_min.video.output import output_file
 from stdo_min.video.read import Frame, read_source
+
+
+class Judged(NamedTuple):
+    """One frame beside its source, as the three of them go by; all is written over by the next one, so copy what stays.
+
+    base: the frame under the base alone, all three planes. nets: of each patch, counted over the file, 0 the base; with
+    error and base_error, the squared errors of luma, int64 (rows, columns).
+    """
+
+    shown: Shown
+    truth: Frame
+    base: Frame
+    nets: np.ndarray
+    error: np.ndarray
+    base_error: np.ndarray
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +64,8 @@ def run(a: argparse.Namespace) -> None:
     comparison = Comparison(video.info) if a.picture else None
     with output_file(a.picture, a.force, inputs) if a.picture else nullcontext() as picture:
         with Bars(a.quiet) as bars:
-            found = evaluate(a.source, video, a.threads, bars.frames("eval"), comparison, a.rate)
+            watch = comparison and (lambda seen: comparison.consider(seen.base, seen.shown.hr, seen.truth))
+            found = evaluate(a.source, video, a.threads, bars.frames("eval"), watch, a.rate)
         if comparison:
             comparison.write(picture)
     if a.json:
@@ -63,14 +81,14 @@ def run(a: argparse.Namespace) -> None:
 
 
 def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[int, int], None] | None = None,
-             comparison: Comparison | None = None, rate: Fraction | None = None) -> dict:
+             watch: Callable[[Judged], None] | None = None, rate: Fraction | None = None) -> dict:
     """Compare a video as it plays with its source, over every pixel of every frame, borders and seams included.
 
     Returns frames, width, height, scale; psnr_y, psnr_u, psnr_v and psnr_bicubic_y in dB, 10 log10(255^2 / MSE) with
     the MSE pooled over all frames, None where it is infinite; bytes_lr (without the sidecar), bytes_sidecar and, of it,
     bytes_map; and nets, a list of those for luma with index, patches, bytes, psnr_y, psnr_bicubic_y and gains of
     each: net 0 is the base alone, nets are numbered as segments first refer to them, and gains are dB that the whole
-    would lose without it. comparison: looks at every frame. rate: of a folder of frames, see open_source. Raises
+    would lose without it. watch: gets every frame, in order. rate: of a folder of frames, see open_source. Raises
     VideoError if the source has another size or other frames.
     """
     original = open_source(source, rate)
@@ -85,9 +103,9 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
             truth = next(truths, None)
             if truth is None:
                 raise VideoError(f"{source}: ends after {done - 1} frames, before {path}; give its own source")
-            base = totals.add(frame, truth)
-            if comparison:
-                comparison.consider(base, frame.hr, truth)
+            judged = totals.add(frame, truth)
+            if watch:
+                watch(judged)
             if progress:
                 progress(done, upscaler.frames)
         if next(truths, None) is not None:
@@ -98,29 +116,40 @@ def evaluate(source: Path, video: Video, threads: int = 1, progress: Callable[[i
             "nets": totals.by_net([0, *map(parsed.bytes_of, parsed.luma_nets)])}
 
 
+def base_of(parsed: sidecar.Sidecar) -> Upscaler:
+    """The upscaler of a sidecar without any of its nets, those for chroma neither."""
+    bare = (replace(segment, nets=(), map_data=b"", computed=False, chroma=None) for segment in parsed.segments)
+    return Upscaler(sidecar.write(replace(parsed, segments=tuple(bare), known=())))
+
+
+def numbers_of(parsed: sidecar.Sidecar) -> list[np.ndarray]:
+    """What the labels of each segment stand for: nets of luma counted over the file from 1 on, 0 for the base."""
+    number = {id(net): index for index, net in enumerate(parsed.luma_nets, 1)}
+    return [np.array([0, *(number[id(net)] for net in segment.nets)]) for segment in parsed.segments]
+
+
 class _Totals:
     """Sums over frames, of luma for each net and of both chroma planes."""
 
     def __init__(self, upscaler: Upscaler, parsed: sidecar.Sidecar):
-        self.upscaler, self.side = upscaler, int(upscaler.patch * upscaler.scale)
+        self.upscaler, self.base, self.side = upscaler, base_of(parsed), int(upscaler.patch * upscaler.scale)
         self.grid = upscaler.rows, upscaler.columns
         self.pixels = patch_pixels(upscaler.hr_height, upscaler.hr_width, self.side, self.grid)
         self.none = np.zeros(self.grid, np.uint8)
-        number = {id(net): index for index, net in enumerate(parsed.luma_nets, 1)}
-        self.numbers = [np.array([0, *(number[id(net)] for net in segment.nets)]) for segment in parsed.segments]
-        self.luma = np.zeros((len(number) + 1, 4), np.int64)  # patches, pixels, squared error, that of the base
+        self.numbers = numbers_of(parsed)
+        self.luma = np.zeros((len(parsed.luma_nets) + 1, 4), np.int64)  # patches, pixels, error, the base's
         self.chroma = [0, 0]
 
-    def add(self, frame: Shown, truth: Frame) -> Frame:
-        """Add one frame as it is shown; returns it under the base alone."""
-        base = self.upscaler.upscale(frame.segment, self.none, frame.lr)
-        nets = self.numbers[frame.segment][frame.labels].ravel()
-        for column, values in enumerate((np.ones_like(self.pixels), self.pixels, self._errors(truth.y, frame.hr.y),
-                                         self._errors(truth.y, base[0]))):
-            np.add.at(self.luma[:, column], nets, values.ravel())
+    def add(self, frame: Shown, truth: Frame) -> Judged:
+        """Add one frame as it is shown."""
+        base = Frame(*self.base.upscale(frame.segment, self.none, frame.lr))
+        judged = Judged(frame, truth, base, self.numbers[frame.segment][frame.labels],
+                        self._errors(truth.y, frame.hr.y), self._errors(truth.y, base.y))
+        for column, values in enumerate((np.ones_like(self.pixels), self.pixels, judged.error, judged.base_error)):
+            np.add.at(self.luma[:, column], judged.nets.ravel(), values.ravel())
         for plane in (0, 1):
             self.chroma[plane] += int(self._errors(truth[plane + 1], frame.hr[plane + 1]).sum())
-        return Frame(*base)
+        return judged
 
     def _errors(self, truth, shown):
         return squared_errors(truth, shown, self.side, self.grid)

@@ -58,15 +58,17 @@ class Comparison:
 
 
 def to_rgb(frame: Frame, matrix: str, levels: str) -> np.ndarray:
-    """The pixels of a frame of even size, uint8 (H, W, 3); chroma samples are repeated.
+    """The pixels of a frame, uint8 (H, W, 3); chroma samples are repeated.
 
     matrix: a key of MATRICES. levels: "tv" (16..235 and 16..240) or "pc" (0..255).
     """
     red, blue = MATRICES[matrix]
     green = 1 - red - blue
     y, u, v = (plane.astype(np.float32) for plane in frame)
+    height, width = y.shape
     y = (y - 16) * (255 / 219) if levels == "tv" else y
-    u, v = ((plane.repeat(2, 0).repeat(2, 1) - 128) * (255 / 224 if levels == "tv" else 1) for plane in (u, v))
+    u, v = ((plane.repeat(2, 0).repeat(2, 1)[:height, :width] - 128) * (255 / 224 if levels == "tv" else 1)
+            for plane in (u, v))
     pixels = np.stack([y + 2 * (1 - red) * v,
                        y - 2 * (1 - blue) * blue / green * u - 2 * (1 - red) * red / green * v,
                        y + 2 * (1 - blue) * u], axis=-1)

@@ -1,4 +1,4 @@
-"""PNG files: what one holds, its pixels, and writing one. imageio is imported only where pixels are asked for."""
+"""PNG files: what one holds, its pixels, and writing one; WebP for pages. imageio is imported only for pixels."""
 
 import struct
 from pathlib import Path
@@ -46,6 +46,11 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write pixels uint8 (H, W, 3), RGB, whatever the ending of the name. Raises OSError if that fails."""
     # Through memory: on a full disk imageio's own file complains once more when it is closed.
     path.write_bytes(_imageio().imwrite("<bytes>", pixels, plugin="pillow", extension=".png"))
+
+
+def webp(pixels: np.ndarray, quality: int) -> bytes:
+    """Pixels uint8 (H, W, 3), RGB, as a WebP of a quality of 1..100, the higher the better. Raises OSError."""
+    return _imageio().imwrite("<bytes>", pixels, plugin="pillow", extension=".webp", quality=quality)
 
 
 def _has_chunk(file, wanted: bytes) -> bool:

@@ -1,0 +1,126 @@
+"""`stdo report`: one page that shows what nets are worth on a video, for people to look at.
+
+One pass over the frames is `stdo eval`'s. It keeps sums by frame alone, so a film of any length can be reported on;
+the three frames to look at are known at its end, and read once more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+from stdo_min.commands import options
+from stdo_min.commands.eval import evaluate
+from stdo_min.commands.picture import MATRICES
+from stdo_min.commands.progress import Bars
+from stdo_min.commands.report_facts import Course, Facts, look, parts_of
+from stdo_min.player import Video, open_video
+from stdo_min.video.ffmpeg import VideoError
+from stdo_min.video.frame_folder import open_source
+from stdo_min.video.mux import ending
+from stdo_min.video.output import check_output, output_file
+from stdo_min.video.probe import VideoInfo
+
+KEPT = 200  # points of a training curve in the time in which that of the run grows e-fold: the first ones lie densest
+
+EPILOG = """The page is one file that needs no network, under 3 MB, to open in a browser and to send to others:
+  frames   the one that gained the least, one in the middle, and the one that gained the most: bicubic, stdo and
+           source, with a slider between two of them, and which net serves which patch
+  time     PSNR of each frame, and the share of each net
+  bytes    of each part, and what each net bought for its own
+  training its curves: by stdo encode --report alone, since no file holds them
+Numbers are those of stdo eval. PSNR is that of luma. It needs Matplotlib: pip install 'stdo-min[report]'.
+
+  stdo report film.mp4 film.mkv                    film.html, beside film.mkv
+  stdo report film.mp4 film.mkv -o report.html
+  stdo encode film.mp4 film.mkv --report           film.html again, with the curves of training
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.epilog = EPILOG
+    parser.add_argument("source", metavar="SRC", help="the source it was made from, a video or a folder of PNG frames")
+    options.rate(parser)
+    options.played(parser)
+    parser.add_argument("-o", "--out", type=Path, metavar="FILE.html",
+                        help="the page; by default IN with the ending .html")
+    options.quiet(parser)
+    options.written(parser)
+
+
+def run(a: argparse.Namespace) -> None:
+    """Write the page and print its name."""
+    out = a.out or page_of(a.video)
+    video = open_video(a.video, a.sidecar)
+    check(out, video.info, a.force, [a.source, a.video, *filter(None, [a.sidecar])])
+    with Bars(a.quiet) as bars:
+        report(a.source, video, out, a.given, threads=a.threads, rate=a.rate, force=a.force,
+               progress=bars.frames("report"))
+    print(f"{out}: {out.stat().st_size:,} bytes")
+
+
+def page_of(video: Path) -> Path:
+    """Where the page of a video lies unless its name is given."""
+    return video.with_suffix(".html")
+
+
+def check(out: Path, info: VideoInfo, force: bool, inputs: Sequence[Path]) -> None:
+    """Raise what `report` would raise for want of Matplotlib, or for a name or colours, before any work."""
+    from stdo_min.commands import report_charts  # noqa: F401 Matplotlib, which other verbs do without
+
+    if ending(out) != ".html":
+        raise VideoError(f"{out}: the report is a page; give it the ending .html")
+    if (info.color_space or "bt709") not in MATRICES:
+        raise VideoError(f"{info.path}: its colours are {info.color_space}, of which no picture can be drawn; "
+                         "stdo eval reports without pictures")
+    check_output(out, force, inputs)
+
+
+def report(source: Path, video: Video, out: Path, given: Sequence[str], curve: Curve | None = None, *, threads: int = 1,
+           rate: Fraction | None = None, force: bool = False,
+           progress: Callable[[int, int], None] | None = None) -> None:
+    """Write the page of a video beside its source.
+
+    given: the words of the command that asks for it. curve: of its training, where that was just done. rate: of a
+    folder of frames, see open_source. progress: (frames done, frames). Raises VideoError as `evaluate` does.
+    """
+    from stdo_min.commands.report_page import page
+
+    course = Course(video)
+    found = evaluate(source, video, threads, progress, course.add, rate)
+    info = open_source(source, rate)
+    looked = [look(video, info, course, name, number, threads) for name, number in course.chosen()]
+    facts = Facts(Path(video.info.path).name, spoken(given), found, info.rate, info.sar, course, parts_of(video, found),
+                  looked, curve.points if curve else None)
+    with output_file(out, force, [source, video.info.path]) as final:
+        final.write_text(page(facts), encoding="utf-8")
+
+
+def spoken(given: Sequence[str]) -> str:
+    """A command as it is given to a shell, but for what an address may hold of secrets: its user and its query."""
+    said = (re.sub(r"^(https?://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", word) for word in given)
+    return shlex.join(["stdo", *said])
+
+
+class Curve:
+    """Keeps what training reports on its way, for the page; `points` are (stage, seconds, PSNR in dB)."""
+
+    def __init__(self, progress: Callable[[str, float, float], None]):
+        """progress: gets everything too."""
+        self.points, self._progress, self._began = [], progress, None
+
+    def note(self, stage: str, done: float, decibel: float) -> None:
+        """The progress of `encode`; see engine.budget.Progress."""
+        self._progress(stage, done, decibel)
+        self._began = self._began or time.monotonic()
+        seconds = time.monotonic() - self._began
+        last = self.points[-1] if self.points else ("", 0.0, 0.0)
+        if math.isfinite(decibel) and (stage != last[0] or seconds - last[1] >= seconds / KEPT):
+            self.points.append((stage, seconds, decibel))

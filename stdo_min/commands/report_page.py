@@ -1,0 +1,334 @@
+"""The page of `stdo report`: what was found, as HTML around report.html's style and script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from stdo_min import __version__
+from stdo_min.commands.info import describe
+from stdo_min.commands.report_charts import (
+    BASE,
+    MOST_BARS,
+    OURS,
+    bars_chart,
+    curve_chart,
+    map_chart,
+    net_colour,
+    psnr_chart,
+)
+from stdo_min.commands.report_facts import Course, Facts, Look
+from stdo_min.format.psnr import psnr
+from stdo_min.video.png import webp
+
+POINTS = 1500  # of a curve along time at the most: longer films have the mean of some frames in each
+COLOURS = 8  # of nets; the style has them in both themes
+PICTURES = 1_850_000  # bytes of all pictures, so that with charts and maps the page stays under 3 MB
+QUALITIES = (95, 90, 85, 80)  # of WebP, the best that fits
+KINDS = {"base": "bicubic", "ours": "stdo", "source": "source"}
+WHAT = {"worst": "gained the least", "median": "half of the frames gained less than", "best": "gained the most"}
+
+
+def page(facts: Facts) -> str:
+    """The page, whole: a file of HTML that refers to nothing outside it."""
+    template = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    course, found = facts.course, facts.found
+    colours = colours_of(course)
+    seconds = course.frames / float(facts.rate)
+    size, coded = found["bytes_lr"] + found["bytes_sidecar"], describe(course.data, facts.name)
+    quality, stages = _pictures(facts.looks, colours, facts)
+    return Template(template).substitute(
+        script_hash=_hash(template), name=escape(facts.name), version=escape(__version__),
+        gain=_signed(_gain(found["psnr_y"], found["psnr_bicubic_y"])),
+        psnr=f'{_data("psnr_bicubic_y", found["psnr_bicubic_y"])}&nbsp;→ {_data("psnr_y", found["psnr_y"])}',
+        bytes=_bytes(size), rate=f"{8 * size / seconds / 1000:,.0f} kbit/s",
+        sidecar=_data("bytes_sidecar", found["bytes_sidecar"]),
+        sidecar_share=f'{100 * found["bytes_sidecar"] / size:.1f} % of all bytes',
+        size=f'{found["width"]}×{found["height"]}', lr=f'lr at scale {found["scale"]}',
+        length=f"{seconds:,.1f} s", frames=f'{_data("frames", found["frames"])} frames',
+        stages=stages, quality=quality, chosen=_chosen(facts), psnr_chart=_psnr(facts), quantiles=_quantiles(course),
+        chroma=_chroma(course, found), map_chart=_map(facts, colours), legend=_legend(colours, course),
+        bytes_chart=_bars_of_parts(facts.parts), parts=_parts(facts.parts),
+        nets_chart=_bars_of_nets(found, colours), nets=_nets(found, colours), bought=_bought(facts),
+        training=_training(facts), command=escape(facts.command),
+        coded="".join(f"<dt>{escape(key.replace('_', ' '))}</dt>"
+                      f"<dd>{escape(f'{value:,}' if isinstance(value, int) and value > 9999 else str(value))}</dd>"
+                      for key, value in coded.items() if value is not None))
+
+
+def colours_of(course: Course) -> list[int]:
+    """The colour of each net, 1..COLOURS, that of the base first, 0: one that its segments, then all, have least."""
+    luma = course.parsed.luma_nets
+    index, colours = {id(net): number for number, net in enumerate(luma, 1)}, [0] * (len(luma) + 1)
+    for segment in course.parsed.segments:
+        numbers = [index[id(net)] for net in segment.nets]
+        for number in numbers:
+            if not colours[number]:
+                colours[number] = min(range(1, COLOURS + 1), key=lambda colour: (
+                    sum(colours[other] == colour for other in numbers), colours.count(colour)))  # noqa: B023
+    return colours
+
+
+# ---- The three frames ----
+
+
+def _pictures(looks: Sequence[Look], colours: Sequence[int], facts: Facts) -> tuple[str, str]:
+    """What is said about the pictures, and their elements."""
+    quality, crops = _fitted(looks)
+    height, width = looks[0].pictures[0].shape[:2]
+    (_, _, wide, high), _ = crops[0]
+    said = f"They are WebP of quality {quality}"
+    said += ", whole" if (wide, high) == (width, height) else f", cut to {wide}×{high} where most was gained"
+    stages = "".join(_stage(number, look, crop, colours, facts)
+                     for number, (look, crop) in enumerate(zip(looks, crops, strict=True)))
+    return said + ".", stages
+
+
+def _fitted(looks: Sequence[Look]) -> tuple[int, list[tuple[tuple[int, int, int, int], list[bytes]]]]:
+    """The quality, and of each frame the rectangle (x, y, width, height) that is shown and its three pictures."""
+    height, width = looks[0].pictures[0].shape[:2]
+    for quality in QUALITIES:
+        coded = [[webp(pixels, quality) for pixels in look.pictures] for look in looks]
+        if _size(coded) <= PICTURES:
+            return quality, [((0, 0, width, height), pictures) for pictures in coded]
+    share = 1.0
+    while _size(coded) > PICTURES:
+        share *= 0.85
+        crops = [_rectangle(look.place, width, height, share) for look in looks]
+        coded = [[webp(pixels[y:y + high, x:x + wide], quality) for pixels in look.pictures]
+                 for look, (x, y, wide, high) in zip(looks, crops, strict=True)]
+    return quality, list(zip(crops, coded, strict=True))
+
+
+def _size(coded) -> int:
+    return sum(len(base64.b64encode(picture)) for pictures in coded for picture in pictures) * 3 // 4
+
+
+def _rectangle(place: tuple[int, int], width: int, height: int, share: float) -> tuple[int, int, int, int]:
+    """A part of a picture around a place, moved inwards at the edges."""
+    wide, high = max(1, int(width * share)), max(1, int(height * share))
+    x, y = (max(0, min(at - part // 2, whole - part))
+            for at, part, whole in zip(place, (wide, high), (width, height), strict=True))
+    return x, y, wide, high
+
+
+def _stage(number: int, look: Look, crop, colours: Sequence[int], facts: Facts) -> str:
+    (x, y, wide, high), coded = crop
+    pictures = "".join(
+        f'<img data-is="{kind}" width="{wide}" height="{high}" alt="Frame {look.number}: {name}" '
+        f'src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
+        for (kind, name), data in zip(KINDS.items(), coded, strict=True))
+    served, patches = np.unique(look.nets, return_counts=True)
+    legend = "".join(f"<li>{_swatch(colours[net])}{_net(net)} {100 * count / look.nets.size:.0f} %</li>"
+                     for net, count in zip(served, patches, strict=True))
+    paths = "".join(f'<path style="--c:var(--n{colours[net]})" d="{_outline(look.nets == net, look.side)}"/>'
+                    for net in served if net)
+    at = f"{look.number / float(facts.rate):.2f} s"
+    ratio = f"{wide * facts.sar.numerator / facts.sar.denominator:g}/{high}"
+    return f"""<figure class="look" data-frame="{number}"{' hidden' if number else ''}>
+<div class="scroll" tabindex="0" role="region" aria-label="The {look.name} frame"><div class="stage"
+ data-width="{wide}" data-x="{(look.place[0] - x) / wide:.3f}" data-y="{(look.place[1] - y) / high:.3f}"
+ style="aspect-ratio:{ratio}">{pictures}
+<svg class="map" viewBox="{x} {y} {wide} {high}" preserveAspectRatio="none" aria-hidden="true" hidden>{paths}</svg>
+<i class="line"></i><b class="tag left" aria-hidden="true"></b><b class="tag right" aria-hidden="true"></b></div></div>
+<figcaption>Frame {_data(f"{look.name}_frame", look.number)} at {at}, which {WHAT[look.name]}: bicubic
+{_data(f"{look.name}_base_psnr", look.base_psnr)} dB, stdo {_data(f"{look.name}_psnr", look.psnr)} dB,
+<strong>{_signed(look.psnr - look.base_psnr)}</strong></figcaption>
+<ul class="legend map-legend" aria-label="Nets of this frame and the patches of each" hidden>{legend}</ul>
+</figure>"""
+
+
+def _outline(cells: np.ndarray, side: int) -> str:
+    """The path of the cells of a grid that are set: a rectangle for each run of them in a row."""
+    return "".join(f"M{begin * side} {row * side}h{(end - begin) * side}v{side}h{(begin - end) * side}z"
+                   for row, line in enumerate(cells) for begin, end in _runs(line))
+
+
+def _runs(line: np.ndarray) -> Iterator[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], line, [0]]).astype(np.int8)))
+    return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
+
+
+def _chosen(facts: Facts) -> str:
+    course = facts.course
+    lowest = int(course.error.argmax())
+    return (f"The lowest PSNR, {_number(course.decibel(course.error[lowest]))} dB, has frame {lowest} at "
+            f"{lowest / float(facts.rate):.2f} s.")
+
+
+# ---- Along time ----
+
+
+def _psnr(facts: Facts) -> str:
+    course = facts.course
+    edges = np.linspace(0, course.frames, min(course.frames, POINTS) + 1).astype(int)
+    counts = np.diff(edges)
+    error, base_error = (np.add.reduceat(values, edges[:-1]) for values in (course.error, course.base_error))
+    ours, base = (psnr(np.maximum(values, 1), counts * course.pixels) for values in (error, base_error))
+    return psnr_chart(edges[:-1] / float(facts.rate), base, ours,
+                      [(look.name, look.number / float(facts.rate)) for look in facts.looks])
+
+
+def _quantiles(course: Course) -> str:
+    columns = course.decibel(course.base_error), course.decibel(course.error), course.gains
+    rows = (("lowest", 0), ("lower twentieth", 5), ("median", 50), ("upper twentieth", 95), ("highest", 100))
+    return "".join(f'<tr><th scope="row">{name}</th>'
+                   + "".join(f"<td>{_number(np.percentile(column, share))}</td>" for column in columns) + "</tr>"
+                   for name, share in rows)
+
+
+def _base_chroma(course: Course, found: dict) -> list[float | None]:
+    """PSNR of bicubic U and V."""
+    samples = course.frames * -(-found["width"] // 2) * -(-found["height"] // 2)
+    return [float(psnr(error, samples)) if error else None for error in course.base_chroma]
+
+
+def _chroma(course: Course, found: dict) -> str:
+    return "; ".join(f'{plane}: bicubic {_number(base)}, stdo {_data(name, found[name])} dB' for plane, name, base in
+                     zip("UV", ("psnr_u", "psnr_v"), _base_chroma(course, found), strict=True)) + "."
+
+
+def _map(facts: Facts, colours: Sequence[int]) -> str:
+    course = facts.course
+    bands = len(course.shares)
+    # Band b holds the frames n with n * bands // frames == b.
+    edges = -(-np.arange(bands + 1) * course.frames // bands) / float(facts.rate)
+    return map_chart(edges, course.shares / course.shares.sum(axis=1, keepdims=True), colours)
+
+
+def _legend(colours: Sequence[int], course: Course) -> str:
+    if len(colours) > 2 * COLOURS + 1:
+        return "<li>Nets have the colours that the table below shows.</li>"
+    used = course.shares.sum(axis=0) > 0
+    return "".join(f"<li>{_swatch(colour)}{_net(net)}</li>" for net, colour in enumerate(colours) if used[net])
+
+
+# ---- Bytes ----
+
+
+def _bars_of_parts(parts: dict[str, int]) -> str:
+    whole = sum(parts.values())
+    bars = [(name, size / 1000, f"{size:,} bytes, {100 * size / whole:.1f} %",
+             BASE if name.startswith("sound") else OURS) for name, size in parts.items()]
+    return bars_chart("bytes", "Bytes of each part of the files", "kB", bars)
+
+
+def _parts(parts: dict[str, int]) -> str:
+    return "".join(f'<tr><th scope="row">{escape(name)}</th><td>{_data("bytes of " + name, size)}</td></tr>'
+                   for name, size in {**parts, "all": sum(parts.values())}.items())
+
+
+def _bars_of_nets(found: dict, colours: Sequence[int]) -> str:
+    nets = sorted((net for net in found["nets"][1:] if net["bytes"]), key=lambda net: -net["gains"])[:MOST_BARS]
+    if not nets:
+        return "<p>There is no net: plain video it is, which needs fewer bytes.</p>"
+    bars = [(f"net {net['index']}", _per_kb(net), _three(_per_kb(net)), net_colour(colours[net["index"]]))
+            for net in sorted(nets, key=_per_kb, reverse=True)]
+    return bars_chart("nets", "What each net bought, in dB of the whole video per kB of the net", "dB per kB", bars)
+
+
+def _of_planes(facts: Facts) -> str:
+    found = facts.found
+    return " and ".join(f"{_signed(_gain(found[name], base))} of {plane}" for plane, name, base in
+                        zip("UV", ("psnr_u", "psnr_v"), _base_chroma(facts.course, found), strict=True))
+
+
+def _per_kb(net: dict) -> float:
+    return 1000 * net["gains"] / net["bytes"]
+
+
+def _nets(found: dict, colours: Sequence[int]) -> str:
+    patches = sum(net["patches"] for net in found["nets"])
+
+    def row(net, number):
+        there = [_number(net[name]) if net["patches"] else "" for name in ("psnr_bicubic_y", "psnr_y")]
+        cells = (f'{100 * net["patches"] / patches:.1f} %', _data(f"net {number} bytes", net["bytes"]), *there,
+                 _data(f"net {number} gains", net["gains"], 3), _three(_per_kb(net)) if net["bytes"] else "")
+        return (f'<tr><th scope="row">{_swatch(colours[number])}{_net(number)}</th>'
+                + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+
+    return "".join(row(net, net["index"]) for net in found["nets"])
+
+
+def _bought(facts: Facts) -> str:
+    found = facts.found
+    gain = _gain(found["psnr_y"], found["psnr_bicubic_y"])
+    if gain is None or len(found["nets"]) == 1:
+        return ""
+    chroma = facts.parts["net for chroma"]
+    said = (f" The net for chroma bought {_of_planes(facts)} for {chroma:,} bytes." if chroma else "")
+    return (f"All nets with their map bought {_signed(gain)} of luma for {_bytes(found['bytes_sidecar'])}: "
+            f"{_three(1000 * gain / found['bytes_sidecar'])} dB per kB. A kB more of lr pictures would buy about "
+            f"{0.04 / 0.01 * 1000 / facts.parts['lr pictures']:.2g} dB, where one per cent of the bytes buys the usual "
+            "0.04 dB." + said)
+
+
+# ---- Training ----
+
+
+def _training(facts: Facts) -> str:
+    if not facts.curve:
+        return ("<p>Not known: a sidecar does not hold how it was trained. <code>stdo encode --report</code> draws the "
+                "curves of the run that it makes.</p>")
+    stages = dict.fromkeys(stage for stage, _, _ in facts.curve)
+    tokens = [BASE, OURS, *(net_colour(colour) for colour in range(2, COLOURS + 1))]
+    chart = curve_chart(facts.curve, {stage: tokens[min(at, COLOURS)] for at, stage in enumerate(stages)},
+                        len(facts.course.parsed.segments) > 1)
+    ends = {stage: decibel for stage, _, decibel in facts.curve}
+    said = "; ".join(f"{escape(stage)} ended at {_number(decibel)} dB" for stage, decibel in ends.items())
+    return (f'<div class="wide" tabindex="0" role="region" aria-label="Training curves">{chart}</div>'
+            "<p>As the run reported it: PSNR of a sample of the patches, under nets that are not rounded yet; so it is "
+            f"near that of the video, but not equal. Each segment begins anew: {said}.</p>")
+
+
+# ---- Small parts ----
+
+
+def _data(name: str, value: float | None, digits: int = 2) -> str:
+    """A number as people read it, with the whole of it for programs."""
+    if value is None:
+        return f'<data id="{escape(name.replace(" ", "-"))}" value="">no error</data>'
+    text = f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    return f'<data id="{escape(name.replace(" ", "-"))}" value="{value}">{text}</data>'
+
+
+def _number(value: float | None) -> str:
+    return "no error" if value is None else f"{value:.2f}"
+
+
+def _three(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:#.3g}"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e6:,.2f} MB" if size >= 10**6 else f"{size / 1000:,.1f} kB"
+
+
+def _gain(ours: float | None, base: float | None) -> float | None:
+    return None if ours is None or base is None else ours - base
+
+
+def _signed(value: float | None) -> str:
+    return "no error" if value is None else f"{value:+.2f} dB".replace("-", "−")
+
+
+def _net(number: int) -> str:
+    return f"net {number}" if number else "base"
+
+
+def _swatch(colour: int) -> str:
+    return f'<i class="swatch" style="--c:var(--n{colour})"></i>'
+
+
+def _hash(page: str) -> str:
+    """What allows the page's own script, and no other."""
+    script = re.search("<script>(.*?)</script>", page, re.S)[1]
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
