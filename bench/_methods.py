@@ -281,7 +281,7 @@ def ours(run: Run) -> Served:
     with Stepper(pool, run.threads) as stepper:
         errors = stepper.errors(general, everything)
     labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
-    left = run.left(began, run.budget.part(WARM_UP))
+    left = run.left(began, run.budget.part(WARM_UP)).part(0.95)  # patches choose once more at the end
     chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
     with Stepper(pool, run.threads) as stepper:
         member = np.argmin([base_errors, *(stepper.errors(net, everything) for net in chunks.nets)], axis=0)
