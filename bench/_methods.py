@@ -277,11 +277,12 @@ def ours(run: Run) -> Served:
     parameters[-2] *= 0
     general = train(Net(parameters[::2], parameters[1::2], patches.scale), pool, run.budget.part(WARM_UP), run.rng,
                     threads=run.threads)
-    everything = np.arange(len(patches))
+    everything, passed = np.arange(len(patches)), time.monotonic()
     with Stepper(pool, run.threads) as stepper:
         errors = stepper.errors(general, everything)
+    passed = time.monotonic() - passed
     labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
-    left = run.left(began, run.budget.part(WARM_UP)).part(0.95)  # patches choose once more at the end
+    left = run.left(began, run.budget.part(WARM_UP)).less(run.chunks * passed)  # in which patches choose at the end
     chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
     with Stepper(pool, run.threads) as stepper:
         member = np.argmin([base_errors, *(stepper.errors(net, everything) for net in chunks.nets)], axis=0)

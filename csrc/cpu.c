@@ -7,7 +7,7 @@
 
 #if defined(STDO_X86)
 #include <cpuid.h>
-#elif defined(STDO_ARM64) && defined(__linux__)
+#elif defined(STDO_NEON) && defined(__linux__)
 #include <sys/auxv.h>
 #elif defined(STDO_ARM64) && defined(__APPLE__)
 #include <sys/sysctl.h>
@@ -88,6 +88,12 @@ uint32_t stdo_cpu_tiers(void)
     if (has_i8mm()) tiers |= 1 << STDO_TIER_NEON_I8MM;
     return tiers;
 }
+#elif defined(STDO_ARM32) && defined(__linux__)
+uint32_t stdo_cpu_tiers(void)
+{
+    enum { NEON = 1 << 12 }; /* the kernel's HWCAP_NEON */
+    return 1 << STDO_TIER_C | (getauxval(AT_HWCAP) & NEON ? 1 << STDO_TIER_NEON : 0);
+}
 #else
 uint32_t stdo_cpu_tiers(void) { return 1 << STDO_TIER_C; }
 #endif
@@ -114,14 +120,17 @@ void stdo_kernels_init(stdo_kernels *kernels, uint32_t tiers)
 {
     tiers &= stdo_cpu_tiers();
     stdo_kernels_c(kernels);
+    (void)tiers; /* where C is all there is */
 #if defined(STDO_X86)
     if (tiers & 1 << STDO_TIER_AVX2) stdo_kernels_avx2(kernels);
 #if defined(STDO_AVXVNNI)
     if (tiers & 1 << STDO_TIER_AVXVNNI) stdo_kernels_avxvnni(kernels);
 #endif
     if (tiers & 1 << STDO_TIER_AVX512VNNI) stdo_kernels_avx512vnni(kernels);
-#elif defined(STDO_ARM64)
+#elif defined(STDO_NEON)
     if (tiers & 1 << STDO_TIER_NEON) stdo_kernels_neon(kernels);
+#endif
+#if defined(STDO_ARM64)
     if (tiers & 1 << STDO_TIER_NEON_DOT) stdo_kernels_neon_dot(kernels);
     if (tiers & 1 << STDO_TIER_NEON_I8MM) stdo_kernels_neon_i8mm(kernels);
 #endif

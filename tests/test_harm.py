@@ -223,7 +223,26 @@ def test_32_bits(machine, tmp_path):
     files = sorted(VECTORS.glob("*.stdo"))
     done = subprocess.run([*before, program, "--vectors", *files], capture_output=True, text=True)
     assert sorted(done.stdout.splitlines()) == sorted((VECTORS / "hashes.txt").read_text().splitlines())
-    assert set(mutated(compiler, tmp_path, before)) == {"c"}
+    assert set(mutated(compiler, tmp_path, before)) == ({"c"} if machine == "x86" else {"c", "neon"})
+
+
+@pytest.mark.skipif(not shutil.which("arm-linux-gnueabihf-gcc") or not shutil.which("qemu-arm"),
+                    reason="no 32-bit armv7: apt install gcc-arm-linux-gnueabihf qemu-user")
+def test_kernels_of_32_bit_arm(tmp_path):
+    """Each against plain C; on a CPU without NEON the library finds that out."""
+    program = tmp_path / "check_kernels"
+    subprocess.run(["arm-linux-gnueabihf-gcc", "-O3", "-std=c11", "-static", "-ffp-contract=off", *INCLUDE,
+                    TESTS / "check_kernels.c", *TESTS.glob("check/*.c"),
+                    *(path for part in ("", "x86", "arm", "float", "train", "measure")
+                      for path in (CSRC / part).glob("*.c")), "-lm", "-o", program], check=True)
+
+    def run(cpu, *arguments):
+        done = subprocess.run(["qemu-arm", "-cpu", cpu, program, *arguments], capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    for kernel in ("int8_load", "int8_hidden", "int8_last", "base_vertical", "hr_row", "hr_row_3_2", "int8_frame"):
+        assert run("cortex-a15", "--quick", kernel, "neon") == (0, f"{kernel:14} neon        ok\n")
+    assert run("cortex-a15,neon=off", "int8_last", "neon") == (2, "skip: this CPU has no neon\n")
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc to read memory from")

@@ -15,6 +15,7 @@ TRAINING_TIERS = ["c", "avx2", "avx512vnni", "neon"]
 NEEDS = {  # words of /proc/cpuinfo
     "x86_64": {"avx2": "avx2 fma", "avxvnni": "avx2 fma avx_vnni",
                "avx512vnni": "avx2 fma avx512f avx512dq avx512bw avx512vl avx512_vnni"},
+    "armv7l": {"neon": "neon"},
     "aarch64": {"neon": "asimd", "neon_dot": "asimd asimddp", "neon_i8mm": "asimd asimddp i8mm"},
 }
 

@@ -13,9 +13,13 @@
 #include "../sizes.h"
 #include "../unroll.h"
 
-#if defined(STDO_ARM64)
+#if defined(STDO_NEON)
 #include <arm_neon.h>
 #include <string.h>
+
+#if defined(STDO_ARM32)
+#include "neon32.h"
+#endif
 
 enum { LANES = 4 };
 

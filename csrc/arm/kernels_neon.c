@@ -3,10 +3,10 @@
 
 #include "../architecture.h"
 
-#if defined(STDO_ARM64)
-#include "../unroll.h"
+#if defined(STDO_NEON)
+#include "begin_neon.inc"
+#include "finish.h"
 
-#include <arm_neon.h>
 #include <string.h>
 
 enum { STEP = 8 }; /* lr pixels at a time: int16 in one vector */
@@ -168,6 +168,7 @@ void stdo_kernels_neon(stdo_kernels *kernels)
     kernels->hr_row_3_2 = hr_row_3_2;
 }
 
+#if defined(STDO_ARM64)
 void stdo_kernels_neon_dot(stdo_kernels *kernels)
 {
     kernels->tier = "neon_dot";
@@ -179,4 +180,7 @@ void stdo_kernels_neon_i8mm(stdo_kernels *kernels)
     kernels->tier = "neon_i8mm";
     kernels->int8 = stdo_int8_neon_i8mm;
 }
+#endif
+
+#include "end_neon.inc"
 #endif

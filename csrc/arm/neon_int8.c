@@ -1,4 +1,4 @@
-/* Integer convolutions with ARMv8.0 NEON, for cores without dot products (cortex-a53, a57, a72, a73).
+/* Integer convolutions with NEON, for cores without dot products (cortex-a53, a57, a72, a73), and for 32-bit ARM.
 
    Sixteen bytes of a row of the window lie in one register, those of the weights of one output in another. SMULL and
    SMLAL2 put two products into each of eight 16-bit lanes, and SADALP adds neighbouring lanes into four int32 sums,
@@ -8,14 +8,20 @@
    that has one is `careful` and adds after every product.
 
    Registers, of 32: 16 sums (4 pixels x 4 outputs), the activations of each pixel, the weights of each output,
-   products. */
+   products. Of the 16 of 32-bit ARM: 8 sums, of 2 pixels. */
 #include "kernels_arm.h"
 
 #include "../architecture.h"
 
-#if defined(STDO_ARM64)
+#if defined(STDO_NEON)
+#include "begin_neon.inc"
 #include "finish.h"
 
+#if defined(STDO_ARM32)
+enum { AT_ONCE = 2 };
+#else
+enum { AT_ONCE = 4 };
+#endif
 enum { PIXELS = 4, NARROW_PIXELS = 8, WHOLE = 16, HALF = 8 };
 
 /* How the window is cut: `rows` rows of groups of 16 bytes and at most one of 8. With one channel a row would fill less
@@ -79,6 +85,47 @@ static void pack(const stdo_layer *layer, void *packed)
     }
 }
 
+/* ---- Products: sum[p * LANES + o] of AT_ONCE pixels and LANES outputs, or of NARROW_PIXELS pixels and one ---- */
+
+#if defined(STDO_ARM32)
+STDO_INLINE int32x4_t add_products(int32x4_t sum, int8x16_t a, int8x16_t w, int careful)
+{
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(w));
+    if (careful) return vpadalq_s16(vpadalq_s16(sum, low), vmull_high_s8(a, w));
+    return vpadalq_s16(sum, vmlal_s8(low, vget_high_s8(a), vget_high_s8(w)));
+}
+
+STDO_INLINE void add_narrow(const int8_t *in, size_t pixel, const int8_t *weight, int half, int32x4_t *sum)
+{
+    const int8x16_t w = vld1q_s8(weight);
+    STDO_UNROLL
+    for (size_t p = 0; p < NARROW_PIXELS; p++) {
+        const int8x16_t a = vld1q_s8(in + p * pixel);
+        sum[p] = half ? vpadalq_s16(sum[p], vmull_s8(vget_low_s8(a), vget_low_s8(w))) : add_products(sum[p], a, w, 0);
+    }
+}
+
+STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight, int careful, int32x4_t *sum)
+{
+    int8x16_t a[AT_ONCE];
+    STDO_UNROLL
+    for (size_t p = 0; p < AT_ONCE; p++) a[p] = vld1q_s8(in + p * pixel);
+    STDO_UNROLL
+    for (size_t o = 0; o < LANES; o++) {
+        const int8x16_t w = vld1q_s8(weight + o * WHOLE);
+        STDO_UNROLL
+        for (size_t p = 0; p < AT_ONCE; p++)
+            sum[p * LANES + o] = add_products(sum[p * LANES + o], a[p], w, careful);
+    }
+}
+
+STDO_INLINE void add_half(const int8_t *in, size_t pixel, const int8_t *weight, int32x4_t *sum)
+{
+    STDO_UNROLL
+    for (size_t i = 0; i < AT_ONCE * LANES; i++)
+        sum[i] = vpadalq_s16(sum[i], vmull_s8(vld1_s8(in + i / LANES * pixel), vld1_s8(weight + i % LANES * HALF)));
+}
+#else
 /* The products of four pixels with two outputs. They are written out in the order in which a core that never looks
    ahead does not wait: eight results are on their way before the first is used. Compilers reorder intrinsics, and
    spill. */
@@ -139,7 +186,7 @@ STDO_INLINE void add_narrow(const int8_t *in, size_t pixel, const int8_t *weight
 /* Sixteen bytes of each pixel with each output: sum[p * LANES + o]. */
 STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight, int careful, int32x4_t *sum)
 {
-    int8x16_t a[PIXELS], w[LANES];
+    int8x16_t a[AT_ONCE], w[LANES];
     if (!careful) {
         __asm__("ldp %q[w0], %q[w1], [%[weight]]\n\tldr %q[a0], %[m0]\n\tldr %q[a1], %[m1]\n\t"
                 "ldr %q[a2], %[m2]\n\tldr %q[a3], %[m3]"
@@ -154,9 +201,9 @@ STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight,
     STDO_UNROLL
     for (size_t o = 0; o < LANES; o++) w[o] = vld1q_s8(weight + o * WHOLE);
     STDO_UNROLL
-    for (size_t p = 0; p < PIXELS; p++) a[p] = vld1q_s8(in + p * pixel);
+    for (size_t p = 0; p < AT_ONCE; p++) a[p] = vld1q_s8(in + p * pixel);
     STDO_UNROLL
-    for (size_t i = 0; i < PIXELS * LANES; i++) {
+    for (size_t i = 0; i < AT_ONCE * LANES; i++) {
         const int8x16_t u = a[i >> 2], v = w[i & 3];
         const int16x8_t low = vmull_s8(vget_low_s8(u), vget_low_s8(v));
         sum[i] = vpadalq_s16(vpadalq_s16(sum[i], low), vmull_high_s8(u, v));
@@ -166,24 +213,25 @@ STDO_INLINE void add_whole(const int8_t *in, size_t pixel, const int8_t *weight,
 /* Eight bytes of each pixel. */
 STDO_INLINE void add_half(const int8_t *in, size_t pixel, const int8_t *weight, int32x4_t *sum)
 {
-    int8x8_t a[PIXELS], w[LANES];
+    int8x8_t a[AT_ONCE], w[LANES];
     STDO_UNROLL
     for (size_t o = 0; o < LANES; o++) w[o] = vld1_s8(weight + o * HALF);
     STDO_UNROLL
-    for (size_t p = 0; p < PIXELS; p++) a[p] = vld1_s8(in + p * pixel);
+    for (size_t p = 0; p < AT_ONCE; p++) a[p] = vld1_s8(in + p * pixel);
     add_outputs8(a, w, sum);
     add_outputs8(a, w + 2, sum + 2);
 }
+#endif
 
-/* The sums of four pixels and four outputs. */
+/* The sums of AT_ONCE pixels and four outputs. */
 STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t offset, const stdo_finish *finish,
                           int careful, int halves, int32x4_t *result)
 {
     const int8_t *weight = (const int8_t *)(finish + 1);
     const size_t pixel = s->pixel;
-    int32x4_t sum[PIXELS * LANES];
+    int32x4_t sum[AT_ONCE * LANES];
     STDO_UNROLL
-    for (size_t i = 0; i < PIXELS * LANES; i++) sum[i] = vdupq_n_s32(0);
+    for (size_t i = 0; i < AT_ONCE * LANES; i++) sum[i] = vdupq_n_s32(0);
     for (size_t row = 0; row < s->rows; row++) {
         const int8_t *in = (const int8_t *)rows[row] + offset;
         for (size_t g = 0; g < s->wholes; g++, in += WHOLE, weight += LANES * WHOLE)
@@ -195,7 +243,7 @@ STDO_INLINE void convolve(const shape *s, const uint8_t *const rows[], size_t of
     }
     const int32x4_t bias = vld1q_s32(finish->bias);
     STDO_UNROLL
-    for (size_t p = 0; p < PIXELS; p++) {
+    for (size_t p = 0; p < AT_ONCE; p++) {
         const int32x4_t *a = sum + p * LANES;
         result[p] = vaddq_s32(bias, vpaddq_s32(vpaddq_s32(a[0], a[1]), vpaddq_s32(a[2], a[3])));
     }
@@ -231,7 +279,9 @@ STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size
     const int32x4_t shift = shift_of(s->shift);
     int32x4_t sum[PIXELS];
     const int halves = how & CAREFUL ? s->halves > 0 : how & HALVES;
-    convolve(s, rows, offset, finish, how & CAREFUL, halves, sum);
+    STDO_UNROLL
+    for (size_t p = 0; p < PIXELS; p += AT_ONCE)
+        convolve(s, rows, offset + p * s->pixel, finish, how & CAREFUL, halves, sum + p);
     if (how & LAST)
         store_last(sum, PIXELS, 1, finish, shift, to->scale, x, &to->residual);
     else
@@ -332,4 +382,5 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
 
 const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
 
+#include "end_neon.inc"
 #endif

@@ -198,7 +198,7 @@ void check_train_net(const stdo_kernels *kernels, int quick)
             const uint32_t k = a_kernel(), out = 1 + random_below(quick ? 20 : 40);
             height -= k - 1;
             width -= k - 1;
-            layers[n] = (stdo_train_layer){patches, height, width, k, in, out, n == 0, n < LAYERS - 1};
+            layers[n] = (stdo_train_layer){patches, height, width, k, in, out, n == 0, n < LAYERS - 1, 0};
             weight[n] = floats("weight", (size_t)out * in * k * k);
             bias[n] = floats("bias", out);
             in = out;
