@@ -17,9 +17,7 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#if defined(STDO_ARM32)
 #include "neon32.h"
-#endif
 
 enum { LANES = 4 };
 

@@ -2,8 +2,10 @@
 #ifndef STDO_NEON32_H
 #define STDO_NEON32_H
 
+#include "../architecture.h"
 #include "../unroll.h"
 
+#if defined(STDO_ARM32)
 #include <arm_neon.h>
 
 STDO_INLINE int16x8_t vmull_high_s8(int8x16_t a, int8x16_t b) { return vmull_s8(vget_high_s8(a), vget_high_s8(b)); }
@@ -23,5 +25,6 @@ STDO_INLINE uint32x4_t vuzp2q_u32(uint32x4_t a, uint32x4_t b) { return vuzpq_u32
 
 #define vrshrn_high_n_s32(low, high, bits) vcombine_s16(low, vrshrn_n_s32(high, bits))
 #define vmlal_high_lane_s16(sum, a, b, lane) vmlal_lane_s16(sum, vget_high_s16(a), b, lane)
+#endif
 
 #endif
