@@ -153,7 +153,8 @@ def main(argv: list[str]) -> int:
     """Run all contenders, print a table a net, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="python -m bench train", description=__doc__.splitlines()[0])
     parser.add_argument("--nets", type=lambda text: text.split(","), default=["D16", "32-16", "paper"])
-    parser.add_argument("--only", default="", help="only contenders with this in their name, and stdo")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=CONTENDERS,
+                        help="only these contenders, with commas between, and stdo: " + ", ".join(CONTENDERS[1:]))
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--equal-steps", type=int, default=EQUAL_STEPS, help="before the timed ones")
@@ -166,7 +167,9 @@ def main(argv: list[str]) -> int:
         return 0
     top = peak.measure(a.threads).get("fp32", float("nan"))
     print(f"{platform.machine()}, {a.threads} threads, peak {top:.0f} GMAC/s in fp32")
-    contenders = [who for who in CONTENDERS if who == "stdo" or a.only in who]
+    if unknown := [who for who in a.only if who not in CONTENDERS]:
+        parser.error(f"no contender {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
+    contenders = [who for who in CONTENDERS if who == "stdo" or who in a.only]
     tables = {}
     for name in a.nets:
         found = {who: [] for who in contenders}
