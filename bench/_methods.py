@@ -264,37 +264,33 @@ def jstdo(run: Run) -> Served:
     return run.serve([run.train(start, weight, left)], np.ones(len(errors), int))
 
 
-def ours(run: Run) -> Served:
-    """This project's training: L2, SOAP on whitened windows, real neighbours around, patches that move between nets."""
+def _our_pool(run: Run) -> Sampled:
+    """The patches as this project trains on them: with real neighbours around, drawn by their error."""
     halo = len(run.backbone.graph.convolutions)
     inner = slice(HALO - halo, run.patches.lr.shape[1] - HALO + halo)
-    began, patches = time.monotonic(), run.patches
-    lr = np.ascontiguousarray(patches.lr[:, inner, inner])
-    base_errors = np.mean(np.square(run.stepper.residual / np.float32(64)), axis=(1, 2, 3), dtype=np.float64)
-    pool = Pool(lr, run.stepper.residual, sampling(base_errors))
-    sampled = Sampled(pool, np.ones(len(patches)), base_errors, patches.frame, float(base_errors.mean()))
+    errors = np.mean(np.square(run.stepper.residual / np.float32(64)), axis=(1, 2, 3), dtype=np.float64)
+    pool = Pool(np.ascontiguousarray(run.patches.lr[:, inner, inner]), run.stepper.residual, sampling(errors))
+    return Sampled(pool, np.ones(len(pool)), errors, run.patches.frame, float(errors.mean()))
+
+
+def _our_net(run: Run, pool: Pool, budget: Budget) -> Net:
+    """One net trained as this project does: L2, SOAP on whitened windows."""
     parameters = run.new()
     parameters[-2] *= 0
-    general = train(Net(parameters[::2], parameters[1::2], patches.scale), pool, run.budget.part(WARM_UP), run.rng,
-                    threads=run.threads)
-    everything, passed = np.arange(len(patches)), time.monotonic()
-    with Stepper(pool, run.threads) as stepper:
-        errors = stepper.errors(general, everything)
-    passed = time.monotonic() - passed
-    labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
-    left = run.left(began, run.budget.part(WARM_UP)).less(run.chunks * passed)  # in which patches choose at the end
-    chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
-    with Stepper(pool, run.threads) as stepper:
-        member = np.argmin([base_errors, *(stepper.errors(net, everything) for net in chunks.nets)], axis=0)
+    net = Net(parameters[::2], parameters[1::2], run.patches.scale)
+    return train(net, pool, budget, run.rng, threads=run.threads)
+
+
+def _our_serving(run: Run, pool: Pool, nets: Sequence[Net], member: np.ndarray) -> Served:
     works = [Workspace() for _ in range(run.threads)]
 
     def outputs(number, index):
-        tensors = [Tensor(p) for p in chunks.nets[number - 1].parameters]
+        tensors = [Tensor(p) for p in nets[number - 1].parameters]
         found = np.empty((len(index), *pool.residual.shape[1:]), np.float32)
 
         def share(thread):
             for at in range(thread, len(index), run.threads):
-                x = batch_input(lr, index[at:at + 1], INPUT_CENTRE, INPUT_UNIT, works[thread])
+                x = batch_input(pool.lr, index[at:at + 1], INPUT_CENTRE, INPUT_UNIT, works[thread])
                 y = convolutions(Tensor(x), *tensors, workspace=works[thread]).data.transpose(0, 2, 3, 1, 4)
                 found[at] = y.reshape(*y.shape[:3], -1)[0, ..., :found.shape[-1]]
 
@@ -302,7 +298,30 @@ def ours(run: Run) -> Served:
         found *= np.float32(RESIDUAL_UNIT)
         return found
 
-    return Served(outputs, member, len(chunks.nets), len(chunks.nets) * run.backbone.graph.parameters)
+    return Served(outputs, member, len(nets), len(nets) * run.backbone.graph.parameters)
+
+
+def our_net(run: Run) -> Served:
+    """Ours with one net: what the training alone gains."""
+    pool = _our_pool(run).pool
+    return _our_serving(run, pool, [_our_net(run, pool, run.budget)], np.ones(len(pool), int))
+
+
+def ours(run: Run) -> Served:
+    """Ours: from chunks by score on, patches move to the net that serves them best while the nets train."""
+    began, sampled = time.monotonic(), _our_pool(run)
+    pool, everything = sampled.pool, np.arange(len(sampled.pool))
+    general = _our_net(run, pool, run.budget.part(WARM_UP))
+    passed = time.monotonic()
+    with Stepper(pool, run.threads) as stepper:
+        errors = stepper.errors(general, everything)
+    passed = time.monotonic() - passed
+    labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
+    left = run.left(began, run.budget.part(WARM_UP)).less(run.chunks * passed)  # in which patches choose at the end
+    chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
+    with Stepper(pool, run.threads) as stepper:
+        found = [stepper.errors(net, everything) for net in chunks.nets]
+    return _our_serving(run, pool, chunks.nets, np.argmin([sampled.base_errors, *found], axis=0))
 
 
 def is_chain(backbone: Backbone) -> bool:
@@ -313,4 +332,6 @@ def is_chain(backbone: Backbone) -> bool:
 
 
 METHODS = {"general": general, "awDNN": one_net, "NAS": nas, "CaFM": cafm, "EMT": emt, "STDO quantile": stdo_quantile,
-           "STDO": stdo, "JSTDO": jstdo, "ours": ours}
+           "STDO": stdo, "JSTDO": jstdo, "our net": our_net, "ours": ours}
+
+OURS = ("our net", "ours")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench._methods import METHODS, Run, Served, is_chain
+from bench._methods import METHODS, OURS, Run, Served, is_chain
 from bench._rgb import HR, Patches, cut, read
 from stdo_min.engine.backbones import BACKBONES
 from stdo_min.engine.budget import Budget
@@ -120,8 +120,8 @@ def main(argv: list[str]) -> int:
     if "general" in a.methods and len(a.clips) < 2:
         a.methods.remove("general")
         print("no general net: it trains on other clips, so name two or more")
-    if "ours" in a.methods and not is_chain(BACKBONES[a.net](2)):
-        a.methods.remove("ours")
+    if set(OURS) & set(a.methods) and not is_chain(BACKBONES[a.net](2)):
+        a.methods = [name for name in a.methods if name not in OURS]
         print(f"ours is left out: it trains chains of convolutions on lr patches, which {a.net} is not")
     clips, rows = {clip.stem: read(clip, a.frames) for clip in a.clips}, []
     for seed in a.seeds:
