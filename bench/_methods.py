@@ -64,6 +64,7 @@ class Run:
     budget: Budget
     rng: np.random.Generator
     threads: int
+    rate: float = RATE  # the first learning rate of published methods
     curve: list[tuple[float, float]] = field(default_factory=list)  # share of the budget and dB, where one net trains
 
     def __post_init__(self):
@@ -111,7 +112,7 @@ class Run:
             _, gradients = stepper.gradients(parameters, draw())
             if only is not None:
                 gradients = [gradient * mask for gradient, mask in zip(gradients, only, strict=True)]
-            adam.step(gradients, learning_rate(done, RATE, 0.0, 4e-5) if cosine else RATE)
+            adam.step(gradients, learning_rate(done, self.rate, 0.0, 4e-5) if cosine else self.rate)
             steps += 1
             if probed is not None and done * POINTS >= len(self.curve):
                 self.curve.append((done, float(psnr(stepper.errors(parameters, probed).mean(), 1))))
@@ -207,7 +208,7 @@ def cafm(run: Run) -> Served:
                                                                strict=True):
             of_shared += [factor[:, None, None, None] * d_weight, factor * d_bias]
             of_own += [(d_weight * weight).sum(axis=(1, 2, 3)) + d_bias * bias, d_bias]
-        rate = learning_rate(done, RATE, 0.0, 4e-5)
+        rate = learning_rate(done, run.rate, 0.0, 4e-5)
         shared_adam.step(of_shared, rate)
         adams[stretch].step(of_own, rate)
         steps += 1

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench._methods import METHODS, OURS, Run, Served, is_chain
+from bench._methods import METHODS, OURS, RATE, Run, Served, is_chain
 from bench._rgb import HR, Patches, cut, read
 from stdo_min.engine.backbones import BACKBONES
 from stdo_min.engine.budget import Budget
@@ -79,7 +79,7 @@ def compare(clips: dict[str, np.ndarray], name: str, scale: int, seed: int, a: a
           f"{'':14}    PSNR    gain   shaved  nets  parameters       bytes  GMAC/fr  seconds     fps")
     rows = []
     for method in a.methods:
-        run = Run(backbone, patches, others, a.chunks, budget, np.random.default_rng(seed), a.threads)
+        run = Run(backbone, patches, others, a.chunks, budget, np.random.default_rng(seed), a.threads, a.rate)
         if not rows:
             rows.append(of_base(run))
             print(line(rows[0], rows[0]))
@@ -109,6 +109,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--net", choices=BACKBONES, default="espcn")
     parser.add_argument("--chunks", type=int, default=4, help="nets of methods that have several; default %(default)s")
     parser.add_argument("--frames", type=int, default=24)
+    parser.add_argument("--rate", type=float, default=RATE, help="of Adam, for published methods; EDSR's is 1e-4")
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0])
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS),
                         help="with commas between")

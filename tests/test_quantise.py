@@ -55,6 +55,13 @@ def test_the_integer_net_is_close_to_the_float_net(seed, channels, scale):
     assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max() + 0.05
 
 
+def test_wide_nets_are_calibrated_on_as_many_patches_as_the_encoder_takes():
+    net = random_net((32, 24), 2, 1)
+    lr = textured(128, 28)
+    wanted, found = residual(net, lr[:8]), residuals(quantise(net, lr), lr[:8], net.halo)
+    assert np.sqrt(np.mean((found - wanted) ** 2)) < 0.02 * np.abs(wanted).max()
+
+
 def test_what_comes_out_is_a_valid_sidecar_net():
     net = random_net((7, 5), 2, 3)
     whole = quantise(net, textured(20, 24))

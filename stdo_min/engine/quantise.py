@@ -21,7 +21,7 @@ from stdo_min.engine.autograd import Tensor, conv2d
 from stdo_min.engine.net import INPUT_CENTRE, INPUT_UNIT, RESIDUAL_UNIT, Net
 from stdo_min.engine.rounding import LARGEST, Rounding
 from stdo_min.engine.sensitivity import Sensitivity
-from stdo_min.engine.windows import windows
+from stdo_min.engine.windows import most_windows, windows
 from stdo_min.format import sidecar
 from stdo_min.format.net import MAX_MULTIPLIER, Layer
 
@@ -148,7 +148,8 @@ def _quantise_layer(weight, wanted, coded, out_steps, least, pays, near, convolv
     """
     # Whole numbers whose sums stay below 2^24 are exact in float32, at half the time and memory.
     exact = np.float32 if weight[0].size * 255 * 127 < 1 << 24 else np.float64
-    rounding, outputs = Rounding(windows(coded, weight.shape[2])), windows(wanted, 1)
+    most = most_windows(weight[0].size)
+    rounding, outputs = Rounding(windows(coded, weight.shape[2], most)), windows(wanted, 1, most)
     # Of an error, what later weights make good does not count.
     pays_off = np.sqrt(_mean_square(pays[0], axis=1) * rounding.variance / rounding.left)
     if near:

@@ -8,14 +8,20 @@ WINDOWS = 20_000  # that are looked at, about; the statistics of more are the sa
 NUMBERS = 4_000_000  # in all of them at most, about: 32 MB
 
 
-def windows(planes: np.ndarray, kernel: int) -> np.ndarray:
-    """Windows of kernel x kernel pixels, spread evenly over patches: (WINDOWS or fewer, about; planes * kernel^2).
+def most_windows(numbers: int) -> int:
+    """How many windows of so many numbers each are looked at, about."""
+    return min(WINDOWS, NUMBERS // numbers)
 
-    planes: (planes, N, H, W) with H, W >= kernel. A window lists its pixels plane by plane, as the weights of an output
-    do. Patches of one size give windows at the same places, whatever the kernel that made them smaller.
+
+def windows(planes: np.ndarray, kernel: int, most: int | None = None) -> np.ndarray:
+    """Windows of kernel x kernel pixels, spread evenly over patches: (`most` or fewer, about; planes * kernel^2).
+
+    planes: (planes, N, H, W) with H, W >= kernel. most: by default `most_windows`. A window lists its pixels plane by
+    plane, as the weights of an output do. Patches of one size give windows at the same places for the same `most`,
+    whatever the kernel that made them smaller.
     """
     count, height, width = planes.shape[1:]
-    most = min(WINDOWS, NUMBERS // (len(planes) * kernel * kernel))
+    most = most or most_windows(len(planes) * kernel * kernel)
     side = max(1, round(np.sqrt(most / count)))  # rows and columns of windows that are taken of a patch
     ys, xs = (np.unique(np.linspace(0, size - kernel, min(side, size - kernel + 1)).astype(int))
               for size in (height, width))
