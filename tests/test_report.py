@@ -288,6 +288,25 @@ def test_frame_pictures_and_map_are_chosen(opened):
 
 
 @needs_browser
+@pytest.mark.parametrize("narrow", [True, False])
+def test_the_divider_stays_in_sight_at_every_size(opened, narrow):
+    # The clip is small: even enlarged it scrolls in a narrow frame alone, and leaves room in a wide one.
+    opened.run(f"document.querySelectorAll('.scroll').forEach(f => f.style.width = '{'100px' if narrow else ''}');"
+               "divide.value = 30; zoom.value = '4'; zoom.dispatchEvent(new Event('input'));")
+    scrolls, line, left, right = opened.run(
+        "const l = document.querySelector('.look:not([hidden])'), f = l.querySelector('.scroll');"
+        "const x = f.getBoundingClientRect().left, s = l.querySelector('.stage').clientWidth;"
+        "const seen = Math.min(f.clientWidth, s), box = q => l.querySelector(q).getBoundingClientRect();"
+        "return [f.scrollLeft > 0, (box('.line').left + 1 - x) / seen, box('.tag.left').left - x,"
+        "x + seen - box('.tag.right').right]")
+    opened.run("document.querySelectorAll('.scroll').forEach(f => f.style.width = '');"
+               "zoom.value = '0'; zoom.dispatchEvent(new Event('input'));")
+    assert scrolls == narrow
+    assert line == pytest.approx(0.3, abs=0.01)
+    assert (left, right) == pytest.approx((8, 8), abs=1)
+
+
+@needs_browser
 def test_the_theme_switches(opened):
     look = ("const s = getComputedStyle(document.body), t = document.querySelector('.chart text');"
             "return [s.backgroundColor, s.color, getComputedStyle(t).fill, theme.textContent]")
