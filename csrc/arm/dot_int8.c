@@ -124,7 +124,7 @@ STDO_INLINE void add_unit(const uint8_t *unit, const int8_t *weight, size_t pixe
 
 #include "blocks.inc"
 
-const stdo_conv stdo_int8_neon_dot = {pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, PLANE};
+const stdo_conv stdo_int8_neon_dot = {pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, PLANE, 4};
 
 #include "../end_target.inc"
 #endif

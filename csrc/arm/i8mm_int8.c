@@ -122,7 +122,7 @@ STDO_INLINE void requantise_last(const int32x4_t *matrix, size_t pixels, size_t 
 
 #include "blocks.inc"
 
-const stdo_conv stdo_int8_neon_i8mm = {pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, PLANE};
+const stdo_conv stdo_int8_neon_i8mm = {pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, PLANE, 4};
 
 #include "../end_target.inc"
 #endif

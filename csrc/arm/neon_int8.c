@@ -392,7 +392,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
         any_layer(layer, rows, width, LAST, &to);
 }
 
-const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
+const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0, 2};
 
 #include "end_neon.inc"
 #endif
