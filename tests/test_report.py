@@ -8,6 +8,7 @@ import sys
 from copy import copy
 from dataclasses import replace
 from html import escape, unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,11 @@ from browser import browser, needs_browser
 from clips import same
 
 from stdo_min.cli import main
-from stdo_min.commands import report_page
+from stdo_min.commands import encode, report_page
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.picture import to_rgb
-from stdo_min.commands.report import Curve, spoken
-from stdo_min.commands.report_facts import Course, look
+from stdo_min.commands.report import spoken
+from stdo_min.commands.report_facts import Course, Curve, look
 from stdo_min.format import sidecar
 from stdo_min.player import frames, open_video
 from stdo_min.video.frame_folder import open_source
@@ -112,10 +113,51 @@ def test_a_curve_keeps_some_points_and_passes_all_on():
     curve.note("sample", 0.0, float("nan"))
     for step in range(5000):
         curve.note("train", step / 5000, 30 + step)
-    curve.note("again", 1.0, 7.0)
-    assert len(seen) == 5002
-    assert curve.points[0][0] == "train" and curve.points[0][2] == 30 and curve.points[-1][0] == "again"
-    assert 2 < len(curve.points) < 5000
+    curve.note("assign", 1.0, float("nan"))
+    curve.note("train", 1.0, 7.0)
+    assert len(seen) == 5003
+    (stage, points), other = curve.lines  # the other segment is a line of its own
+    assert stage == "train" and points[0][1] == 30 and points[-1][1] == 5029
+    assert 2 < len(points) < 5000
+    assert other[0] == "train" and [decibel for _, decibel in other[1]] == [7.0]
+
+
+def training(lines, afar=False):
+    """What a page says of training."""
+    curve = Curve(lambda *told: None)
+    curve.lines, curve.afar = lines, afar
+    return report_page._training(SimpleNamespace(curve=curve))
+
+
+def test_what_is_said_of_training():
+    lines = [("warm-up", [(0.0, 28.0), (1.0, 29.5)]), ("train", [(2.0, 30.0), (3.0, 31.25)]), ("train", [(4.0, 33.5)])]
+    said = training(lines)
+    assert "Warm-up ended at 29.50 dB; train ended at 31.25 to 33.50 dB, each segment anew.</p>" in said
+    assert "other processes" not in said and "<svg" in said
+    said = training(lines[:1], afar=True)
+    assert "Segments were trained in other processes, which report no curve: only the warm-up is known." in said
+    assert "Warm-up ended at 29.50 dB." in said and "<svg" in said
+    assert training([], afar=True) == "<p>Segments were trained in other processes, which report no curve.</p>"
+    assert training([]).startswith("<p>The run reported none")
+
+
+def test_encode_knows_who_trains(folder, film, tmp_path, monkeypatch):
+    told = []
+
+    def encoded(*_, crew, **others):
+        with crew(2):  # processes are begun when there is something to do
+            return SimpleNamespace(path=film)
+
+    def reported(source, video, page, given, curve, **others):
+        told.append(curve.afar)
+        page.touch()
+
+    monkeypatch.setattr(encode, "encode", encoded)
+    monkeypatch.setattr(encode, "report", reported)
+    for jobs in (1, 2):
+        assert main(["encode", str(folder / "source.mp4"), str(tmp_path / f"{jobs}.mkv"), "--report", "--jobs",
+                     str(jobs), *QUICK]) == 0
+    assert told == [False, True]
 
 
 def test_the_frames_are_those_that_gained_least_middle_and_most(folder, film):

@@ -274,18 +274,29 @@ def _bought(facts: Facts) -> str:
 
 
 def _training(facts: Facts) -> str:
-    if not facts.curve:
+    curve = facts.curve
+    if curve is None:
         return ("<p>Not known: a sidecar does not hold how it was trained. <code>stdo encode --report</code> draws the "
                 "curves of the run that it makes.</p>")
-    stages = dict.fromkeys(stage for stage, _, _ in facts.curve)
+    afar = "Segments were trained in other processes, which report no curve" if curve.afar else ""
+    if not curve.lines:
+        return f"<p>{afar or 'The run reported none: it trained no net anew, or there was no error to lessen'}.</p>"
+    ends = {}
+    for stage, points in curve.lines:
+        ends.setdefault(stage, []).append(points[-1][1])
     tokens = [BASE, OURS, *(net_colour(colour) for colour in range(2, COLOURS + 1))]
-    chart = curve_chart(facts.curve, {stage: tokens[min(at, COLOURS)] for at, stage in enumerate(stages)},
-                        len(facts.course.parsed.segments) > 1)
-    ends = {stage: decibel for stage, _, decibel in facts.curve}
-    said = "; ".join(f"{escape(stage)} ended at {_number(decibel)} dB" for stage, decibel in ends.items())
+    chart = curve_chart(curve.lines, {stage: tokens[min(at, COLOURS)] for at, stage in enumerate(ends)})
+    said = "; ".join(f"{escape(stage)} ended at {_range(decibels)} dB" for stage, decibels in ends.items())
+    anew = ", each segment anew" if max(map(len, ends.values())) > 1 else ""
     return (f'<div class="wide" tabindex="0" role="region" aria-label="Training curves">{chart}</div>'
             "<p>As the run reported it: PSNR of a sample of the patches, under nets that are not rounded yet; so it is "
-            f"near that of the video, but not equal. Each segment begins anew: {said}.</p>")
+            f"near that of the video, but not equal. {said[0].upper()}{said[1:]}{anew}."
+            f"{f' {afar}: only the warm-up is known.' if afar else ''}</p>")
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = _number(min(values)), _number(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 # ---- Small parts ----
