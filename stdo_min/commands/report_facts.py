@@ -57,8 +57,13 @@ class Course:
             sums += [_error(truth, plane) for truth, plane in zip(seen.truth[1:], shown[1:], strict=True)]
 
     def decibel(self, error: np.ndarray) -> np.ndarray:
-        """PSNR of each frame; one without any error has that of a single grey level in it, so that it is a number."""
+        """PSNR of each frame to rank and draw; one without any error has that of a single grey level in it."""
         return psnr(np.maximum(error, 1), self.pixels)
+
+    def decibel_of(self, number: int) -> tuple[float | None, float | None]:
+        """PSNR of a frame, and that of the base there; None where there is no error."""
+        return tuple(float(psnr(error[number], self.pixels)) if error[number] else None
+                     for error in (self.error, self.base_error))
 
     @property
     def gains(self) -> np.ndarray:
@@ -110,13 +115,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Look:
-    """A frame to look at: its name, number and PSNR; pictures uint8 (H, W, 3) of base, stdo and source; the net of each
-    patch, and their side in pixels; and the middle (x, y) of the patch that gained the most."""
+    """A frame to look at: its name, number and PSNR, None without any error; pictures uint8 (H, W, 3) of base, stdo and
+    source; the net of each patch, and their side in pixels; and the middle (x, y) of the patch that gained the most."""
 
     name: str
     number: int
-    psnr: float
-    base_psnr: float
+    psnr: float | None
+    base_psnr: float | None
     pictures: tuple[np.ndarray, ...]
     nets: np.ndarray
     side: int
@@ -158,8 +163,7 @@ def look(video: Video, info: VideoInfo, course: Course, name: str, number: int, 
     gain = (squared_errors(truth.y, base.y, side, none.shape) - squared_errors(truth.y, shown.hr.y, side, none.shape))
     row, column = divmod(int(gain.argmax()), none.shape[1])
     matrix, levels = video.info.color_space or "bt709", video.info.color_range
-    return Look(name, number, float(course.decibel(course.error[number])),
-                float(course.decibel(course.base_error[number])),
+    return Look(name, number, *course.decibel_of(number),
                 tuple(to_rgb(frame, matrix, levels) for frame in (base, shown.hr, truth)), nets, side,
                 (int((column + 0.5) * side), int((row + 0.5) * side)))
 
