@@ -96,7 +96,8 @@ def test_every_tier_gives_the_same(player, tier):
     """What --null says ran, for every vector; the best tier gives the bytes of `stdo pipe`, by the test above."""
     for name in YUV_VECTORS:
         def told(words, *options, name=name):
-            return run(player, *options, VECTORS / f"{name}.stdo", input=y4m(name), env={**os.environ, "STDO_CPU": words})
+            tiers = {**os.environ, "STDO_CPU": words}
+            return run(player, *options, VECTORS / f"{name}.stdo", input=y4m(name), env=tiers)
 
         require(told(tier, "--null").decode().rpartition("(")[2].rstrip(")\n"), tier)
         assert told("", "--null").endswith(f"({HERE[-1]})\n".encode())

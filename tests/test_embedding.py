@@ -23,7 +23,7 @@ HEADER = (CSRC / "include" / "stdo" / "stdo.h").read_text()
 # Whoever takes a line out of this list breaks programs: then STDO_ABI in stdo.h needs another number.
 SYMBOLS = (TESTS / "symbols.txt").read_text().split()
 GROWING = ["stdo_info", "stdo_segment_info", "stdo_previous", "stdo_frame", "stdo_statistics", "stdo_options"]
-# The fields of structs, in their order. A field may be added to the end of a line; any other change breaks programs, too.
+# The fields of structs, in their order. A field may be added at an end; any other change breaks programs, too.
 FIELDS = """
 stdo_info: size scale divisor mode patch chroma colour lr_width lr_height hr_width hr_height frames segments columns
     rows nets net_bytes segments_there frames_there
