@@ -57,7 +57,8 @@ class Job(NamedTuple):
 D16 = ((5, 16), (3, 16))
 JOBS = (Job("270p -> 1080p", (480, 270), Fraction(4), D16), Job("540p -> 1080p", (960, 540), Fraction(2), D16),
         Job("1080p -> 2160p", (1920, 1080), Fraction(2), D16),
-        Job("720p -> 1080p, one layer of 8", (1280, 720), Fraction(3, 2), ((5, 8),)))
+        Job("720p -> 1080p, one layer of 8", (1280, 720), Fraction(3, 2), ((5, 8),)),
+        Job("1080p -> 1080p, one layer of 8", (1920, 1080), Fraction(1), ((5, 8),)))
 
 
 class WrongOutput(ValueError):

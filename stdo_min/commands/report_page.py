@@ -136,7 +136,7 @@ def _rectangle(place: tuple[int, int], width: int, height: int, share: float) ->
 def _stage(number: int, look: Look, crop, colours: Sequence[int], facts: Facts) -> str:
     (x, y, wide, high), coded = crop
     pictures = "".join(
-        f'<img data-is="{kind}" width="{wide}" height="{high}" alt="Frame {look.number}: {name}" '
+        f'<img data-is="{kind}" width="{wide}" height="{high}" alt="Frame {look.number:,}: {name}" '
         f'src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
         for (kind, name), data in zip(KINDS.items(), coded, strict=True))
     served, patches = np.unique(look.nets, return_counts=True)
