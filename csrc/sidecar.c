@@ -125,10 +125,12 @@ int stdo_segment_look_up(const stdo_sidecar *sidecar, uint32_t index, stdo_segme
 
 /* ---- Public ---- */
 
+/* Programs of before `strip` end their options with `how`. */
 static int options_ok(const stdo_options *given)
 {
     return given == NULL ||
-           (given->size >= STDO_SIZE_TO(stdo_options, strip) && (given->take == NULL) == (given->give == NULL) &&
+           ((given->size == STDO_SIZE_TO(stdo_options, how) || given->size >= STDO_SIZE_TO(stdo_options, strip)) &&
+            (given->take == NULL) == (given->give == NULL) &&
             (given->how & ~(uint64_t)(STDO_LAZY | STDO_PARTIAL)) == 0);
 }
 
@@ -168,7 +170,7 @@ stdo_status stdo_open(const uint8_t *data, size_t size, const stdo_options *opti
     if (data == NULL || !options_ok(options)) return STDO_ERROR_ARGUMENT;
     stdo_options o = {.size = sizeof o};
     if (options != NULL) {
-        o = *options;
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
         o.size = sizeof o;
     }
     if (o.most == 0) o.most = DEFAULT_MOST;
