@@ -2,10 +2,10 @@
    the same bytes.
 
    A net runs row by row. A row of activations holds pixels of `pixel_bytes(channels)` bytes, channels side by side; or,
-   if a tier has `plane_bytes`, planes of so many bytes of each pixel, one after the other. How a byte stands for a
-   value is the tier's own affair. One rule for row ends: every row but those of the caller's planes
-   has room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write
-   that far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
+   if a tier has `plane_bytes` and a pixel more bytes, planes of so many bytes of each pixel, one after the other. How a
+   byte stands for a value is the tier's own affair. One rule for row ends: every row but those of the caller's planes has
+   room for STDO_SLACK pixels and STDO_SLACK_BYTES bytes more than its width, so kernels may compute, read and write that
+   far past it. In `lr` rows they read, and in `hr` rows they write, exactly the pixels they are asked for. */
 #ifndef STDO_KERNELS_H
 #define STDO_KERNELS_H
 
@@ -55,8 +55,8 @@ typedef struct stdo_conv {
     void (*last)(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride);
     size_t plane_bytes;         /* 0: pixels lie whole */
-    uint32_t waste;             /* pixels of the default net that a row more costs beside its own: its last vector is not
-                                   full, and it is a call for each layer */
+    uint32_t waste;             /* columns by which a rectangle more is slower than its own take: its last vectors are not
+                                   full, and its rows are calls; found by trying (docs/kernel.md) */
 } stdo_conv;
 
 /* Pixels from one plane of a row to the next. */
@@ -68,7 +68,8 @@ typedef struct stdo_kernels {
     /* V of FORMAT.md for one hr row, from its four lr rows. */
     void (*base_vertical)(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v);
     /* The first `width` pixels of one hr row: B of FORMAT.md, plus the residual where it is not NULL. `v` begins two lr
-       pixels to the left; `phase` has `scale` entries, one row of stdo_phases: tiers rely on its offsets. */
+       pixels to the left; `phase` has `scale` entries, one row of stdo_phases: tiers rely on its offsets, and
+       at scale 1 on its taps. */
     void (*hr_row)(const int16_t *v, const stdo_phase *phase, uint32_t scale, const int16_t *residual, size_t width,
                    uint8_t *hr);
     /* The same at scale 3/2, without residual: two lr pixels give the three pixels of `phase`, an entry of

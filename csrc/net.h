@@ -12,20 +12,20 @@ typedef struct stdo_net {
     uint32_t layers;
     uint32_t halo;              /* net pixels read around a patch */
     uint32_t strip;             /* most patches side by side in a rectangle, so that its rows stay in the cache */
-    uint32_t beside;            /* rows that a rectangle more costs: what its layers compute around it, on the average */
-    uint32_t waste;             /* columns that it costs: these, and what rows of its tier waste */
+    uint32_t beside;            /* rows, or columns, that its layers compute around a rectangle, on the average */
+    uint32_t waste;             /* columns that one more rectangle costs: beside, and stdo_conv.waste */
     const stdo_layer *layer;    /* [layers] */
     size_t pixel[STDO_MAX_LAYERS]; /* bytes of a pixel that goes into each layer */
     void *memory;               /* the allocation that holds it */
 } stdo_net;
 
-/* Patches of a net within a rectangle that is computed as a whole: of `todo`, which begins with its upper left patch, those
-   that are STDO_TAKEN. All of the rectangle where todo is NULL. */
+/* Patches within a rectangle that is computed as a whole: of `todo`, which begins with its upper left patch, those that are
+   STDO_TAKEN. All of the rectangle where todo is NULL, as it must be where a net for chroma runs. */
 typedef struct stdo_region {
     stdo_rect rect;
     const uint8_t *todo;
     size_t columns;             /* of todo: from one row of patches to the next */
-    uint32_t side;              /* of a patch, in net pixels */
+    uint32_t side;              /* of a patch, in net pixels of luma */
     uint32_t across, down;      /* patches */
 } stdo_region;
 

@@ -16,7 +16,7 @@ typedef struct stdo_job {
     uint32_t hr_age;
     stdo_plane plane[4];        /* Y, U, V, and the mean luma of chroma's samples */
     uint32_t row_begin, row_end;
-    uint8_t *todo;              /* [row_end - row_begin][columns] labels, or STDO_DONE */
+    uint8_t *todo;              /* [row_end - row_begin][columns] labels, STDO_TAKEN or STDO_DONE */
     int16_t *v;
     uint8_t *turns;             /* hr rows of U and V, before they lie in turns */
     uint8_t *net_memory;
@@ -56,8 +56,8 @@ int stdo_is_same(const stdo_plane *plane, const stdo_previous *previous, int ind
 void stdo_copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r);
 
 /* Marks as taken patches with the label of the upper left one: first as wide as possible, but for a net, then as high as
-   possible. For a net and luma others may lie between them, where computing these as well costs less than rectangles
-   apart. Counts the pixels of luma, or of chroma. stdo_drop_region takes the patches off the list. */
+   possible. For a net, but not for chroma's, others may lie between them, where computing these as well costs less than
+   rectangles apart. Counts the pixels of luma, or of chroma. stdo_drop_region takes the patches off the list. */
 stdo_region stdo_take_region(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row);
 void stdo_drop_region(const stdo_job *j, const stdo_region *region);
 

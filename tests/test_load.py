@@ -184,7 +184,7 @@ def test_functions_for_memory_come_together():
 
 def test_options_of_before_strips_are_taken_as_they_are():
     options, data = new_struct("stdo_options", how=lib.STDO_LAZY, strip=1), write(film(1)[0])
-    old = ffi.new("uint8_t[]", bytes(ffi.buffer(options))[:ffi.offsetof("stdo_options", "strip")])
+    old = ffi.new("uint8_t[]", list(bytes(ffi.buffer(options))[:ffi.offsetof("stdo_options", "strip")]))
     ffi.cast("size_t *", old)[0] = len(old)  # nothing may be read after it, which sanitizers see
     handle = ffi.new("stdo_sidecar **")
     assert lib.stdo_open(data, len(data), ffi.cast("stdo_options *", old), handle) == lib.STDO_OK

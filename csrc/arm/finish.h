@@ -2,9 +2,7 @@
 
    An activation u is kept as the signed byte u - 128 (u ^ 0x80), so that products of signed bytes serve. The 128 times
    the sum of the weights that this takes off is added to the bias when a layer is packed: there is no padding, so every
-   sum has all its weights. Together they stay far within 32 bits: 2^30 + 128 * 128 * 5184 < 2^31.
-
-   Sums are vectors of four outputs of one pixel. */
+   sum has all its weights. Together they stay far within 32 bits: 2^30 + 128 * 128 * 5184 < 2^31. */
 #ifndef STDO_FINISH_H
 #define STDO_FINISH_H
 
@@ -25,7 +23,7 @@ enum { LANES = 4 };
 typedef struct stdo_finish {
     int32_t bias[LANES];
     int16_t multiplier[2 * LANES]; /* twice: for two pixels */
-    int16_t own[2 * LANES];     /* as the tier's sums of a hidden layer lie; unused by `neon` */
+    int16_t own[2 * LANES];     /* in the order in which the tier requantises sums; unused by `neon` */
 } stdo_finish;
 
 static inline int16_t stdo_arm_multiplier(const stdo_layer *layer, size_t o)

@@ -41,9 +41,10 @@ STDO_INLINE void begin_sums(const stdo_finish *finish, size_t pixels, size_t vec
 {
     STDO_UNROLL
     for (size_t o = 0; o < 2 * vectors; o++) {
-        const int64_t *two = (const int64_t *)(const void *)finish[o >> 1].bias + (o & 1);
+        int64_t two;
+        memcpy(&two, finish[o >> 1].bias + 2 * (o & 1), sizeof two);
         STDO_UNROLL
-        for (size_t p = 0; p < pixels >> 1; p++) matrix[p * 2 * vectors + o] = vreinterpretq_s32_s64(vld1q_dup_s64(two));
+        for (size_t p = 0; p < pixels >> 1; p++) matrix[p * 2 * vectors + o] = vreinterpretq_s32_s64(vdupq_n_s64(two));
     }
 }
 

@@ -131,7 +131,7 @@ STDO_INLINE uint8x8_t pixels_alike(const int16_t *v, const int16_t *residual, in
     return to_pixels(base);
 }
 
-/* Scale 1 has the phase that lies on a pixel: 128 * v is rounded away from the half to v / 2. */
+/* Scale 1 has the phase that lies on a pixel: 128 * v >> 8, halves rounded up, is (v + 1) >> 1. */
 static void hr_row_alike(const int16_t *v, const int16_t *residual, size_t width, uint8_t *hr)
 {
     const int16x8_t middle = vdupq_n_s16((128 << 6) + 32);

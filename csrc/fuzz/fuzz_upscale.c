@@ -160,7 +160,8 @@ static void check_counts(const stdo_statistics *done, const uint8_t *ages, size_
 
 static void compare(const film *f, stdo_tier_index tier, uint32_t *state)
 {
-    const uint64_t strip = draw(state, 2) * draw(state, 4096); /* small ones cut the small pictures */
+    const uint32_t bytes = draw(state, 4096); /* which cut the small pictures */
+    const uint64_t strip = draw(state, 2) * bytes;
     stdo_sidecar *sidecar = must(open_bytes(f->data, f->size, stdo_tier_name(tier), strip));
     const size_t patches = (size_t)f->info.columns * f->info.rows;
     const uint32_t orders = f->info.colour == STDO_COLOUR_YUV420 ? SURFACE_ORDERS : 1;

@@ -37,7 +37,7 @@ static const char usage[] =
     "  --threads N|auto  threads to use, 1..256; auto, the default: one for each fast core\n"
     "  --start FRAME     the stream begins at this frame of the video, counted from 0\n"
     "  --strip KIB       what the rows between a net's layers may take, 8..65536; less than 384, the\n"
-    "                    default, may be faster where a core has less than 512 KiB of L2 cache\n"
+    "                    default, may be faster where a core has little L2 cache; no pixel changes\n"
     "  --md5             write no video but the MD5 of all its planes, as md5sum prints it\n"
     "  --null            write no video but a line with frames, seconds and frames per second\n"
     "  --help, --version\n"

@@ -143,7 +143,7 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
     }
 }
 
-/* Scale 1 has the phase that lies on a pixel: 128 * v is rounded away from the half to v / 2. */
+/* Scale 1 has the phase that lies on a pixel: 128 * v >> 8, halves rounded up, is (v + 1) >> 1. */
 static void hr_row_alike(const int16_t *v, const int16_t *residual, size_t width, uint8_t *hr)
 {
     const v512 middle = _mm512_set1_epi16((128 << 6) + 32), one = _mm512_set1_epi16(1);

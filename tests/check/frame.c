@@ -48,7 +48,7 @@ static int is_taken(const stdo_region *region, uint32_t x, uint32_t y)
     return region->todo[row * region->columns + column] == STDO_TAKEN;
 }
 
-/* The first plane's hr pixels of a rectangle, into `copy`; or if `check`, those of other patches must still be these. */
+/* A plane's hr pixels of a rectangle, into `copy`; or if `check`, those of other patches must still be these. */
 static void copy_hr(const stdo_plane *plane, const stdo_region *region, int check, uint8_t *copy)
 {
     const stdo_rect *r = &region->rect;
@@ -72,12 +72,13 @@ static void run_patches(const stdo_net *net, const stdo_kernels *kernels, const 
     const uint32_t width = rect->x1 - rect->x0, height = rect->y1 - rect->y0, side = 1 + random_below(9);
     const size_t columns = (width + side - 1) / side + random_below(3), cells = columns * ((height + side - 1) / side);
     uint8_t *todo = block("the work list", cells, 1);
-    uint8_t *copy = block("hr pixels", (size_t)width * height * plane->scale * plane->scale, 1);
+    const size_t pixels = (size_t)width * height * plane->scale * plane->scale;
+    uint8_t *copy = block("hr pixels", pixels * planes, 1);
     const stdo_region region = {.rect = *rect, .todo = todo, .columns = columns, .side = side};
     for (size_t i = 0; i < cells; i++) todo[i] = random_below(2) ? STDO_TAKEN : (uint8_t)random_below(STDO_TAKEN);
-    copy_hr(plane, &region, 0, copy);
+    for (uint32_t p = 0; p < planes; p++) copy_hr(&plane[p], &region, 0, copy + p * pixels);
     run_region(net, kernels, conv, plane, planes, &region);
-    copy_hr(plane, &region, 1, copy);
+    for (uint32_t p = 0; p < planes; p++) copy_hr(&plane[p], &region, 1, copy + p * pixels);
     for (size_t i = 0; i < cells; i++) todo[i] = todo[i] == STDO_TAKEN ? 0 : STDO_TAKEN;
     run_region(net, kernels, conv, plane, planes, &region);
     release_blocks(mark);

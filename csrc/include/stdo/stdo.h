@@ -199,8 +199,9 @@ enum { STDO_LAZY = 1, STDO_PARTIAL = 2 };
    `take` and `give` are used in place of malloc and free, with `context`; `take` gives NULL where there is no memory.
    Either both are NULL or none is.
 
-   A net goes over a wide frame in strips, as wide as the rows between its layers fit `strip` bytes, which stay in the
-   cache so; 0 for 384 KiB, which suits cores with 512 KiB of L2 and more. No choice changes a pixel. */
+   A net goes over a wide frame in strips, so that the rows between its layers fit `strip` bytes and stay in the cache, but
+   of one patch at least; 0 for 384 KiB, measured on cores with 1 MiB of L2. Scratch grows with it, which `most` does not
+   count. No choice changes a pixel. */
 typedef struct stdo_options {
     size_t size;
     const char *tiers;
@@ -262,8 +263,8 @@ STDO_API stdo_status stdo_upscale_rows(const stdo_sidecar *sidecar, const stdo_f
                                        uint32_t row_end, void *scratch, stdo_statistics *statistics);
 
 /* Counts the products of weights and pixels that a frame with these labels takes where nothing is copied. Patches of one
-   net are joined to rectangles, which compute some pixels around them anew, so fragmented labels take more. `scratch`
-   as for stdo_upscale_rows. */
+   net are joined to rectangles, which compute some pixels around them anew, so fragmented labels take more. What a tier
+   computes beside, in gaps and for strips, is not counted. `scratch` as for stdo_upscale_rows. */
 STDO_API stdo_status stdo_count_products(const stdo_sidecar *sidecar, uint32_t segment, const uint8_t *labels,
                                          void *scratch, uint64_t *products);
 
