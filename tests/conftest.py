@@ -12,6 +12,7 @@ from hypothesis import settings
 from samples import CSRC, INCLUDE
 
 from stdo_min.commands.demo import write_demo
+from stdo_min.video.probe import probe
 
 # The same examples in every run; no deadline, because the first call of a Numba function compiles it.
 settings.register_profile("stdo", deadline=None, derandomize=True)
@@ -37,6 +38,23 @@ def smooth(tmp_path_factory):
     drawn = "mandelbrot=size=120x68:rate=12,scale=240:136:flags=bicubic,format=yuv420p,gblur=sigma=4:planes=6"
     ffmpeg("-f", "lavfi", "-i", drawn, "-frames:v", "24", "-c:v", "libx264", "-qp", "4", path)
     return path
+
+
+@pytest.fixture
+def short_trials(monkeypatch):
+    """Where scales are tried, nets train few steps, and a file that is read six times is probed once."""
+    for name in ("STEPS", "MORE_STEPS"):
+        monkeypatch.setattr(f"stdo_min.algorithm.rung.{name}", 24)
+    known = {}
+
+    def probe_once(path):
+        found = os.stat(path)
+        what = path, found.st_ino, found.st_size, found.st_mtime_ns
+        if what not in known:
+            known[what] = probe(path)
+        return known[what]
+
+    monkeypatch.setattr("stdo_min.algorithm.rung.probe", probe_once)
 
 
 @pytest.fixture(scope="session")

@@ -70,8 +70,9 @@ def test_the_commands_of_the_c_player_run(folder, tmp_path, copy_build):
     assert done.returncode == 0 and int(done.stdout) > made.frames * 160 * 90, done.stderr
 
 
-def test_the_code_runs(folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_the_code_runs(clip, tmp_path, monkeypatch):
+    encode(clip, tmp_path / "film.mkv", 2, Recipe(budget=Budget(steps=10), channels=(4,), patch=16))
+    monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
     names = {}
     exec(code, names)
