@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from itertools import chain, islice
 
 import pytest
 from clips import ffmpeg
@@ -21,6 +22,30 @@ settings.load_profile("stdo")
 # Debian's ffprobe takes a tenth of a second to start, three times as long as ffmpeg takes to tell the same. That both
 # tell the same is what test_facts.py tests; test_readme.py goes the whole road with ffprobe.
 os.environ.setdefault("STDO_FFPROBE", "none")
+
+
+# The files that take longest, in groups that share what they build.
+LONG = (("test_targets", "test_encode", "test_cli"), ("test_film", "test_plain_video", "test_facts", "test_network"),
+        ("test_tiers", "test_harm", "test_c_library", "test_c_player", "test_embedding"))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Begin with the longest files in each of xdist's workers, so that all end with short tests.
+
+    Of its --dist worksteal, which gives each worker an equal slice of the list, and what is left of others' at the
+    end."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers == 1:
+        return
+    place = {name: group for group, names in enumerate(LONG) for name in names}
+    others = (item for item in items if item.path.stem not in place)
+    slices = [[] for _ in range(workers)]
+    for group, names in enumerate(LONG):
+        long = [item for item in items if item.path.stem in names]
+        slices[group % workers] += sorted(long, key=lambda item, names=names: names.index(item.path.stem))
+    for part in slices:
+        part.extend(islice(others, max(0, len(items) // workers - len(part))))
+    items[:] = [*chain.from_iterable(slices), *others]
 
 
 @pytest.fixture(scope="session")
