@@ -89,7 +89,8 @@ class _Sender(BaseHTTPRequestHandler):
         self.end_headers()
         self.connection.settimeout(1)
         with suppress(OSError):
-            self.connection.sendall(data)
+            for at in range(0, len(data), 1 << 16):  # the timeout is that of a whole call
+                self.connection.sendall(data[at:at + (1 << 16)])
 
     def log_message(self, *_):
         pass
