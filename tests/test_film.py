@@ -179,20 +179,28 @@ def test_the_bytes_do_not_depend_on_who_works(small, small_whole, tmp_path, jobs
     assert seen[0].here == (jobs == 1)
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_the_bytes_are_the_same_on_a_cluster_whose_worker_dies(small, small_whole, tmp_path, shared):
-    """A real scheduler and two worker processes, one of which is killed while it trains."""
+@pytest.fixture(scope="module")
+def cluster():
+    """A real scheduler and two worker processes; one that is killed is started again."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        workers = [worker.process.pid for worker in cluster.workers.values()]
-        stages = []
+        yield cluster
 
-        def progress(stage, done, psnr):
-            if "killed" not in stages and done > 0.2:
-                stages.append("killed")
-                os.kill(workers[0], signal.SIGKILL)
-        made(small, tmp_path / "out.mp4", crew=lambda segments: dask_crew(cluster.scheduler_address, None, shared),
-             progress=progress)
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_the_bytes_are_the_same_on_a_cluster_whose_worker_dies(small, small_whole, tmp_path, cluster, shared):
+    """One of the two is killed while it trains."""
+    with cluster.get_client() as client:
+        client.wait_for_workers(2)
+    workers = [worker.process.pid for worker in cluster.workers.values()]
+    stages = []
+
+    def progress(stage, done, psnr):
+        if "killed" not in stages and done > 0.2:
+            stages.append("killed")
+            os.kill(workers[0], signal.SIGKILL)
+    made(small, tmp_path / "out.mp4", crew=lambda segments: dask_crew(cluster.scheduler_address, None, shared),
+         progress=progress)
     assert stages == ["killed"]
     assert digests(tmp_path / "out.mp4") == digests(small_whole)
 
