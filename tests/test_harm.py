@@ -212,7 +212,7 @@ def test_32_bits(machine, tmp_path):
             [*compiler, empty, "-o", tmp_path / "empty"], capture_output=True).returncode != 0:
         packages = "libc6-dev-i386 lib32gcc-12-dev" if machine == "x86" else "gcc-arm-linux-gnueabihf qemu-user"
         pytest.skip(f"no 32-bit {machine}: apt install {packages}")
-    flags = "-O2 -static" if before else "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all"
+    flags = "-O2 -static" if before else "-g -O0 -fsanitize=address,undefined -fno-sanitize-recover=all"
     made = subprocess.run(["make", "-C", CSRC, "-j2", "mutate", f"CC={' '.join(compiler)}", f"CFLAGS={flags}",
                            f"BUILD={tmp_path}"], capture_output=True, text=True)
     assert made.returncode == 0, made.stdout + made.stderr
