@@ -20,28 +20,31 @@ SCALE, SIDE, POOL, RATE = 4, 96, 64, 1e-3  # hr pixels of a patch, patches of th
 class GraphStepper:
     """Gradients of a graph on patches of a pool, in parts that threads share."""
 
-    def __init__(self, backbone: Backbone, pixels: np.ndarray, residual: np.ndarray, threads: int):
+    def __init__(self, backbone: Backbone, pixels: np.ndarray, residual: np.ndarray, threads: int,
+                 parts: int | None = None):
         """pixels: uint8 (patches, H, W, planes), what the graph reads. residual: int16 (patches, H', W', outputs), hr
-        minus base in 64ths of a grey level, unshuffled as far as the graph leaves it.
+        minus base in 64ths of a grey level, unshuffled as far as the graph leaves it. parts: equal ones of a batch,
+        which decide in what order floats are added, as threads do not; by default one for each thread.
         """
         self.graph, self.pixels, self.residual = backbone.graph, pixels, residual
-        self.threads, self.evaluators = ([Blocks() for _ in range(threads)] for _ in range(2))  # arrays keep their size
+        self.parts = [Blocks() for _ in range(parts or threads)]
+        self.evaluators = [Blocks() for _ in range(threads)]  # others, so that arrays keep their size
         self.executor = ThreadPoolExecutor(threads)
 
     def gradients(self, parameters: list[np.ndarray], index: np.ndarray) -> tuple[float, list[np.ndarray]]:
         """The mean L1 of a batch, in grey levels, and its gradient for each of the parameters.
 
-        index: int64 (N,), N a multiple of the threads.
+        index: int64 (N,), N a multiple of the parts.
         """
-        def share(thread, mine):
+        def share(part, mine):
             tensors = [Tensor(p, requires_grad=True) for p in parameters]
-            loss = residual_loss(self._forward(tensors, mine, thread), pool=self.residual, index=mine,
-                                 unit=TARGET_UNIT, workspace=thread.workspace)
+            loss = residual_loss(self._forward(tensors, mine, part), pool=self.residual, index=mine,
+                                 unit=TARGET_UNIT, workspace=part.workspace)
             loss.backward()
             return float(loss.data), [tensor.grad for tensor in tensors]
 
-        count = len(self.threads)
-        shares = list(self.executor.map(share, self.threads, np.split(index, len(self.threads))))
+        count = len(self.parts)
+        shares = list(self.executor.map(share, self.parts, np.split(index, count)))
         found = sum(one for one, _ in shares) / count * RESIDUAL_UNIT
         sums = map(sum, zip(*(gradients for _, gradients in shares), strict=True))
         return found, [total / np.float32(count) for total in sums]

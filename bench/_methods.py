@@ -1,12 +1,13 @@
 """The methods that the paper compares, and ours, on one backbone and one budget.
 
-Published ones train as the authors' released code does: L1, Adam at 1e-3, half a cosine down, patches drawn alike,
-zeros around each patch. Those with several nets first train one on everything for a fifth of the budget, as the paper's
-warm-up does, and go on from it.
+Published ones train as the authors' released code does: L1, Adam at 1e-3, patches drawn alike, zeros around each patch.
+Those that go on from one net first train it on everything for a fifth of the budget at a constant rate, as the paper's
+warm-up does. Every other stage begins Adam anew and goes half a cosine down.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,10 +31,10 @@ from stdo_min.engine.train import Stepper, train
 from stdo_min.format.psnr import psnr
 
 RATE, WARM_UP = 1e-3, 0.2
-BATCH = 9_216  # lr pixels of a batch: 16 patches of 24x24
+BATCH, PARTS = 9_216, 4  # lr pixels of a batch, 16 patches of 24x24; parts of it, whatever the number of threads
 SPARSE, LOOKS = 0.05, 8  # EMT: the share of the weights that a stretch has of its own; batches that choose them
 ROUNDS = 64  # of refinement
-POINTS, PROBES = 20, 64  # of a curve; patches that it is measured on
+POINTS, PROBES = 20, 64  # of a curve, and one more for each stage; patches that it is measured on
 
 Parameters = list[np.ndarray]
 
@@ -65,10 +66,11 @@ class Run:
     rng: np.random.Generator
     threads: int
     rate: float = RATE  # the first learning rate of published methods
-    curve: list[tuple[float, float]] = field(default_factory=list)  # share of the budget and dB, where one net trains
+    curve: list[tuple[str, float, float]] = field(default_factory=list)  # stage, share of the whole budget, dB
 
     def __post_init__(self):
         self.stepper = self.stepper_for(self.patches)
+        self._began, self._probing, self._steps, self._due = None, 0.0, 0, 0.0
 
     @property
     def factor(self) -> int:
@@ -79,56 +81,79 @@ class Run:
     def batch(self) -> int:
         """Patches of a batch."""
         side = HR if self.backbone.upscaled else HR // self.patches.scale
-        return max(self.threads, BATCH // side**2 // self.threads * self.threads)
+        return max(PARTS, BATCH // side**2 // PARTS * PARTS)
 
-    def stepper_for(self, patches: Patches) -> GraphStepper:
-        """What trains the backbone on some patches."""
-        pixels = np.clip((patches.base + 32) >> 6, 0, 255).astype(np.uint8) if self.backbone.upscaled \
-            else patches.unpadded()
-        return GraphStepper(self.backbone, pixels, patches.residual(self.factor), self.threads)
+    def stepper_for(self, *clips: Patches) -> GraphStepper:
+        """What trains the backbone on the patches of some clips."""
+        pixels = [np.clip((clip.base + 32) >> 6, 0, 255).astype(np.uint8) if self.backbone.upscaled
+                  else clip.unpadded() for clip in clips]
+        residuals = [clip.residual(self.factor) for clip in clips]
+        return GraphStepper(self.backbone, np.concatenate(pixels), np.concatenate(residuals), self.threads, PARTS)
 
     def new(self) -> Parameters:
         """New parameters."""
         return self.backbone.graph.new_parameters(self.rng)
 
-    def drawing(self, weight: np.ndarray, count: int | None = None) -> Callable[[], np.ndarray]:
-        """A function that draws a batch by weights (N,)."""
-        running = np.cumsum(weight)
+    def drawing(self, weight: np.ndarray, count: int | None = None,
+                rng: np.random.Generator | None = None) -> Callable[[], np.ndarray]:
+        """A function that draws a batch, or `count` patches, by weights (N,)."""
+        running, rng = np.cumsum(weight), rng or self.rng
 
         def draw():
-            at = np.searchsorted(running, self.rng.random(count or self.batch) * running[-1], side="right")
+            at = np.searchsorted(running, rng.random(count or self.batch) * running[-1], side="right")
             return np.sort(np.minimum(at, len(running) - 1))
 
         return draw
 
-    def train(self, parameters: Parameters, weight: np.ndarray, budget: Budget, cosine: bool = True,
-              stepper: GraphStepper | None = None, only: Parameters | None = None) -> Parameters:
-        """Train a copy of the parameters on patches drawn by weights (N,); only: masks of what may change."""
+    def probed(self, weight: np.ndarray) -> np.ndarray:
+        """Patches that a curve is measured on, drawn by weights (N,) without a change to what is trained."""
+        return self.drawing(weight, PROBES, np.random.default_rng(0))()
+
+    def now(self) -> float:
+        """Seconds since the first call, on a clock that stands still while a curve is measured."""
+        self._began = self._began or time.monotonic()
+        return time.monotonic() - self._began - self._probing
+
+    def stepped(self, stage: str, decibel: Callable[[], float]) -> None:
+        """A step of a stage is done: add a point to the curve where one is due."""
+        self._steps += 1
+        share = self.budget.done(self._steps, time.monotonic() - self.now())
+        if share < self._due and self.curve and stage == self.curve[-1][0]:
+            return
+        began = time.monotonic()
+        self.curve.append((stage, share, decibel()))
+        self._due = (math.floor(share * POINTS) + 1) / POINTS
+        self._probing += time.monotonic() - began
+
+    def train(self, parameters: Parameters, weight: np.ndarray, budget: Budget, stage: str = "train",
+              cosine: bool = True, stepper: GraphStepper | None = None, only: Parameters | None = None) -> Parameters:
+        """Train a copy of the parameters on patches drawn by weights (N,).
+
+        stage: what the curve calls it. stepper: for patches of other clips. only: masks of what may change.
+        """
         parameters, stepper = [p.copy() for p in parameters], stepper or self.stepper
-        draw, adam = self.drawing(weight), Adam(parameters, beta2=0.999)
-        probed = self.drawing(weight, PROBES)() if not self.curve else None
-        steps, started, done = 0, time.monotonic(), 0.0
-        while (done := budget.done(steps, started)) < 1:
+        draw, adam, probed = self.drawing(weight), Adam(parameters, beta2=0.999), self.probed(weight)
+        steps, began = 0, self.now()
+        while (done := budget.done(steps, time.monotonic() - (self.now() - began))) < 1:
             _, gradients = stepper.gradients(parameters, draw())
             if only is not None:
                 gradients = [gradient * mask for gradient, mask in zip(gradients, only, strict=True)]
             adam.step(gradients, learning_rate(done, self.rate, 0.0, 4e-5) if cosine else self.rate)
             steps += 1
-            if probed is not None and done * POINTS >= len(self.curve):
-                self.curve.append((done, float(psnr(stepper.errors(parameters, probed).mean(), 1))))
+            self.stepped(stage, lambda: float(psnr(stepper.errors(parameters, probed).mean(), 1)))
         return parameters
 
     def warmed_up(self) -> tuple[Parameters, Budget]:
         """One net trained on everything, and what is left of the budget, by its clock."""
-        began = time.monotonic()
-        parameters = self.train(self.new(), np.ones(len(self.patches)), self.budget.part(WARM_UP), cosine=False)
-        return parameters, self.left(began, self.budget.part(WARM_UP))
+        began, part = self.now(), self.budget.part(WARM_UP)
+        parameters = self.train(self.new(), np.ones(len(self.patches)), part, "warm-up", cosine=False)
+        return parameters, self.left(began, part)
 
     def left(self, began: float, used: Budget) -> Budget:
-        """What is left of the budget after `used` of its steps, or of its seconds since `began`."""
+        """What is left of the budget after `used` of its steps, or of its seconds since `now` was `began`."""
         if self.budget.steps is not None:
             return Budget(steps=self.budget.steps - used.steps)
-        return self.budget.less(time.monotonic() - began)
+        return self.budget.less(self.now() - began)
 
     def serve(self, nets: Sequence[Parameters], member: np.ndarray, sent: int | None = None,
               more_bytes: int = 0) -> Served:
@@ -140,14 +165,9 @@ class Run:
 
 
 def general(run: Run) -> Served:
-    """One net trained on other clips."""
-    parameters, begun = run.new(), time.monotonic()
-    steppers = [run.stepper_for(other) for other in run.others]
-    share = run.left(begun, run.budget.part(0)).split([1 / 20] * 20)
-    for turn, part in enumerate(share):  # each clip in turn, so that none is the last one learnt
-        other = turn % len(steppers)
-        parameters = run.train(parameters, np.ones(len(run.others[other])), part, turn == len(share) - 1,
-                               steppers[other])
+    """One net trained on other clips, of which each is drawn as often."""
+    weight = np.concatenate([np.full(len(other), 1 / len(other)) for other in run.others])
+    parameters = run.train(run.new(), weight, run.budget, stepper=run.stepper_for(*run.others))
     return run.serve([parameters], np.ones(len(run.patches), int))
 
 
@@ -160,7 +180,7 @@ def one_net(run: Run) -> Served:
 def _a_net_each(run: Run, labels: np.ndarray, start: Parameters, left: Budget) -> Served:
     """A net for each of the labels 1.., which share the budget alike."""
     count = int(labels.max())
-    nets = [run.train(start, labels == number, part) for number, part in
+    nets = [run.train(start, labels == number, part, f"net {number}") for number, part in
             enumerate(left.split([1 / count] * count), 1)]
     return run.serve(nets, labels.astype(int))
 
@@ -189,6 +209,7 @@ def cafm(run: Run) -> Served:
            for _ in range(count)]
     adams = [Adam(arrays, beta2=0.999) for arrays in own]
     draws = [run.drawing(labels == number) for number in range(1, count + 1)]
+    probed = run.probed(np.ones(len(labels)))
 
     def folded(stretch):
         found = []
@@ -199,8 +220,13 @@ def cafm(run: Run) -> Served:
     def _quads(arrays):
         return zip(shared[::2], shared[1::2], arrays[::2], arrays[1::2], strict=True)
 
-    steps, started = 0, time.monotonic()
-    while (done := run.budget.done(steps, started)) < 1:
+    def decibel():
+        errors = [run.stepper.errors(folded(stretch), probed[labels[probed] == stretch + 1])
+                  for stretch in range(count)]
+        return float(psnr(np.concatenate(errors).mean(), 1))
+
+    steps, began = 0, run.now()
+    while (done := run.budget.done(steps, time.monotonic() - (run.now() - began))) < 1:
         stretch = int(run.rng.integers(count))
         _, gradients = run.stepper.gradients(folded(stretch), draws[stretch]())
         of_shared, of_own = [], []
@@ -212,6 +238,7 @@ def cafm(run: Run) -> Served:
         shared_adam.step(of_shared, rate)
         adams[stretch].step(of_own, rate)
         steps += 1
+        run.stepped("train", decibel)
     sent = run.backbone.graph.parameters + count * sum(array.size for array in own[0])
     return run.serve([folded(stretch) for stretch in range(count)], labels.astype(int), sent)
 
@@ -219,11 +246,11 @@ def cafm(run: Run) -> Served:
 def emt(run: Run) -> Served:
     """EMT-style (Li et al. 2022): one net, and for each stretch new values of the few weights whose gradients say most.
 
-    Half of the budget goes to the one net; 5 % of the weights are new in each stretch. The original's meta-learning of
-    that net is left out.
+    Half of the budget goes to the one net; 5 % of the weights are new in each stretch, and the place of each is sent in
+    as many bits as it takes to count all weights. The original's meta-learning of that net is left out.
     """
-    began, labels, whole = time.monotonic(), _stretches(run), np.ones(len(run.patches))
-    start = run.train(run.new(), whole, run.budget.part(0.5))
+    began, labels, whole = run.now(), _stretches(run), np.ones(len(run.patches))
+    start = run.train(run.new(), whole, run.budget.part(0.5), "one net")
     left, nets, count = run.left(began, run.budget.part(0.5)), [], int(labels.max())
     for number, part in enumerate(left.split([1 / count] * count), 1):
         draw, sums = run.drawing(labels == number), [np.zeros_like(p) for p in start]
@@ -232,17 +259,25 @@ def emt(run: Run) -> Served:
                 total += gradient
         sizes = np.concatenate([np.abs(total).ravel() for total in sums])
         least = np.partition(sizes, -round(SPARSE * len(sizes)))[-round(SPARSE * len(sizes))]
-        nets.append(run.train(start, labels == number, part, only=[np.abs(total) >= least for total in sums]))
-    own = round(SPARSE * run.backbone.graph.parameters)
-    return run.serve(nets, labels.astype(int), run.backbone.graph.parameters + count * own, 2 * count * own)
+        nets.append(run.train(start, labels == number, part, f"stretch {number}",
+                              only=[np.abs(total) >= least for total in sums]))
+    parameters = run.backbone.graph.parameters
+    own = round(SPARSE * parameters)
+    places = math.ceil(own * math.ceil(math.log2(parameters)) / 8)
+    return run.serve(nets, labels.astype(int), parameters + count * own, count * places)
 
 
 def _scored(run: Run) -> tuple[Parameters, Budget, np.ndarray, np.ndarray]:
     """The warm-up net, what is left, and each patch's score in dB and error under it."""
-    began = time.monotonic()
+    began = run.now()
     start, _ = run.warmed_up()
     errors = run.stepper.errors(start, np.arange(len(run.patches)))
     return start, run.left(began, run.budget.part(WARM_UP)), psnr(np.maximum(errors, 1e-9), 1), errors
+
+
+def _by_score(run: Run, scores: np.ndarray) -> np.ndarray:
+    """Chunks by k-means; no more than there are different scores."""
+    return chunk.kmeans(scores, min(run.chunks, len(np.unique(scores))))[0]
 
 
 def stdo_quantile(run: Run) -> Served:
@@ -254,13 +289,13 @@ def stdo_quantile(run: Run) -> Served:
 def stdo(run: Run) -> Served:
     """STDO as in the paper: scores cut by k-means, here the best there is."""
     start, left, scores, _ = _scored(run)
-    return _a_net_each(run, chunk.kmeans(scores, run.chunks)[0], start, left)
+    return _a_net_each(run, _by_score(run, scores), start, left)
 
 
 def jstdo(run: Run) -> Served:
     """JSTDO: one net, patches drawn by what their chunk has to teach."""
     start, left, scores, errors = _scored(run)
-    labels = chunk.kmeans(scores, run.chunks)[0]
+    labels = _by_score(run, scores)
     weight = chunk.informative(labels, errors, np.ones(len(errors)))
     return run.serve([run.train(start, weight, left)], np.ones(len(errors), int))
 
@@ -274,12 +309,17 @@ def _our_pool(run: Run) -> Sampled:
     return Sampled(pool, np.ones(len(pool)), errors, run.patches.frame, float(errors.mean()))
 
 
-def _our_net(run: Run, pool: Pool, budget: Budget) -> Net:
+def _our_net(run: Run, pool: Pool, budget: Budget, stage: str = "train") -> Net:
     """One net trained as this project does: L2, SOAP on whitened windows."""
     parameters = run.new()
     parameters[-2] *= 0
     net = Net(parameters[::2], parameters[1::2], run.patches.scale)
-    return train(net, pool, budget, run.rng, threads=run.threads)
+    return train(net, pool, budget, run.rng, threads=run.threads, progress=_noting(run, stage))
+
+
+def _noting(run: Run, stage: str) -> Callable[[float, float], None]:
+    """A progress(done, dB) whose dB are those of the curve: our training measures them anyway."""
+    return lambda done, decibel: run.stepped(stage, lambda: float(decibel))
 
 
 def _our_serving(run: Run, pool: Pool, nets: Sequence[Net], member: np.ndarray) -> Served:
@@ -310,16 +350,17 @@ def our_net(run: Run) -> Served:
 
 def ours(run: Run) -> Served:
     """Ours: from chunks by score on, patches move to the net that serves them best while the nets train."""
-    began, sampled = time.monotonic(), _our_pool(run)
+    began, sampled = run.now(), _our_pool(run)
     pool, everything = sampled.pool, np.arange(len(sampled.pool))
-    general = _our_net(run, pool, run.budget.part(WARM_UP))
+    general = _our_net(run, pool, run.budget.part(WARM_UP), "warm-up")
     passed = time.monotonic()
     with Stepper(pool, run.threads) as stepper:
         errors = stepper.errors(general, everything)
     passed = time.monotonic() - passed
-    labels = chunk.kmeans(psnr(np.maximum(errors, 1e-9), 1), run.chunks)[0]
+    labels = _by_score(run, psnr(np.maximum(errors, 1e-9), 1))
     left = run.left(began, run.budget.part(WARM_UP)).less(run.chunks * passed)  # in which patches choose at the end
-    chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads)
+    chunks = refine(Chunks.of(general, labels, errors), sampled, ROUNDS, left, run.rng, threads=run.threads,
+                    progress=_noting(run, "refine"))
     with Stepper(pool, run.threads) as stepper:
         found = [stepper.errors(net, everything) for net in chunks.nets]
     return _our_serving(run, pool, chunks.nets, np.argmin([sampled.base_errors, *found], axis=0))

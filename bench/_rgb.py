@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +66,28 @@ class Patches:
 def read(clip: Path, frames: int) -> np.ndarray:
     """Frames at equal distances over a clip, uint8 (n, H, W, 3), cropped in the middle to whole patches.
 
-    frames: how many, or all where the clip has fewer.
+    frames: how many, or all where the clip has fewer. The clip is decoded twice, so that no others are kept. Raises
+    ValueError for a clip without frames, or smaller than a patch.
     """
+    count = sum(1 for _ in _decoded(clip))
+    chosen = set(np.linspace(0, count - 1, frames).astype(int).tolist())
+    found = [whole for number, whole in enumerate(_decoded(clip)) if number in chosen]
+    if not found:
+        raise ValueError(f"{clip}: holds no frame")
+    return np.stack(found)
+
+
+def _decoded(clip: Path) -> Iterator[np.ndarray]:
+    """The frames of a clip one after the other, cropped."""
     reader = imageio_ffmpeg.read_frames(str(clip), pix_fmt="rgb24", output_params=EXACT)
     width, height = next(reader)["size"]
-    whole = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader]
     rows, columns = height // HR * HR, width // HR * HR
+    if not rows or not columns:
+        raise ValueError(f"{clip}: {width}x{height}, smaller than a patch of {HR}x{HR}")
     top, left = (height - rows) // 2, (width - columns) // 2
-    chosen = np.unique(np.linspace(0, len(whole) - 1, frames).astype(int))
-    return np.stack([whole[at][top:top + rows, left:left + columns] for at in chosen])
+    for data in reader:
+        whole = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        yield whole[top:top + rows, left:left + columns].copy()
 
 
 def cut(frames: np.ndarray, scale: int) -> Patches:

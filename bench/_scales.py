@@ -25,12 +25,15 @@ SCALES = (Fraction(1), Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4))
 D16 = ((5, 16), (3, 16))
 NETS = {"D16": (D16, SCALES), **{f"one layer of {n}": (((5, n),), SCALES[:2]) for n in (8, 6, 4)}}
 PATCHES = (8, 16, 32)
+STRIPS = (64, 128, 192, 256, 384, 512)  # KiB
+WIDE = {"D16 x1": (1, D16), "32-32 x2": (2, ((5, 32), (3, 32))), "64-64-32 x2": (2, ((3, 64), (3, 64), (3, 32)))}
 
 
 class Frame:
     """One job: a frame of random samples, and a net for all or some of its patches."""
 
-    def __init__(self, scale: Fraction, hidden: tuple[tuple[int, int], ...], patch: int = 20, nets: int = 1):
+    def __init__(self, scale: Fraction, hidden: tuple[tuple[int, int], ...], patch: int = 20, nets: int = 1,
+                 strip: int = 0):
         rng = np.random.default_rng(0)
         width, height = (int(side / scale) for side in HR)
         half = (height // 2, width // 2)
@@ -38,7 +41,7 @@ class Frame:
         made = [random_net(rng, scale, list(hidden), 3, least_weight=-127) for _ in range(nets)]
         self.labels = np.ones((1, -(-height // patch), -(-width // patch)), np.uint8)
         header = make_sidecar(scale, (width, height), patch, [(tuple(made), self.labels)], chroma=1, mode=1)
-        self.upscaler = Upscaler(write(header))
+        self.upscaler = Upscaler(write(header), strip=strip)
         self.out = self.upscaler.upscale(0, self.labels[0], self.lr)
         net_pixels = HR[0] * HR[1] // net_scale(scale) ** 2
         self.macs = net_pixels * made[0].products
@@ -107,6 +110,16 @@ def maps(seconds: float, scale: Fraction = Fraction(4)) -> str:
         whole = frame.milliseconds(seconds)
         times = [frame.milliseconds(seconds, labels) / whole for labels in pieces(shape)]
         lines.append(f"{patch:7} {whole:8.2f} {times[0]:13.2f} {times[1]:8.2f} {times[2]:8.2f}")
+    return "\n".join(lines)
+
+
+def strips(seconds: float) -> str:
+    """What strips of several sizes take, and the one that the player takes where nobody says."""
+    lines = ["ms a frame by KiB that the rows between layers may take (stdo_options.strip, stdo-y4m --strip)",
+             f"{'':12} " + "".join(f"{size:8}" for size in STRIPS) + "  chosen"]
+    for name, (scale, hidden) in WIDE.items():
+        times = [Frame(Fraction(scale), hidden, strip=1024 * size).milliseconds(seconds) for size in (*STRIPS, 0)]
+        lines.append(f"  {name:11}" + "".join(f"{ms:8.2f}" for ms in times))
     return "\n".join(lines)
 
 

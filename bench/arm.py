@@ -47,6 +47,7 @@ TARGETS = {  # tier: qemu's CPU, then (llvm's CPU, clock in GHz, cores that shar
 PRODUCTS = {"neon": 16, "neon_dot": 16, "neon_i8mm": 32}  # of one dot or matrix product
 FULL_HD = 1920 * 1080
 LAYERS = re.compile(r"hidden|last|layer|convolve|gather|load|finish_pixels")
+PAGE = 4096
 HOT = 0.02  # of all instructions: loops that are shown by themselves
 REPEATS = 200
 
@@ -106,14 +107,19 @@ def count_runs(program: Path, plugin: Path, sidecar: Path, cpu: str, tier: str) 
 
 
 def joined(runs: list[Run]) -> list[Run]:
-    """Join runs that follow each other and are executed equally often: qemu cuts at the borders of pages."""
+    """Join runs that follow each other and are executed equally often, and those that go over the border of a page.
+
+    There qemu cuts, wherever it lies; without this the estimate would change with the addresses of functions.
+    """
     rest = {run.address: run for run in runs}
     for run in sorted(runs, key=lambda r: -r.address):
-        after = rest.get(run.address + 4 * run.instructions)
-        if after and run.address in rest and after.executions == run.executions and after is not run:
-            rest[run.address] = Run(run.address, run.instructions + after.instructions, run.executions)
-            del rest[after.address]
-    return list(rest.values())
+        end = run.address + 4 * run.instructions
+        after = rest.get(end)
+        if not after or after.executions < run.executions or (end % PAGE and after.executions > run.executions):
+            continue
+        rest[run.address] = run._replace(instructions=run.instructions + after.instructions)
+        rest[end] = after._replace(executions=after.executions - run.executions)
+    return [run for run in rest.values() if run.executions > 0]
 
 
 def disassemble(program: Path) -> tuple[dict[int, str], list[tuple[int, str]]]:

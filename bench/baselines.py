@@ -12,15 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from bench._methods import METHODS, OURS, RATE, Run, Served, is_chain
 from bench._rgb import HR, Patches, cut, read
+from stdo_min.commands import options
 from stdo_min.engine.backbones import BACKBONES
+from stdo_min.engine.blocks import MAX_CHANNELS
 from stdo_min.engine.budget import Budget
 from stdo_min.format.psnr import psnr
 
@@ -51,9 +55,9 @@ def of_base(run: Run) -> dict:
 
 def row(name: str, run: Run) -> dict:
     """Train by a method and measure."""
-    began = time.monotonic()
+    began = run.now()
     served = METHODS[name](run)
-    seconds = time.monotonic() - began
+    seconds = run.now() - began
     side = HR if run.backbone.upscaled else HR // run.patches.scale
     pixels = np.count_nonzero(served.member) * side**2 / run.patches.frames
     return {"method": name, **measured(served, run), "nets": served.nets, "parameters": served.sent,
@@ -71,7 +75,8 @@ def line(found: dict, base: dict) -> str:
 
 def compare(clips: dict[str, np.ndarray], name: str, scale: int, seed: int, a: argparse.Namespace) -> list[dict]:
     """The rows of one clip, scale and seed."""
-    backbone, budget = BACKBONES[a.net](scale), Budget(steps=a.steps) if a.steps else Budget(seconds=a.seconds)
+    backbone = BACKBONES[a.net](scale)
+    budget = Budget(seconds=a.seconds) if a.steps is None else Budget(steps=a.steps)
     patches: Patches = cut(clips[name], scale)
     others = [cut(frames, scale) for other, frames in clips.items() if other != name] if "general" in a.methods else []
     print(f"\n{name}, x{scale}, {a.net}, {patches.frames} frames, {len(patches)} patches, {budget}, "
@@ -99,38 +104,74 @@ def summary(rows: list[dict]) -> None:
         print(f"{method:14}" + "".join(f"{mean:8.3f}" for mean in means))
 
 
+def listed(one: Callable) -> Callable[[str], list]:
+    """The type of an option that takes several, with commas between, each of the type `one`."""
+    return lambda text: [one(word) for word in text.split(",")]
+
+
+def above_zero(text: str) -> float:
+    """The type of an option that takes a number above zero."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above zero")
+    return value
+
+
 def main(argv: list[str]) -> int:
     """Measure all methods, print tables, and write JSON after every one where asked."""
     parser = argparse.ArgumentParser(prog="python -m bench baselines", description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, nargs="+", metavar="CLIP")
-    parser.add_argument("--scales", type=lambda text: [int(scale) for scale in text.split(",")], default=[2, 3, 4])
-    parser.add_argument("--seconds", type=float, default=20.0, help="of training, for each method; default %(default)s")
-    parser.add_argument("--steps", type=int, help="in place of seconds; can be repeated exactly")
+    parser.add_argument("--scales", type=listed(options.whole(2, 4)), default=[2, 3, 4])
+    parser.add_argument("--seconds", type=options.seconds, default=20.0,
+                        help="of training, for each method; default %(default)s")
+    parser.add_argument("--steps", type=options.whole(1, 10**9),
+                        help="in place of seconds; can be repeated exactly, with any number of threads")
     parser.add_argument("--net", choices=BACKBONES, default="espcn")
-    parser.add_argument("--chunks", type=int, default=4, help="nets of methods that have several; default %(default)s")
-    parser.add_argument("--frames", type=int, default=24)
-    parser.add_argument("--rate", type=float, default=RATE, help="of Adam, for published methods; EDSR's is 1e-4")
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0])
+    parser.add_argument("--chunks", type=options.whole(1, 63), default=4,
+                        help="nets of methods that have several; default %(default)s")
+    parser.add_argument("--frames", type=options.whole(1, 10**6), default=24)
+    parser.add_argument("--rate", type=above_zero, default=RATE, help="of Adam, for published methods; EDSR's is 1e-4")
+    parser.add_argument("--seeds", type=listed(options.whole(0, 10**9)), default=[0])
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS),
                         help="with commas between")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=options.whole(1, 1024), default=os.cpu_count())
     parser.add_argument("--json", type=Path)
     a = parser.parse_args(argv)
     if unknown := [name for name in a.methods if name not in METHODS]:
         parser.error(f"no method {', '.join(unknown)}; there are {', '.join(METHODS)}")
-    if "general" in a.methods and len(a.clips) < 2:
+    names = [clip.stem for clip in a.clips]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        parser.error(f"clips are told apart by their names without ending: {', '.join(twice)} is there twice")
+    for scale in a.scales:
+        most = max(layer.outputs for layer in BACKBONES[a.net](scale).graph.convolutions)
+        if most > MAX_CHANNELS:
+            parser.error(f"{a.net} at scale {scale} has {most} channels; training takes {MAX_CHANNELS}")
+    if "general" in a.methods and len(names) < 2:
         a.methods.remove("general")
         print("no general net: it trains on other clips, so name two or more")
     if set(OURS) & set(a.methods) and not is_chain(BACKBONES[a.net](2)):
         a.methods = [name for name in a.methods if name not in OURS]
         print(f"ours is left out: it trains chains of convolutions on lr patches, which {a.net} is not")
-    clips, rows = {clip.stem: read(clip, a.frames) for clip in a.clips}, []
+    if not a.methods:
+        parser.error("no method is left to measure")
+    try:
+        clips, rows = {clip.stem: read(clip, a.frames) for clip in a.clips}, []
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    for name, frames in clips.items():
+        patches = frames[..., 0].size // HR**2
+        if a.chunks > patches:
+            parser.error(f"{name} has {patches} patches in {len(frames)} frames; --chunks can be no more")
     for seed in a.seeds:
         for scale in a.scales:
             for name in clips:
                 rows += compare(clips, name, scale, seed, a)
                 if a.json:
-                    a.json.write_text(json.dumps({"frames": a.frames, "seconds": a.seconds, "steps": a.steps,
-                                                  "chunks": a.chunks, "rows": rows}, indent=1) + "\n")
+                    a.json.write_text(json.dumps({
+                        "frames": a.frames, "seconds": a.seconds if a.steps is None else None, "steps": a.steps,
+                        "chunks": a.chunks, "rate": a.rate, "threads": a.threads, "rows": rows}, indent=1) + "\n")
     summary(rows)
     return 0

@@ -275,7 +275,8 @@ def main(argv: list[str]) -> int:
           flush=True)
     if a.only in ("", "scales"):
         record["scales"], record["maps"] = _scales.scales(a.seconds / 10), _scales.maps(a.seconds / 10)
-        print(f"{record['scales']}\n\n{record['maps']}\n", flush=True)
+        record["strips"] = _scales.strips(a.seconds / 10)
+        print(f"{record['scales']}\n\n{record['maps']}\n\n{record['strips']}\n", flush=True)
     names = [name for name in peers.FILES if name not in record["missing"]]
     for scale, name in ((scale, name) for scale in SIZES for name in _jobs.SHAPES):
         if a.only not in f"{name} x{scale}":

@@ -114,7 +114,8 @@ static void write_mean(const stdo_job *j, const stdo_rect *lr)
 static void run_net(const stdo_job *j, const stdo_plane *plane, const stdo_rect *r)
 {
     const stdo_sidecar *s = j->sidecar;
-    stdo_net_run(j->segment->chroma, &s->kernels, s->conv, plane, STDO_CHROMA_PLANES, r, j->v, j->net_memory);
+    const stdo_region all = {.rect = *r};
+    stdo_net_run(j->segment->chroma, &s->kernels, s->conv, plane, STDO_CHROMA_PLANES, &all, j->v, j->net_memory);
 }
 
 static void net_of_rect(const stdo_job *j, const stdo_rect *r)
@@ -158,8 +159,9 @@ static void upscale_by_net(const stdo_job *j)
     for (uint32_t row = j->row_begin; row < j->row_end; row++)
         for (uint32_t column = 0; column < columns; column++) {
             if (j->todo[(size_t)(row - j->row_begin) * columns + column] == STDO_DONE) continue;
-            const stdo_rect r = stdo_take_rect(j, j->segment->chroma, 1, column, row);
-            net_of_rect(j, &r);
+            const stdo_region region = stdo_take_region(j, j->segment->chroma, 1, column, row);
+            net_of_rect(j, &region.rect);
+            stdo_drop_region(j, &region);
         }
 }
 

@@ -55,6 +55,8 @@ typedef struct stdo_conv {
     void (*last)(const stdo_layer *layer, const void *const rows[], size_t width, uint32_t scale, int16_t *residual,
                  size_t stride);
     size_t plane_bytes;         /* 0: pixels lie whole */
+    uint32_t waste;             /* pixels of the default net that a row more costs beside its own: its last vector is not
+                                   full, and it is a call for each layer */
 } stdo_conv;
 
 /* Pixels from one plane of a row to the next. */

@@ -130,7 +130,7 @@ static void hr_row_3_2_c(const int16_t *v, const stdo_phase phase[3], size_t wid
 
 void stdo_kernels_c(stdo_kernels *kernels)
 {
-    const stdo_conv int8 = {int8_pixel_bytes, int8_packed_bytes, int8_pack, int8_load, int8_hidden, int8_last, 0};
+    const stdo_conv int8 = {int8_pixel_bytes, int8_packed_bytes, int8_pack, int8_load, int8_hidden, int8_last, 0, 0};
     kernels->tier = "c";
     kernels->int8 = int8;
     kernels->base_vertical = base_vertical_c;

@@ -24,7 +24,8 @@ static uint32_t side_of(const stdo_info *info, int chroma)
 void stdo_sidecar_measure(const stdo_sidecar *sidecar, stdo_net *net)
 {
     const stdo_info *info = &sidecar->info;
-    stdo_net_measure(net, sidecar->conv, side_of(info, stdo_serves_chroma(net, info->colour)));
+    const uint32_t side = side_of(info, stdo_serves_chroma(net, info->colour));
+    stdo_net_measure(net, sidecar->conv, side, sidecar->options.strip);
 }
 
 void stdo_sidecar_admit(stdo_sidecar *sidecar, stdo_net *net)

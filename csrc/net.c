@@ -8,8 +8,8 @@
 
 #include <string.h>
 
-/* Bytes that the rows between layers may take in one strip. On a core with 1 MiB of L2 the default net is equally fast
-   from 64 KiB up, and slower below; wide nets and float nets gain up to this size. */
+/* Bytes that the rows between layers may take in one strip, where nobody says. On a core with 1 MiB of L2 the default net is
+   equally fast from 64 KiB up, and slower below; wide nets and float nets gain up to this size. */
 enum { STRIP_BYTES = 384 << 10 };
 
 /* The last rows that went into a layer, in as many slots as its kernel has rows: a new row replaces the oldest. */
@@ -21,16 +21,26 @@ typedef struct ring {
     uint32_t missing;           /* rows until it is full */
 } ring;
 
-void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch)
+void stdo_net_measure(stdo_net *net, const stdo_conv *conv, uint32_t patch, uint64_t strip)
 {
-    size_t column = 0;
+    size_t column = 0, products = 0, around = 0;
     net->halo = 0;
     for (uint32_t l = 0; l < net->layers; l++) {
         net->halo += net->layer[l].kernel / 2;
         net->pixel[l] = conv->pixel_bytes(net->layer[l].in);
         column += net->layer[l].kernel * net->pixel[l];
     }
-    net->strip = max_u32((uint32_t)(STRIP_BYTES / column / patch), 1);
+    const uint64_t patches = (strip == 0 ? STRIP_BYTES : strip) / column / patch;
+    net->strip = patches == 0 ? 1 : patches < UINT16_MAX ? (uint32_t)patches : UINT16_MAX;
+    for (uint32_t l = 0, halo = net->halo; l < net->layers; l++) {
+        const stdo_layer *layer = &net->layer[l];
+        const size_t more = (size_t)layer->kernel * layer->kernel * layer->in * layer->out;
+        halo -= layer->kernel / 2;
+        products += more;
+        around += 2 * halo * more;
+    }
+    net->beside = (uint32_t)((around + products / 2) / products);
+    net->waste = conv->waste + net->beside;
 }
 
 static size_t residual_stride(uint32_t scale, uint32_t width)
@@ -153,10 +163,25 @@ static void load_row(const stdo_net *net, const stdo_conv *conv, const stdo_plan
     for (size_t i = 0; i < missing_right; i++) memcpy(after + i * pixel, after - pixel, pixel);
 }
 
+/* The columns of a region's next run of patches from x on, whose first cell `*cell` is; 0 if there is none. */
+static int next_run(const stdo_region *region, const uint8_t **cell, stdo_rect *run)
+{
+    const stdo_rect *r = &region->rect;
+    uint32_t x = run->x1;
+    for (; x < r->x1 && **cell != STDO_TAKEN; x += region->side) ++*cell;
+    run->x0 = x;
+    for (; x < r->x1 && **cell == STDO_TAKEN; x += region->side) ++*cell;
+    run->x1 = min_u32(x, r->x1);
+    return run->x0 < run->x1;
+}
+
 void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
-                  uint32_t planes, const stdo_rect *rect, int16_t *v, uint8_t *memory)
+                  uint32_t planes, const stdo_region *region, int16_t *v, uint8_t *memory)
 {
     ring rings[STDO_MAX_LAYERS];
+    const stdo_rect *rect = &region->rect;
+    const uint8_t *cells = region->todo;
+    uint32_t row_end = rect->y0 + region->side; /* of the patches whose cells these are */
     const uint32_t width = rect->x1 - rect->x0, scale = plane[0].scale, last_row = plane[0].height - 1;
     const uint32_t inputs = stdo_net_inputs(net);
     const int full_size = plane[0].full_size;
@@ -188,9 +213,18 @@ void stdo_net_run(const stdo_net *net, const stdo_kernels *kernels, const stdo_c
                 continue;
             }
             conv->last(layer, rows, width, scale, residual, stride);
-            for (uint32_t p = 0; p < planes; p++) {
-                const stdo_plane under = full_size ? base_plane(&base, plane, p, y) : plane[p];
-                stdo_base_row(kernels, &under, rect, y, residual + p * scale * stride, stride, v);
+            if (cells != NULL && y == row_end) {
+                cells += region->columns;
+                row_end += region->side;
+            }
+            stdo_plane under[STDO_MAX_PLANES];
+            for (uint32_t p = 0; p < planes; p++) under[p] = full_size ? base_plane(&base, plane, p, y) : plane[p];
+            stdo_rect run = {rect->x0, y, cells == NULL ? rect->x1 : rect->x0, y + 1};
+            for (const uint8_t *cell = cells; cells == NULL || next_run(region, &cell, &run);) {
+                const int16_t *from = residual + (run.x0 - rect->x0) * scale;
+                for (uint32_t p = 0; p < planes; p++)
+                    stdo_base_row(kernels, &under[p], &run, y, from + p * scale * stride, stride, v);
+                if (cells == NULL) break;
             }
             y++;
         }

@@ -69,21 +69,56 @@ static uint32_t strip_of(uint32_t columns, uint32_t limit)
     return width;
 }
 
-stdo_rect stdo_take_rect(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row)
+/* How many columns a region gets: gaps are bridged that cost less than another rectangle. */
+static uint32_t columns_of(const uint8_t *first, uint32_t most, uint32_t side, uint32_t waste)
+{
+    uint32_t columns = 1;
+    for (uint32_t c = 1; c < most && (c - columns) * side <= waste; c++)
+        if (first[c] == *first) columns = c + 1;
+    return columns;
+}
+
+/* The width of a row's patches in rectangles of their own, with what these waste. */
+static uint64_t width_apart(const uint8_t *cells, uint32_t columns, uint8_t label, uint32_t side, uint32_t waste)
+{
+    uint64_t width = 0;
+    for (uint32_t c = 0; c < columns;) {
+        if (cells[c] != label) {
+            c++;
+            continue;
+        }
+        width += waste;
+        for (; c < columns && cells[c] == label; c++) width += side;
+    }
+    return width;
+}
+
+stdo_region stdo_take_region(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row)
 {
     const stdo_info *info = &j->sidecar->info;
-    uint8_t *first = j->todo + (size_t)(row - j->row_begin) * info->columns + column;
+    const int bridges = net != NULL && !is_chroma;
+    const uint32_t side = net_side(info), waste = bridges ? net->waste : 0, beside = bridges ? net->beside : 0;
+    uint8_t *first = j->todo + (size_t)(row - j->row_begin) * info->columns + column, *cells = first;
     const uint8_t label = *first;
-    uint32_t columns = 1, rows = 1;
-    while (column + columns < info->columns && first[columns] == label) columns++;
+    uint32_t columns = columns_of(first, info->columns - column, side, waste), rows = 0;
     if (net != NULL) columns = strip_of(columns, net->strip);
-    for (; row + rows < j->row_end; rows++) {
-        const uint8_t *next = first + (size_t)rows * info->columns;
-        if (next[0] != label || memcmp(next, first, columns) != 0) break;
-    }
-    for (uint32_t i = 0; i < rows; i++) memset(first + (size_t)i * info->columns, STDO_DONE, columns);
-
+    while (first[columns - 1] != label) columns--; /* a strip may end in a gap */
+    do {
+        for (uint32_t c = 0; c < columns; c++)
+            if (cells[c] == label) cells[c] = STDO_TAKEN;
+        cells += info->columns;
+        rows++;
+    } while (row + rows < j->row_end && (uint64_t)columns * side * side <=
+                                            width_apart(cells, columns, label, side, waste) * (side + beside));
     stdo_rect r = stdo_patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row);
     r.y1 = stdo_patch_rect(info, &j->plane[is_chroma], is_chroma, column, columns, row + rows - 1).y1;
-    return r;
+    return (stdo_region){r, first, info->columns, side, columns, rows};
+}
+
+void stdo_drop_region(const stdo_job *j, const stdo_region *region)
+{
+    uint8_t *cells = j->todo + (region->todo - j->todo);
+    for (uint32_t row = 0; row < region->down; row++, cells += region->columns)
+        for (uint32_t c = 0; c < region->across; c++)
+            if (cells[c] == STDO_TAKEN) cells[c] = STDO_DONE;
 }

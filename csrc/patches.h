@@ -55,9 +55,11 @@ int stdo_is_same(const stdo_plane *plane, const stdo_previous *previous, int ind
    the first. */
 void stdo_copy_hr(const stdo_plane *plane, const stdo_previous *previous, int index, const stdo_rect *r);
 
-/* Takes off the list a rectangle of patches with one label, from its upper left patch on: first as wide as possible,
-   but for a net, then as high as possible. Counts the pixels of luma, or of chroma. */
-stdo_rect stdo_take_rect(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row);
+/* Marks as taken patches with the label of the upper left one: first as wide as possible, but for a net, then as high as
+   possible. For a net and luma others may lie between them, where computing these as well costs less than rectangles
+   apart. Counts the pixels of luma, or of chroma. stdo_drop_region takes the patches off the list. */
+stdo_region stdo_take_region(const stdo_job *j, const stdo_net *net, int is_chroma, uint32_t column, uint32_t row);
+void stdo_drop_region(const stdo_job *j, const stdo_region *region);
 
 /* ---- chroma.c ---- */
 

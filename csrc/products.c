@@ -1,5 +1,5 @@
-/* How much arithmetic a frame takes: the rectangles that upscale.c runs, counted and not run. Only that they are not cut
-   into strips, which differ by tier: every machine counts the same. */
+/* How much arithmetic a frame takes: the rectangles that upscale.c runs, counted and not run. Only that they are
+   neither cut into strips nor joined across gaps, which differ by tier: every machine counts the same. */
 #include "patches.h"
 
 #include <string.h>
@@ -28,8 +28,9 @@ static uint64_t products_of_list(const stdo_job *j, const stdo_net *only)
             const uint8_t label = j->todo[(size_t)row * columns + column];
             if (label == STDO_DONE) continue;
             const stdo_net *net = only != NULL ? only : label > 0 ? j->segment->net[label - 1] : NULL;
-            const stdo_rect r = stdo_take_rect(j, NULL, only != NULL, column, row);
-            if (net != NULL) sum += products_of(net, &r);
+            const stdo_region region = stdo_take_region(j, NULL, only != NULL, column, row);
+            if (net != NULL) sum += products_of(net, &region.rect);
+            stdo_drop_region(j, &region);
         }
     return sum;
 }

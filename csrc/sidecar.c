@@ -128,7 +128,8 @@ int stdo_segment_look_up(const stdo_sidecar *sidecar, uint32_t index, stdo_segme
 static int options_ok(const stdo_options *given)
 {
     return given == NULL ||
-           (given->size >= STDO_SIZE_TO(stdo_options, how) && (given->take == NULL) == (given->give == NULL));
+           (given->size >= STDO_SIZE_TO(stdo_options, strip) && (given->take == NULL) == (given->give == NULL) &&
+            (given->how & ~(uint64_t)(STDO_LAZY | STDO_PARTIAL)) == 0);
 }
 
 static stdo_sidecar *build(const uint8_t *data, size_t size, const stdo_info *info, const stdo_options *options,

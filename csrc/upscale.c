@@ -46,17 +46,22 @@ static void list_work(const stdo_job *j, const uint8_t *labels)
 
 /* ---- The planes that nets read ---- */
 
-static void run_rect(const stdo_job *j, uint8_t label, const stdo_rect *r)
+static void run_base(const stdo_job *j, uint32_t column, uint32_t row)
+{
+    const stdo_region region = stdo_take_region(j, NULL, 0, column, row);
+    const stdo_rect *r = &region.rect;
+    for (uint32_t p = 0; p < j->sidecar->net_planes; p++)
+        for (uint32_t y = r->y0; y < r->y1; y++)
+            stdo_base_row(&j->sidecar->kernels, &j->plane[p], r, y, NULL, 0, j->v);
+    stdo_drop_region(j, &region);
+}
+
+static void run_net(const stdo_job *j, const stdo_net *net, uint32_t column, uint32_t row)
 {
     const stdo_sidecar *s = j->sidecar;
-    const uint32_t planes = s->net_planes;
-    if (label > 0) {
-        stdo_net_run(j->segment->net[label - 1], &s->kernels, s->conv, j->plane, planes, r, j->v, j->net_memory);
-        return;
-    }
-    for (uint32_t p = 0; p < planes; p++)
-        for (uint32_t y = r->y0; y < r->y1; y++)
-            stdo_base_row(&s->kernels, &j->plane[p], r, y, NULL, 0, j->v);
+    const stdo_region region = stdo_take_region(j, net, 0, column, row);
+    stdo_net_run(net, &s->kernels, s->conv, j->plane, s->net_planes, &region, j->v, j->net_memory);
+    stdo_drop_region(j, &region);
 }
 
 static void upscale_net_planes(const stdo_job *j)
@@ -66,9 +71,10 @@ static void upscale_net_planes(const stdo_job *j)
         for (uint32_t column = 0; column < columns; column++) {
             const uint8_t label = j->todo[(size_t)(row - j->row_begin) * columns + column];
             if (label == STDO_DONE) continue;
-            const stdo_net *net = label == 0 ? NULL : j->segment->net[label - 1];
-            const stdo_rect r = stdo_take_rect(j, net, 0, column, row);
-            run_rect(j, label, &r);
+            if (label == 0)
+                run_base(j, column, row);
+            else
+                run_net(j, j->segment->net[label - 1], column, row);
         }
 }
 

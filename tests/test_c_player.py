@@ -89,12 +89,13 @@ def test_bytes_are_those_of_stdo_pipe(player, tmp_path, name):
 def test_every_tier_gives_the_same(player, tier):
     """What --null says ran, for every vector; the best tier gives the bytes of `stdo pipe`, by the test above."""
     for name in YUV_VECTORS:
-        def told(words, option, name=name):
-            return run(player, option, VECTORS / f"{name}.stdo", input=y4m(name), env={**os.environ, "STDO_CPU": words})
+        def told(words, *options, name=name):
+            return run(player, *options, VECTORS / f"{name}.stdo", input=y4m(name), env={**os.environ, "STDO_CPU": words})
 
         require(told(tier, "--null").decode().rpartition("(")[2].rstrip(")\n"), tier)
         assert told("", "--null").endswith(f"({HERE[-1]})\n".encode())
         assert told(tier, "--md5") == told("", "--md5"), name
+        assert told(tier, "--strip", "8", "--md5") == told("", "--md5"), name
 
 
 def test_a_real_video(player, tmp_path):
@@ -193,6 +194,8 @@ def test_what_a_y4m_reader_passes_over(player):
     (["--threads", "0", "a"], "1..256", 2),
     (["--threads"], "1..256", 2),
     (["--start", "-1", "a"], "a frame of", 2),
+    (["--strip", "7", "a"], "KiB of 8..65536", 2),
+    (["--strip", "", "a"], "KiB of 8..65536", 2),
     (["a", "b"], "one sidecar only", 2),
     (["no.stdo"], "cannot be opened", 1),
     ([VECTORS], "cannot be read", 1),

@@ -65,7 +65,7 @@ def test_the_parameters_are_counted():
 
 # What is done once, when a sidecar is opened.
 WHEN_OPENED = {"check_header", "extent_ok", "stdo_open_float", "plane_of", "stdo_net_measure", "shape_of",
-               "pack_block", "weight_at", "stdo_arm_weight",
+               "pack_block", "weight_at", "stdo_arm_weight", "pack_weights", "pack_narrow", "narrow_taps",
                "stdo_range_bits", "place_of"}  # fmt: skip
 
 

@@ -23,6 +23,18 @@ HEADER = (CSRC / "include" / "stdo" / "stdo.h").read_text()
 # Whoever takes a line out of this list breaks programs: then STDO_ABI in stdo.h needs another number.
 SYMBOLS = (TESTS / "symbols.txt").read_text().split()
 GROWING = ["stdo_info", "stdo_segment_info", "stdo_previous", "stdo_frame", "stdo_statistics", "stdo_options"]
+# The fields of structs, in their order. A field may be added to the end of a line; any other change breaks programs, too.
+FIELDS = """
+stdo_info: size scale divisor mode patch chroma colour lr_width lr_height hr_width hr_height frames segments columns
+    rows nets net_bytes segments_there frames_there
+stdo_segment_info: size first_frame frames lr_first_crc lr_crc net_bytes map_bytes nets computed chroma
+stdo_previous: size segment labels lr hr
+stdo_frame: size segment hr_age labels lr hr previous ages
+stdo_statistics: size net base reused
+stdo_options: size tiers most take give context how strip
+stdo_image: plane stride chroma_step
+stdo_const_image: plane stride chroma_step
+"""
 COMPILER = shutil.which("gcc") or shutil.which("clang")
 needs_compiler = pytest.mark.skipif(not COMPILER or not shutil.which("make"), reason="no C compiler or make")
 
@@ -79,6 +91,13 @@ def test_structs_that_grow_end_without_padding():
         assert field.offset + ffi.sizeof(field.type) == ffi.sizeof(struct), (name, last)
     others = set(re.findall(r"^typedef struct (\w+) \{", HEADER, re.M)) - set(GROWING)
     assert others == {"stdo_image", "stdo_const_image"}
+
+
+def test_fields_keep_their_places():
+    told = re.findall(r"(\w+):((?:\s+\w+(?!:)\b)+)", FIELDS)
+    assert [name for name, _ in told] == [*GROWING, "stdo_image", "stdo_const_image"]
+    for name, fields in told:
+        assert [field for field, _ in ffi.typeof(name).fields] == fields.split(), name
 
 
 def test_a_size_that_never_was_is_refused():

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+from stdo_min._stdo import ffi, lib
 from test_autograd import numeric
 from tiers import TRAINING_TIERS, require
 
 from stdo_min.engine import autograd
+from stdo_min.engine import graph as graphs
 from stdo_min.engine.autograd import Tensor
 from stdo_min.engine.backbones import BACKBONES, edsr, espcn, srcnn, vdsr, wdsr
-from stdo_min.engine.blocks import Blocks
+from stdo_min.engine.blocks import MAX_CHANNELS, Blocks
 from stdo_min.engine.convolution import BLOCK, Workspace
 from stdo_min.engine.graph import INPUT, Graph
 from stdo_min.engine.readable import Readable
@@ -100,7 +102,7 @@ def test_gradients_of_a_graph_with_every_operation():
     graph = Graph(1)
     x = graph.convolution(INPUT, 3)
     x = graph.sum(x, graph.convolution(graph.convolution(x, 4, relu=True), 3))
-    graph.shuffle(graph.convolution(x, 4, kernel=1), 2)
+    graph.shuffle(graph.convolution(x, 64, kernel=1), 2)
     pixels, target = images(graph, height=3, width=2)
     arrays = [p.astype(np.float64) for p in random_parameters(graph)]
 
@@ -129,11 +131,72 @@ def test_relu_is_read_by_one_convolution_alone():
             read()
 
 
-def test_what_does_not_fit_is_refused():
+def two():
+    """A graph with an operation of 16 channels and one of 64."""
+    graph = Graph(3)
+    graph.convolution(INPUT, 16)
+    graph.convolution(1, 64)
+    return graph
+
+
+@pytest.mark.parametrize(("add", "said"), [
+    (lambda graph: Graph(0), "the input has 0 channels"), (lambda graph: Graph(17), "the input has 17 channels"),
+    (lambda graph: graph.convolution(1, 8, 4), "operation 3 has a kernel of 4 and 8 outputs"),
+    (lambda graph: graph.convolution(1, 8, 11), "kernel of 11"),
+    (lambda graph: graph.convolution(1, 0), "and 0 outputs"),
+    (lambda graph: graph.convolution(3, 8), "no operation 3 yet"), (lambda graph: graph.sum(1, -1), "no operation -1"),
+    (lambda graph: graph.sum(1, graph.convolution(1, 8)), "operations 1 and 3 give 16 .* and 8 channels"),
+    (lambda graph: graph.sum(1, graph.shuffle(2, 2)), "at 1 times the input and 16 channels at 2 times"),
+    (lambda graph: graph.sum(INPUT, graph.convolution(1, 3)), "convolutions alone may read the input"),
+    (lambda graph: graph.shuffle(INPUT, 2), "convolutions alone may read the input"),
+    (lambda graph: graph.shuffle(1, 2), "gives 16 channels; a shuffle by 2 needs a multiple of 64"),
+    (lambda graph: graph.shuffle(2, 0), "a shuffle by 0"),
+])
+def test_what_not_both_can_compute_is_refused(add, said):
+    graph = two()
+    with pytest.raises(ValueError, match=said):
+        add(graph)
+
+
+def test_limits_are_those_of_c():
+    assert graphs.BLOCK == BLOCK
+
+    def runs(kernel, planes, channels):
+        layer = ffi.new("stdo_train_layer *", (1, 8, 8, kernel, planes, channels, True, False, True))
+        return lib.stdo_train_scratch_size(layer) > 0
+
+    assert runs(graphs.MAX_KERNEL, graphs.MAX_PLANES, MAX_CHANNELS)
+    assert not runs(graphs.MAX_KERNEL + 2, graphs.MAX_PLANES, MAX_CHANNELS)
+    assert not runs(graphs.MAX_KERNEL, graphs.MAX_PLANES + 1, MAX_CHANNELS)
+    assert not runs(graphs.MAX_KERNEL, graphs.MAX_PLANES, MAX_CHANNELS + 1)
     graph = Graph(1)
-    graph.shuffle(graph.convolution(INPUT, 16), 2)
+    graph.convolution(INPUT, MAX_CHANNELS + 1)
     weights = [Tensor(p) for p in graph.new_parameters(np.random.default_rng(0))]
-    with pytest.raises(ValueError, match="multiple of 64"):
+    with pytest.raises(ValueError, match="operation 1 has 257 channels; in C it may have 256"):
         graph.run(Blocks(), Tensor(np.zeros((1, 4, 4, 1), np.float32)), weights)
+
+
+def test_a_graph_that_ends_with_relu_is_refused():
+    graph = Graph(1)
+    graph.convolution(INPUT, 4, relu=True)
+    weights = [Tensor(p) for p in graph.new_parameters(np.random.default_rng(0))]
+    for operations, shape in ((Blocks(), (1, 4, 4, 1)), (Readable, (1, 1, 4, 4))):
+        with pytest.raises(ValueError, match="the last operation ends with ReLU"):
+            graph.run(operations, Tensor(np.zeros(shape, np.float32)), weights)
+
+
+@pytest.mark.parametrize(("weight", "bias", "planes"), [
+    ((16, 1, 3, 3), (16,), 2), ((16, 1, 3, 1), (16,), 1), ((16, 1, 3), (16,), 1), ((16, 1, 3, 3), (15,), 1),
+    ((16, 1, 3, 3), (1, 16), 1),
+])
+def test_arrays_that_do_not_fit_are_refused(weight, bias, planes):
+    graph = Graph(1)
+    graph.convolution(INPUT, 16)
     with pytest.raises(ValueError, match="operation 1 has a weight"):
-        graph.run(Blocks(), Tensor(np.zeros((1, 4, 4, 2), np.float32)), weights)
+        graph.run(Blocks(), Tensor(np.zeros((1, 4, 4, planes), np.float32)),
+                  [Tensor(np.zeros(shape, np.float32)) for shape in (weight, bias)])
+
+
+def test_a_shuffle_of_parts_of_blocks_is_refused():
+    with pytest.raises(ValueError, match="multiple of 64"):
+        Blocks().shuffle(2, Tensor(np.zeros((1, 1, 4, 4, 16), np.float32)), 2)

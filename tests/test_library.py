@@ -181,6 +181,21 @@ def test_patches_of_one_net_give_the_whole_frame():
         assert_same(Upscaler(write(tiled)).upscale(0, labels, lr), expected)
 
 
+@pytest.mark.parametrize("tier", HERE)
+@pytest.mark.parametrize("scale", [1, Fraction(3, 2), 4])
+def test_maps_in_pieces_and_strips_of_any_width_change_no_byte(tier, scale):
+    """Tiers compute gaps between patches of a net where this costs less: regions differ by tier, pixels do not."""
+    sidecar, any_labels, lr = case((scale, [(5, 6), (3, 4)], 3), (170, 62), 8, nets=3)
+    rng, shape = np.random.default_rng(1), any_labels.shape
+    y, x = np.indices(shape)
+    stripes, sparse = 1 + x // 2 % 3, np.where(rng.random(shape) < 0.1, 2, 1)
+    for labels in ((x + y) % 2 + 1, rng.integers(0, 4, shape), stripes, sparse):
+        labels = labels.astype(np.uint8)
+        expected = upscale_frame(sidecar, 0, labels, lr)
+        for strip in (0, 1, 4000):
+            assert_same(Upscaler(write(sidecar), tier, strip).upscale(0, labels, lr), expected)
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.glob("ok.*.stdo")))
 def test_corpus(name):
     data = (CORPUS / name).read_bytes()

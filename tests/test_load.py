@@ -182,6 +182,12 @@ def test_functions_for_memory_come_together():
     assert lib.stdo_open(data, len(data), options, ffi.new("stdo_sidecar **")) == lib.STDO_ERROR_ARGUMENT
 
 
+@pytest.mark.parametrize("how", [4, 1 << 40, -1 % (1 << 64)])
+def test_unknown_ways_to_open_are_refused(how):
+    options, data = new_struct("stdo_options", how=how), write(film(1)[0])
+    assert lib.stdo_open(data, len(data), options, ffi.new("stdo_sidecar **")) == lib.STDO_ERROR_ARGUMENT
+
+
 # ---- Loading ----
 
 

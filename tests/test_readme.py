@@ -105,5 +105,12 @@ def test_its_make_targets_exist():
         assert f"\n{target}: " in makefile
 
 
+def test_the_lines_of_the_example_are_as_told():
+    lines = (ROOT / "examples" / "stdo_from_scratch.py").read_text().count("\n")
+    for name in ("README.md", "CHANGELOG.md"):
+        (told,) = re.findall(r"in (\d+) lines of NumPy", (ROOT / name).read_text())
+        assert int(told) == round(lines, -1), name
+
+
 def test_it_stays_short():
     assert README.count("\n") < 120

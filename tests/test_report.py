@@ -8,6 +8,7 @@ import sys
 from copy import copy
 from dataclasses import replace
 from html import escape, unescape
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,14 +16,15 @@ from browser import browser, needs_browser
 from clips import same
 
 from stdo_min.cli import main
-from stdo_min.commands import report_page
+from stdo_min.commands import encode, report, report_page
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.picture import to_rgb
-from stdo_min.commands.report import Curve, spoken
-from stdo_min.commands.report_facts import Course, look
+from stdo_min.commands.report import spoken
+from stdo_min.commands.report_facts import Course, Curve, look
 from stdo_min.format import sidecar
 from stdo_min.player import frames, open_video
 from stdo_min.video.frame_folder import open_source
+from stdo_min.video.png import webp
 from stdo_min.video.read import read_source
 
 QUICK = ["--scale", "2", "--steps", "40", "--net", "4", "--patch", "12", "--memory", "16", "--mode", "stdo", "--chunks",
@@ -75,7 +77,6 @@ def test_its_numbers_are_those_of_eval(folder, film, page, capsys):
 
 
 def test_it_holds_all_that_it_shows(page):
-    assert len(page) < 3_000_000
     assert not re.search(r"https?:|//\w|@import|xmlns", re.sub(r"base64,[\w+/=]*", "", page))
     assert page.count('src="data:image/webp;base64,') == page.count("src=") == 9
     assert len(re.findall("<svg[^>]*role=.img. aria-label=", page)) == 5
@@ -87,13 +88,21 @@ def test_names_are_escaped_and_the_command_is_there(page, folder):
     assert NAME not in page and f"<h1>{escape(f'{NAME}.mkv')}</h1>" in page
     command = unescape(re.search('<pre id="command">(.*?)</pre>', page)[1])
     words = subprocess.run(["sh", "-c", f"printf '%s\\n' {command}"], capture_output=True, check=True, text=True).stdout
-    assert words.splitlines() == ["stdo", "encode", str(folder / "source.mp4"), str(folder / f"{NAME}.mkv"), "--report",
-                                  *QUICK]
+    assert words.splitlines() == ["stdo", "encode", "source.mp4", f"{NAME}.mkv", "--report", *QUICK]
+    assert str(folder) not in page
 
 
-def test_secrets_of_addresses_are_left_out():
-    assert spoken(["encode", "https://me:secret@a.org/b.mp4?token=1#x", "b.mkv"]) == (
-        "stdo encode https://a.org/b.mp4 b.mkv")
+@pytest.mark.parametrize(("given", "said"), [
+    ("https://me:secret@a.org/b.mp4?token=1#x", "https://a.org/b.mp4"),
+    ("https://me:s@cr@t@a.org/b@c.mp4", "https://a.org/b@c.mp4"), ("RTSP://me:s@a.org", "RTSP://a.org"),
+    ("https://a.org/b@c.mp4?to=a@b", "https://a.org/b@c.mp4"),
+    ("--sidecar=https://me:s@a.org/b", "--sidecar=https://a.org/b"),
+    ("file:///home/me/b.mp4", "file://b.mp4"), ("/home/me/b.mp4", "b.mp4"), ("../me/frames/", "frames"),
+    ("-o/home/me/b.html", "-ob.html"), ("--sidecar=/home/me/b.stdo", "--sidecar=b.stdo"), (".", "."), ("-", "-"),
+    ("30000/1001", "30000/1001"), ("--scale=3/2", "--scale=3/2"), ("--force", "--force"), ("-q", "-q"),
+])
+def test_secrets_and_folders_are_left_out(given, said):
+    assert spoken(["encode", given, "b.mkv"]) == f"stdo encode {said} b.mkv"
 
 
 def test_training_curves_where_they_are_known(folder, film, page, tmp_path, capsys):
@@ -112,10 +121,51 @@ def test_a_curve_keeps_some_points_and_passes_all_on():
     curve.note("sample", 0.0, float("nan"))
     for step in range(5000):
         curve.note("train", step / 5000, 30 + step)
-    curve.note("again", 1.0, 7.0)
-    assert len(seen) == 5002
-    assert curve.points[0][0] == "train" and curve.points[0][2] == 30 and curve.points[-1][0] == "again"
-    assert 2 < len(curve.points) < 5000
+    curve.note("assign", 1.0, float("nan"))
+    curve.note("train", 1.0, 7.0)
+    assert len(seen) == 5003
+    (stage, points), other = curve.lines  # the other segment is a line of its own
+    assert stage == "train" and points[0][1] == 30 and points[-1][1] == 5029
+    assert 2 < len(points) < 5000
+    assert other[0] == "train" and [decibel for _, decibel in other[1]] == [7.0]
+
+
+def training(lines, afar=False):
+    """What a page says of training."""
+    curve = Curve(lambda *told: None)
+    curve.lines, curve.afar = lines, afar
+    return report_page._training(SimpleNamespace(curve=curve))
+
+
+def test_what_is_said_of_training():
+    lines = [("warm-up", [(0.0, 28.0), (1.0, 29.5)]), ("train", [(2.0, 30.0), (3.0, 31.25)]), ("train", [(4.0, 33.5)])]
+    said = training(lines)
+    assert "Warm-up ended at 29.50 dB; train ended at 31.25 to 33.50 dB, each segment anew.</p>" in said
+    assert "other processes" not in said and "<svg" in said
+    said = training(lines[:1], afar=True)
+    assert "Segments were trained in other processes, which report no curve: only the warm-up is known." in said
+    assert "Warm-up ended at 29.50 dB." in said and "<svg" in said
+    assert training([], afar=True) == "<p>Segments were trained in other processes, which report no curve.</p>"
+    assert training([]).startswith("<p>The run reported none")
+
+
+def test_encode_knows_who_trains(folder, film, tmp_path, monkeypatch):
+    told = []
+
+    def encoded(*_, crew, **others):
+        with crew(2):  # processes are begun when there is something to do
+            return SimpleNamespace(path=film)
+
+    def reported(source, video, page, given, curve, **others):
+        told.append(curve.afar)
+        page.touch()
+
+    monkeypatch.setattr(encode, "encode", encoded)
+    monkeypatch.setattr(encode, "report", reported)
+    for jobs in (1, 2):
+        assert main(["encode", str(folder / "source.mp4"), str(tmp_path / f"{jobs}.mkv"), "--report", "--jobs",
+                     str(jobs), *QUICK]) == 0
+    assert told == [False, True]
 
 
 def test_the_frames_are_those_that_gained_least_middle_and_most(folder, film):
@@ -143,29 +193,106 @@ def test_the_frames_are_those_that_gained_least_middle_and_most(folder, film):
         assert found.psnr - found.base_psnr == pytest.approx(gains[number])
 
 
-def test_pictures_that_would_be_too_many_bytes_are_cut(folder, film, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def facts(folder, film, tmp_path_factory):
+    """What the page of the film says."""
+    found, page = [], report_page.page
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report_page, "page", lambda facts: found.append(facts) or page(facts))
+        out = tmp_path_factory.mktemp("facts") / "a.html"
+        assert main(["report", str(folder / "source.mp4"), str(film), "-o", str(out), "-q"]) == 0
+    return found[0]
+
+
+@pytest.fixture
+def quick_charts(monkeypatch):
+    """Charts of one element, where they are not what is tested."""
+    for name in ("psnr_chart", "map_chart", "bars_chart", "curve_chart"):
+        monkeypatch.setattr(report_page, name, lambda *_: "<svg></svg>")
+
+
+def noisy(facts, height, width, rows=0, columns=0):
+    """The facts with three pictures of noise; rows, columns: of maps in pieces, as long as they are not 0."""
+    rng = np.random.default_rng(0)
+    pictures = tuple(rng.integers(0, 256, (3, height, width, 3), np.uint8))
+    nets = rng.integers(0, len(facts.found["nets"]), (rows, columns)) if rows else facts.looks[0].nets
+    looks = [replace(look, pictures=pictures, nets=nets, side=max(1, height // nets.shape[0])) for look in facts.looks]
+    return replace(facts, looks=looks)
+
+
+def test_pictures_that_would_be_too_many_bytes_are_cut(facts, monkeypatch, quick_charts):
     def sizes(room):
-        monkeypatch.setattr(report_page, "PICTURES", room)
-        assert main(["report", str(folder / "source.mp4"), str(film), "-o", str(tmp_path / "a.html"), "-q",
-                     "--force"]) == 0
-        page = (tmp_path / "a.html").read_text()
-        pictures = re.findall(r"base64,([\w+/=]*)\"", page)
-        assert 3 * sum(map(len, pictures)) // 4 <= room
+        monkeypatch.setattr(report_page, "PAGE", 0)
+        monkeypatch.setattr(report_page, "FLOOR", room)
+        page = report_page.page(facts)
+        assert sum(map(len, re.findall(r"base64,([\w+/=]*)\"", page))) <= room
         return re.search(r"They are WebP of quality (\d+), (.*)\. ", page).groups()
 
     assert sizes(1 << 20) == ("95", "whole")
-    quality, how = sizes(9 * 1500)
+    quality, how = sizes(9 * 2000)
     assert quality == "80" and re.match(r"cut to \d+×\d+ where most was gained", how)
 
 
-def test_a_film_without_nets(folder, film, tmp_path, capsys):
+def test_pictures_get_what_charts_and_maps_leave(facts, monkeypatch, quick_charts):
+    bare = len(report_page.page(noisy(facts, 2, 2)).encode())
+    monkeypatch.setattr(report_page, "PAGE", bare + 200_000)
+    monkeypatch.setattr(report_page, "FLOOR", 20_000)
+    for pieces in ((0, 0), (40, 72)):
+        page = report_page.page(noisy(facts, 120, 216, *pieces))
+        assert 0.8 * report_page.PAGE < len(page.encode()) <= report_page.PAGE
+
+
+def test_pictures_wider_than_a_webp_are_cut(facts, quick_charts):
+    wide = noisy(facts, 2, 16_400)
+    page = report_page.page(wide)
+    assert "quality 95, cut to 16382×1 where" in page or "quality 95, cut to 16383×1 where" in page
+    with pytest.raises(OSError, match="no WebP of 16400x2 pixels"):
+        webp(wide.looks[0].pictures[0], 90)
+
+
+def test_where_there_is_no_error(facts, quick_charts):
+    """Nothing is told in dB of what has no error, and a lone frame without one is told apart."""
+    def said(error, base_error):
+        course = copy(facts.course)
+        course.error, course.base_error = (np.full(course.frames, error), np.full(course.frames, base_error))
+        course.base_chroma = np.zeros(2, np.int64)
+        looks = [replace(look, psnr=course.decibel_of(0)[0], base_psnr=course.decibel_of(0)[1]) for look in facts.looks]
+        found = {**facts.found, "psnr_u": None, "psnr_v": None}
+        return report_page.page(replace(facts, course=course, found=found, looks=looks))
+
+    page = said(0, 0)
+    assert "U: bicubic no error, stdo <data id=\"psnr_u\" value=\"\">no error</data>; V: bicubic" in page
+    assert "No frame has any error." in page and "drawn as if a single pixel" in page
+    assert re.search(r"bicubic\n<data id=.worst_base_psnr. value=..>no error</data>, stdo <data", page)
+    assert '<tr><th scope="row">median</th><td>no error</td><td>no error</td><td>no error</td></tr>' in page
+    assert "no error</data> dB" not in page
+    page = said(0, 12345)
+    assert re.search(r'median</th><td>\d+\.\d\d</td><td>no error</td><td>no error</td></tr>', page)
+    assert "drawn as if a single pixel" not in said(7, 12345)
+
+
+def test_luma_is_not_charged_for_the_net_for_chroma(facts):
+    parts = {**facts.parts, "net for chroma": 100}
+    found = {**facts.found, "bytes_sidecar": 1100, "psnr_y": 34.0, "psnr_bicubic_y": 32.0, "psnr_v": None}
+    said = report_page._bought(replace(facts, parts=parts, found=found))
+    assert "All nets for luma with their map bought +2.00 dB of luma for 1.0 kB: 2.00 dB per kB." in said
+    assert "By the rule of thumb that one per cent more bytes buys 0.04 dB, a kB more" in said
+    assert re.search(r"The net for chroma bought [+−]\d+\.\d\d dB of U and V without error for 100 bytes\.", said)
+    said = report_page._bought(replace(facts, parts=parts, found={**found, "nets": found["nets"][:1]}))
+    assert said.startswith("The net for chroma bought")
+
+
+def test_a_film_without_nets(folder, film, facts, tmp_path):
     parsed = sidecar.read(open_video(film).data)
     bare = [replace(segment, nets=(), map_data=b"", computed=False, chroma=None) for segment in parsed.segments]
     (tmp_path / "bare.stdo").write_bytes(sidecar.write(replace(parsed, segments=tuple(bare), known=())))
     out = tmp_path / "bare.html"
     assert main(["report", str(folder / "source.mp4"), str(film), "-o", str(out), "-q", "--sidecar",
                  str(tmp_path / "bare.stdo")]) == 0
-    assert "There is no net" in out.read_text()
+    page = out.read_text()
+    assert "There is no net for luma: bicubic alone upscales the lr video." in page and "plain video" not in page
+    full = report_page._bars_of_nets({"nets": facts.found["nets"][:1], "scale": 1}, [0])
+    assert "There is no net: plain video it is" in full
 
 
 def test_nets_of_a_segment_differ_in_colour(film):
@@ -207,6 +334,21 @@ def test_without_matplotlib(folder, tmp_path):
         assert (done.returncode, done.stderr) == (1, said)
     assert not any(tmp_path.iterdir())
     assert run("encode", source, out, *QUICK).returncode == 0
+
+
+@pytest.mark.parametrize(("broken", "said"), [
+    ({"imageio.v3": None}, "imageio.v3 is not installed, which PNG and WebP need"), ({}, "no WebP here"),
+])
+def test_without_webp(folder, film, tmp_path, monkeypatch, capsys, broken, said):
+    """It is missed before any work."""
+    for name, module in broken.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    if not broken:
+        monkeypatch.setattr(report, "webp", lambda *_: (_ for _ in ()).throw(OSError("no WebP here")))
+    source = folder / "source.mp4"
+    assert said in failed(["encode", source, tmp_path / "a.mkv", "--report", *QUICK], capsys)
+    assert said in failed(["report", source, film, "-o", tmp_path / "a.html"], capsys)
+    assert not any(tmp_path.iterdir())
 
 
 def test_it_loads_nothing_that_trains():

@@ -14,7 +14,7 @@
 
 #include "begin_dot.inc"
 
-enum { UNIT = 4, WHOLE = 16 }; /* bytes: of a unit, and of a register of four */
+enum { UNIT = 4, PLANE = 0, WHOLE = 16 }; /* bytes: of a unit, of a plane, and of a register of four units */
 
 /* Written out because clang 14 hides the intrinsic from builds for plain ARMv8. `lane` is a constant. */
 #define DOT(sum, weight, unit, lane) \
@@ -43,8 +43,6 @@ STDO_INLINE void begin_sums(const stdo_finish *finish, size_t pixels, size_t vec
     }
 }
 
-STDO_INLINE void end_sums(size_t pixels, size_t vectors, int32x4_t *sum) { (void)pixels, (void)vectors, (void)sum; }
-
 STDO_INLINE const int8_t *add_row(const uint8_t *row, size_t pixel, size_t run, const int8_t *weight, size_t pixels,
                                   size_t vectors, int32x4_t *sum)
 {
@@ -68,9 +66,65 @@ STDO_INLINE const int8_t *add_row(const uint8_t *row, size_t pixel, size_t run, 
     return weight;
 }
 
+/* Sums are vectors of four outputs of one pixel: sum[p * vectors + v]. Two vectors of a pixel are requantised together, so
+   that their bytes come out side by side. */
+static void pack_own(const stdo_layer *layer, size_t o, int16_t own[2 * LANES])
+{
+    for (size_t i = 0; i < 2 * LANES; i++) own[i] = stdo_arm_multiplier(layer, o + i);
+}
+
+/* Where a pixel is smaller than what is stored, the next one overwrites what is too much. */
+STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
+                              int32x4_t shift, uint8_t *out, size_t step, size_t plane)
+{
+    (void)plane;
+    const uint8x16_t sign = vdupq_n_u8(0x80);
+    const int16x8_t twice = vld1q_s16(finish->multiplier), low = vld1q_s16(finish->own);
+    const int16x8_t high = vectors > 2 ? vld1q_s16(finish[2].own) : low;
+    STDO_UNROLL
+    for (size_t p = 0; p < pixels; p += 2) {
+        const int32x4_t *a = sum + p * vectors, *b = a + vectors;
+        uint8_t *to = out + p * step, *next = to + step;
+        if (vectors == 1) {
+            store_fours(vqmovun_s16(requantise(a[0], b[0], shift, twice)), to, next, step);
+            continue;
+        }
+        const uint8x8_t first = vqmovun_s16(requantise(a[0], a[1], shift, low));
+        const int16x8_t second = requantise(b[0], b[1], shift, low);
+        if (vectors == 2) {
+            const uint64x2_t both = vreinterpretq_u64_u8(veorq_u8(vqmovun_high_s16(first, second), sign));
+            vst1q_lane_u64((uint64_t *)(void *)to, both, 0);
+            vst1q_lane_u64((uint64_t *)(void *)next, both, 1);
+            continue;
+        }
+        const size_t l = vectors - 1; /* the fourth vector, or the third twice */
+        vst1q_u8(to, veorq_u8(vqmovun_high_s16(first, requantise(a[2], a[l], shift, high)), sign));
+        vst1q_u8(next, veorq_u8(vqmovun_high_s16(vqmovun_s16(second), requantise(b[2], b[l], shift, high)), sign));
+    }
+}
+
+/* q: [pair of pixels][vector]. */
+STDO_INLINE void requantise_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
+                                 int32x4_t shift, int16x8_t *q)
+{
+    STDO_UNROLL
+    for (size_t v = 0; v < vectors; v++) {
+        const int16x8_t multiplier = vld1q_s16(finish[v].multiplier);
+        STDO_UNROLL
+        for (size_t p = 0; p < pixels; p += 2)
+            q[p / 2 * vectors + v] = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, multiplier);
+    }
+}
+
+/* Rows lie whole. */
+STDO_INLINE void add_unit(const uint8_t *unit, const int8_t *weight, size_t pixels, size_t vectors, int32x4_t *sum)
+{
+    (void)unit, (void)weight, (void)pixels, (void)vectors, (void)sum;
+}
+
 #include "blocks.inc"
 
-const stdo_conv stdo_int8_neon_dot = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
+const stdo_conv stdo_int8_neon_dot = {pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, PLANE, 4};
 
 #include "../end_target.inc"
 #endif

@@ -25,7 +25,13 @@ enum { LANES = 4 };
 typedef struct stdo_finish {
     int32_t bias[LANES];
     int16_t multiplier[2 * LANES]; /* twice: for two pixels */
+    int16_t own[2 * LANES];     /* as the tier's sums of a hidden layer lie; unused by `neon` */
 } stdo_finish;
+
+static inline int16_t stdo_arm_multiplier(const stdo_layer *layer, size_t o)
+{
+    return o < layer->out ? (int16_t)layer->multiplier[o] : 0;
+}
 
 static inline size_t stdo_arm_pixel_bytes(uint32_t channels)
 {
@@ -33,10 +39,9 @@ static inline size_t stdo_arm_pixel_bytes(uint32_t channels)
     return (size_t)align_up(channels, channels <= 16 ? 4 : 16);
 }
 
-/* The weight of output `o` for byte `at` of row `row` of the window. */
-static inline int8_t stdo_arm_weight(const stdo_layer *layer, size_t o, size_t row, size_t at)
+/* A weight, or 0 where the layer has none. */
+static inline int8_t stdo_arm_weight(const stdo_layer *layer, size_t o, size_t row, size_t column, size_t channel)
 {
-    const size_t pixel = stdo_arm_pixel_bytes(layer->in), column = at / pixel, channel = at % pixel;
     if (o >= layer->out || column >= layer->kernel || channel >= layer->in) return 0;
     return ((const int8_t *)layer->weight)[((o * layer->kernel + row) * layer->kernel + column) * layer->in + channel];
 }
@@ -51,7 +56,7 @@ static inline void stdo_arm_pack_finish(const stdo_layer *layer, size_t vector, 
         int32_t sum = 0;
         for (size_t t = 0; t < count; t++) sum += ((const int8_t *)layer->weight)[o * count + t];
         finish->bias[i] = ((const int32_t *)layer->bias)[o] + 128 * sum;
-        finish->multiplier[i] = finish->multiplier[LANES + i] = (int16_t)layer->multiplier[o];
+        finish->multiplier[i] = finish->multiplier[LANES + i] = stdo_arm_multiplier(layer, o);
     }
 }
 
@@ -74,48 +79,23 @@ static inline void stdo_arm_load(const uint8_t *const lr[], uint32_t planes, siz
 STDO_INLINE int32x4_t shift_of(int32_t shift) { return vdupq_n_s32(16 - shift); }
 
 /* q of two vectors of sums: FORMAT.md's shift, clamp to 16 bits, and multiplication, which is sqrdmulh. */
-STDO_INLINE int16x8_t requantise(int32x4_t a, int32x4_t b, int32x4_t shift, const int16_t *multiplier)
+STDO_INLINE int16x8_t requantise(int32x4_t a, int32x4_t b, int32x4_t shift, int16x8_t multiplier)
 {
     const int16x8_t low = vreinterpretq_s16_s32(vqshlq_s32(a, shift));
     const int16x8_t high = vreinterpretq_s16_s32(vqshlq_s32(b, shift));
-    return vqrdmulhq_s16(vuzp2q_s16(low, high), vld1q_s16(multiplier));
+    return vqrdmulhq_s16(vuzp2q_s16(low, high), multiplier);
 }
 
-/* Stores `pixels` pixels of `vectors` * 4 channels, clamped to 0..255. Where a pixel is smaller, the next one
-   overwrites what is too much. */
-STDO_INLINE void store_hidden(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
-                              int32x4_t shift, uint8_t *out, size_t pixel)
+/* Stores two pixels of four channels, clamped to 0..255, or of one: `a` and `b` say where. */
+STDO_INLINE void store_fours(uint8x8_t channels, uint8_t *a, uint8_t *b, size_t pixel)
 {
-    const uint8x16_t sign = vdupq_n_u8(0x80);
-    STDO_UNROLL
-    for (size_t p = 0; p < pixels; p += 2) {
-        uint8_t *a = out + p * pixel, *b = a + pixel;
-        int16x8_t q[4] = {vdupq_n_s16(0), vdupq_n_s16(0), vdupq_n_s16(0), vdupq_n_s16(0)};
-        STDO_UNROLL
-        for (size_t v = 0; v < vectors; v++)
-            q[v] = requantise(sum[p * vectors + v], sum[(p + 1) * vectors + v], shift, finish[v].multiplier);
-        if (vectors >= 3) {
-            const uint8x16_t low = vqmovun_high_s16(vqmovun_s16(q[0]), q[1]);
-            const uint8x16_t high = vqmovun_high_s16(vqmovun_s16(q[2]), q[3]);
-            const uint32x4_t x = vreinterpretq_u32_u8(veorq_u8(low, sign));
-            const uint32x4_t y = vreinterpretq_u32_u8(veorq_u8(high, sign));
-            vst1q_u8(a, vreinterpretq_u8_u32(vuzp1q_u32(x, y)));
-            vst1q_u8(b, vreinterpretq_u8_u32(vuzp2q_u32(x, y)));
-        } else if (vectors == 2) {
-            const uint8x16_t both = veorq_u8(vqmovun_high_s16(vqmovun_s16(q[0]), q[1]), sign);
-            const uint32x4_t x = vreinterpretq_u32_u8(both);
-            vst1_u8(a, vreinterpret_u8_u32(vget_low_u32(vuzp1q_u32(x, x))));
-            vst1_u8(b, vreinterpret_u8_u32(vget_low_u32(vuzp2q_u32(x, x))));
-        } else {
-            const uint32x2_t x = vreinterpret_u32_u8(veor_u8(vqmovun_s16(q[0]), vget_low_u8(sign)));
-            if (pixel == 1) { /* a layer of one channel */
-                *a = (uint8_t)vget_lane_u32(x, 0);
-                *b = (uint8_t)vget_lane_u32(x, 1);
-            } else {
-                vst1_lane_u32((uint32_t *)(void *)a, x, 0);
-                vst1_lane_u32((uint32_t *)(void *)b, x, 1);
-            }
-        }
+    const uint32x2_t x = vreinterpret_u32_u8(veor_u8(channels, vdup_n_u8(0x80)));
+    if (pixel == 1) {
+        *a = (uint8_t)vget_lane_u32(x, 0);
+        *b = (uint8_t)vget_lane_u32(x, 1);
+    } else {
+        vst1_lane_u32((uint32_t *)(void *)a, x, 0);
+        vst1_lane_u32((uint32_t *)(void *)b, x, 1);
     }
 }
 
@@ -153,30 +133,20 @@ STDO_INLINE void store_threes(int16x4_t a, int16x4_t b, int16x4_t c, int16_t *ro
     vst1_s16(row + 2 * stride, vext_s16(b, c, 2));
 }
 
-/* Scale 1, eight pixels and output `o`, whose sums are still spread over four lanes. */
-STDO_INLINE void store_narrow(const int32x4_t *sum, const stdo_finish *finish, size_t o, int32x4_t shift, int16_t *out)
+/* Scale 1, eight pixels and output `o`, whose sums lack the bias. */
+STDO_INLINE void store_narrow(int32x4_t a, int32x4_t b, const stdo_finish *finish, size_t o, int32x4_t shift,
+                              int16_t *out)
 {
     const int32x4_t bias = vdupq_n_s32(finish->bias[o]);
-    const int32x4_t a = vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3]));
-    const int32x4_t b = vpaddq_s32(vpaddq_s32(sum[4], sum[5]), vpaddq_s32(sum[6], sum[7]));
-    int16_t multiplier[2 * LANES];
-    vst1q_s16(multiplier, vdupq_n_s16(finish->multiplier[o]));
+    const int16x8_t multiplier = vdupq_n_s16(finish->multiplier[o]);
     vst1q_s16(out, requantise(vaddq_s32(a, bias), vaddq_s32(b, bias), shift, multiplier));
 }
 
-/* Stores the residuals of pixels from x on. */
-STDO_INLINE void store_last(const int32x4_t *sum, size_t pixels, size_t vectors, const stdo_finish *finish,
-                            int32x4_t shift, size_t scale, size_t x, const stdo_residual *to)
+/* Stores the residuals of pixels from x on. `q` is [pair of pixels][vector]: four outputs of a pixel, then those of the
+   next one. */
+STDO_INLINE void store_last(const int16x8_t *q, size_t pixels, size_t vectors, size_t scale, size_t x,
+                            const stdo_residual *to)
 {
-    int16x8_t q[16]; /* [pair of pixels][vector] */
-    STDO_UNROLL
-    for (size_t p = 0; p < pixels / 2; p++) {
-        STDO_UNROLL
-        for (size_t v = 0; v < vectors; v++) {
-            const int32x4_t *a = sum + 2 * p * vectors + v;
-            q[p * vectors + v] = requantise(a[0], a[vectors], shift, finish[v].multiplier);
-        }
-    }
     int16_t *const first = to->values + x * scale;
     STDO_UNROLL
     for (size_t p = 0; p < pixels / 2; p++) {

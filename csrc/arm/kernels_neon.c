@@ -11,34 +11,48 @@
 
 enum { STEP = 8 }; /* lr pixels at a time: int16 in one vector */
 
-STDO_INLINE void vertical_step(const uint8_t *const row[4], const int16_t *tap, int16x8_t offset, int16_t *v)
+STDO_INLINE void vertical_step(const uint8_t *const *row, const int16_t *tap, size_t taps, int16x8_t offset, int16_t *v)
 {
     int16x8_t value = offset;
     STDO_UNROLL
-    for (int i = 0; i < 4; i++) value = vmlaq_n_s16(value, vreinterpretq_s16_u16(vmovl_u8(vld1_u8(row[i]))), tap[i]);
+    for (size_t i = 0; i < taps; i++)
+        value = vmlaq_n_s16(value, vreinterpretq_s16_u16(vmovl_u8(vld1_u8(row[i]))), tap[i]);
     vst1q_s16(v, value);
 }
 
-static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v)
+STDO_INLINE void base_rows(const uint8_t *const *lr, const int32_t *taps, size_t count, size_t width, int16_t *v)
 {
     int16_t tap[4];
     int32_t sum = 0;
-    for (int i = 0; i < 4; i++) {
-        tap[i] = (int16_t)phase->tap[i];
-        sum += phase->tap[i];
+    for (size_t i = 0; i < count; i++) {
+        tap[i] = (int16_t)taps[i];
+        sum += taps[i];
     }
     /* The result fits 16 bits, so what lies between may wrap. */
     const int16x8_t offset = vdupq_n_s16((int16_t)(-128 * sum));
     for (size_t x = 0; x + STEP <= width; x += STEP) {
-        const uint8_t *const row[4] = {lr[0] + x, lr[1] + x, lr[2] + x, lr[3] + x};
-        vertical_step(row, tap, offset, v + x);
+        const uint8_t *row[4];
+        for (size_t i = 0; i < count; i++) row[i] = lr[i] + x;
+        vertical_step(row, tap, count, offset, v + x);
     }
     const size_t rest = width & (STEP - 1), x = width - rest;
     if (rest == 0) return;
     uint8_t end[4][STEP] = {{0}};
-    for (int i = 0; i < 4; i++) memcpy(end[i], lr[i] + x, rest);
-    const uint8_t *const row[4] = {end[0], end[1], end[2], end[3]};
-    vertical_step(row, tap, offset, v + x);
+    const uint8_t *row[4];
+    for (size_t i = 0; i < count; i++) {
+        memcpy(end[i], lr[i] + x, rest);
+        row[i] = end[i];
+    }
+    vertical_step(row, tap, count, offset, v + x);
+}
+
+/* A phase that lies on a row reads no other one. */
+static void base_vertical(const uint8_t *const lr[4], const stdo_phase *phase, size_t width, int16_t *v)
+{
+    if (phase->tap[0] == 0 && phase->tap[2] == 0 && phase->tap[3] == 0)
+        base_rows(lr + 1, phase->tap + 1, 1, width, v);
+    else
+        base_rows(lr, phase->tap, 4, width, v);
 }
 
 #define ADD_TAP(i) \
@@ -77,10 +91,7 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
         uint8_t end[4 * STEP], *to = hr + x;
         const size_t count = width - x < STEP * scale ? width - x : STEP * scale;
         if (count < STEP * scale) to = end;
-        if (scale == 1) {
-            if (residual != NULL) base[0] = vqaddq_s16(base[0], vld1q_s16(residual + x));
-            vst1_u8(to, to_pixels(base[0]));
-        } else if (scale == 2) {
+        if (scale == 2) {
             if (residual != NULL) {
                 const int16x8x2_t more = vld2q_s16(residual + x);
                 base[0] = vqaddq_s16(base[0], more.val[0]);
@@ -111,6 +122,26 @@ STDO_INLINE void hr_row_at_scale(const int16_t *v, const stdo_phase *phase, size
         }
         if (to == end) memcpy(hr + x, end, count);
     }
+}
+
+STDO_INLINE uint8x8_t pixels_alike(const int16_t *v, const int16_t *residual, int16x8_t middle)
+{
+    int16x8_t base = vaddq_s16(vrhaddq_s16(vld1q_s16(v), vdupq_n_s16(0)), middle);
+    if (residual != NULL) base = vqaddq_s16(base, vld1q_s16(residual));
+    return to_pixels(base);
+}
+
+/* Scale 1 has the phase that lies on a pixel: 128 * v is rounded away from the half to v / 2. */
+static void hr_row_alike(const int16_t *v, const int16_t *residual, size_t width, uint8_t *hr)
+{
+    const int16x8_t middle = vdupq_n_s16((128 << 6) + 32);
+    size_t x = 0;
+    for (; x + STEP <= width; x += STEP)
+        vst1_u8(hr + x, pixels_alike(v + x + 2, residual == NULL ? NULL : residual + x, middle));
+    if (x == width) return;
+    uint8_t end[STEP];
+    vst1_u8(end, pixels_alike(v + x + 2, residual == NULL ? NULL : residual + x, middle));
+    memcpy(hr + x, end, width - x);
 }
 
 /* 24 hr pixels from 16 lr pixels, even and odd apart. */
@@ -147,7 +178,7 @@ static void hr_row(const int16_t *v, const stdo_phase *phase, uint32_t scale, co
                    uint8_t *hr)
 {
     switch (scale) {
-    case 1: hr_row_at_scale(v, phase, 1, 0, residual, width, hr); break;
+    case 1: hr_row_alike(v, residual, width, hr); break;
     case 2: hr_row_at_scale(v, phase, 2, 1, residual, width, hr); break;
     case 3: hr_row_at_scale(v, phase, 3, 1, residual, width, hr); break;
     default:

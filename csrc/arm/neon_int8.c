@@ -54,8 +54,8 @@ static shape shape_of(const stdo_layer *layer)
 /* The weight of output `o` for byte `at` of row `row` as the shape has it. */
 static int8_t weight_at(const stdo_layer *layer, const shape *s, size_t o, size_t row, size_t at)
 {
-    if (s->gathered == 0) return stdo_arm_weight(layer, o, row, at);
-    return at / s->gathered < layer->kernel ? stdo_arm_weight(layer, o, at / s->gathered, at % s->gathered) : 0;
+    if (s->gathered == 0) return stdo_arm_weight(layer, o, row, at / s->pixel, at % s->pixel);
+    return at / s->gathered < layer->kernel ? stdo_arm_weight(layer, o, at / s->gathered, at % s->gathered, 0) : 0;
 }
 
 /* Bytes before the first vector. */
@@ -282,10 +282,20 @@ STDO_INLINE void finish_pixels(const shape *s, const uint8_t *const rows[], size
     STDO_UNROLL
     for (size_t p = 0; p < PIXELS; p += AT_ONCE)
         convolve(s, rows, offset + p * s->pixel, finish, how & CAREFUL, halves, sum + p);
-    if (how & LAST)
-        store_last(sum, PIXELS, 1, finish, shift, to->scale, x, &to->residual);
-    else
-        store_hidden(sum, PIXELS, 1, finish, shift, to->hidden + x * to->hidden_pixel, to->hidden_pixel);
+    const int16x8_t multiplier = vld1q_s16(finish->multiplier);
+    int16x8_t q[PIXELS / 2];
+    STDO_UNROLL
+    for (size_t p = 0; p < PIXELS / 2; p++) q[p] = requantise(sum[2 * p], sum[2 * p + 1], shift, multiplier);
+    if (how & LAST) {
+        store_last(q, PIXELS, 1, to->scale, x, &to->residual);
+        return;
+    }
+    const size_t pixel = to->hidden_pixel;
+    STDO_UNROLL
+    for (size_t p = 0; p < PIXELS; p += 2) {
+        uint8_t *out = to->hidden + (x + p) * pixel;
+        store_fours(vqmovun_s16(q[p / 2]), out, out + pixel, pixel);
+    }
 }
 
 /* The same target from output `o` on. */
@@ -363,7 +373,9 @@ static void narrow_row(const stdo_layer *layer, const void *const rows[], size_t
                 add_narrow(in, s->pixel, weight + o * HALF, 1, sum);
                 weight += LANES * HALF;
             }
-            store_narrow(sum, finish, o, shift, out + x);
+            const int32x4_t a = vpaddq_s32(vpaddq_s32(sum[0], sum[1]), vpaddq_s32(sum[2], sum[3]));
+            const int32x4_t b = vpaddq_s32(vpaddq_s32(sum[4], sum[5]), vpaddq_s32(sum[6], sum[7]));
+            store_narrow(a, b, finish, o, shift, out + x);
         }
     }
 }
@@ -380,7 +392,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
         any_layer(layer, rows, width, LAST, &to);
 }
 
-const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0};
+const stdo_conv stdo_int8_neon = {stdo_arm_pixel_bytes, packed_bytes, pack, stdo_arm_load, hidden, last, 0, 2};
 
 #include "end_neon.inc"
 #endif

@@ -28,7 +28,7 @@ STDO_INLINE void store_rounded(int16_t *to, VECTOR value)
 
 #include "float_body.inc"
 
-const stdo_conv stdo_float_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0};
+const stdo_conv stdo_float_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0, 0};
 
 #include "../end_target.inc"
 #endif

@@ -51,4 +51,4 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
             }
 }
 
-const stdo_conv stdo_float_c = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0};
+const stdo_conv stdo_float_c = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0, 0};

@@ -117,6 +117,6 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
     }
 }
 
-const stdo_conv stdo_float_neon = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0};
+const stdo_conv stdo_float_neon = {pixel_bytes, packed_bytes, pack, load, hidden, last, 0, 0};
 
 #endif

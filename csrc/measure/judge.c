@@ -20,10 +20,10 @@ static void show(const stdo_sidecar *s, const stdo_segment *segment, uint32_t la
     }
     const stdo_net *net = segment->net[label - 1];
     const uint32_t strip = net->strip * net_side(&s->info);
-    stdo_rect rect = *band;
-    for (rect.x0 = 0; rect.x0 < band->x1; rect.x0 = rect.x1) {
-        rect.x1 = min_u32(rect.x0 + strip, band->x1);
-        stdo_net_run(net, &s->kernels, s->conv, plane, 1, &rect, v, memory + s->scratch.net);
+    stdo_region all = {.rect = *band};
+    for (all.rect.x0 = 0; all.rect.x0 < band->x1; all.rect.x0 = all.rect.x1) {
+        all.rect.x1 = min_u32(all.rect.x0 + strip, band->x1);
+        stdo_net_run(net, &s->kernels, s->conv, plane, 1, &all, v, memory + s->scratch.net);
     }
 }
 

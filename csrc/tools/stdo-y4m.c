@@ -36,6 +36,8 @@ static const char usage[] =
     "\n"
     "  --threads N|auto  threads to use, 1..256; auto, the default: one for each fast core\n"
     "  --start FRAME     the stream begins at this frame of the video, counted from 0\n"
+    "  --strip KIB       what the rows between a net's layers may take, 8..65536; less than 384, the\n"
+    "                    default, may be faster where a core has less than 512 KiB of L2 cache\n"
     "  --md5             write no video but the MD5 of all its planes, as md5sum prints it\n"
     "  --null            write no video but a line with frames, seconds and frames per second\n"
     "  --help, --version\n"
@@ -52,6 +54,7 @@ typedef struct options {
     const char *sidecar;
     unsigned threads;
     uint32_t start;
+    uint32_t strip;             /* KiB; 0: the library's choice */
     output output;
 } options;
 
@@ -113,6 +116,10 @@ static int parse_options(int count, char **words, options *o)
             if (!parse_number(value, 0, (1 << 24) - 1, &o->start))
                 return complain("--start '%s': a frame of 0..%d", value, (1 << 24) - 1), 2;
             i++;
+        } else if (strcmp(word, "--strip") == 0) {
+            if (!parse_number(value, 8, 1 << 16, &o->strip))
+                return complain("--strip '%s': KiB of 8..%d", value, 1 << 16), 2;
+            i++;
         } else {
             return complain("%s: no such option; see --help", word), 2;
         }
@@ -123,7 +130,7 @@ static int parse_options(int count, char **words, options *o)
 
 /* ---- The sidecar ---- */
 
-static stdo_sidecar *open_sidecar(const char *path)
+static stdo_sidecar *open_sidecar(const char *path, uint32_t strip)
 {
     FILE *file = fopen(path, "rb");
     if (file == NULL) return complain("%s: cannot be opened; name the .stdo file of the video", path), NULL;
@@ -149,7 +156,8 @@ static stdo_sidecar *open_sidecar(const char *path)
     stdo_sidecar *sidecar = NULL;
     if (sound) {
         const char *tiers = getenv("STDO_CPU");
-        const stdo_options how = {.size = sizeof how, .tiers = tiers, .how = STDO_LAZY};
+        const stdo_options how = {.size = sizeof how, .tiers = tiers, .how = STDO_LAZY,
+                                  .strip = (uint64_t)strip << 10};
         const stdo_status status = stdo_open(data, size, &how, &sidecar);
         if (status == STDO_ERROR_TIER) complain("STDO_CPU=%s: %s", tiers, stdo_status_string(status));
         else if (status != STDO_OK) complain("%s: %s", path, stdo_status_string(status));
@@ -273,7 +281,7 @@ int main(int count, char **words)
     const int code = parse_options(count, words, &o);
     if (code >= 0) return code;
 
-    stdo_sidecar *sidecar = open_sidecar(o.sidecar);
+    stdo_sidecar *sidecar = open_sidecar(o.sidecar, o.strip);
     if (sidecar == NULL) return 1;
     stdo_info info = {.size = sizeof info};
     int sound = 0;

@@ -73,7 +73,7 @@ STDO_INLINE void store_pixels(const v256 *q, int16_t *out, size_t pixel, size_t 
 #include "avx_rows.inc"
 
 const stdo_conv stdo_int8_avx2 = {.pixel_bytes = pixel_bytes, .packed_bytes = packed_bytes, .pack = pack, .load = load,
-                                  .hidden = hidden, .last = last};
+                                  .hidden = hidden, .last = last, .waste = 4};
 
 #include "../end_target.inc"
 #endif

@@ -372,7 +372,7 @@ static void last(const stdo_layer *layer, const void *const rows[], size_t width
     }
 }
 
-const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last, UNIT};
+const stdo_conv stdo_int8_avx512vnni = {pixel_bytes, packed_bytes, pack, load, hidden, last, UNIT, 24};
 
 #include "../end_target.inc"
 #endif

@@ -83,7 +83,7 @@ STDO_INLINE void store_pixels(const v256 *q, uint8_t *out, size_t pixel, size_t 
 #include "avx_rows.inc"
 
 const stdo_conv stdo_int8_avxvnni = {.pixel_bytes = pixel_bytes, .packed_bytes = packed_bytes, .pack = pack,
-                                     .load = load, .hidden = hidden, .last = last};
+                                     .load = load, .hidden = hidden, .last = last, .waste = 4};
 
 #include "../end_target.inc"
 

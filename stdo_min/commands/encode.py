@@ -20,7 +20,8 @@ from stdo_min.commands import options
 from stdo_min.commands.aiming import ROUNDS, Aim, tell_size
 from stdo_min.commands.choosing import CHOICE, PLAIN_CRF, chosen, kept_choice, scale_or_auto, target
 from stdo_min.commands.progress import Bars
-from stdo_min.commands.report import Curve, check, page_of, report
+from stdo_min.commands.report import check, page_of, report
+from stdo_min.commands.report_facts import Curve
 from stdo_min.commands.training import (
     Result,
     add_training_options,
@@ -83,7 +84,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                          "video where nets do not pay")
     quality.add_argument("--lossless", action="store_true", help="code the lr video without loss")
     parser.add_argument("--report", action="store_true",
-                        help="also make the page that stdo report makes, with the curves of training: OUT.html")
+                        help="also make the page that stdo report makes, OUT.html, with the curves of what this "
+                        "process trains: with --jobs 1 of every segment, else of the general model alone")
 
 
 def run(a: argparse.Namespace) -> None:
@@ -94,8 +96,8 @@ def run(a: argparse.Namespace) -> None:
     with Bars(a.quiet) as bars:
         curve = Curve(bars.training)
         result = encode(a.source, a.out, a.scale, recipe_of(a), codec=a.codec, crf=a.crf, lossless=a.lossless,
-                        wanted=a.target, threads=a.threads,
-                        rate=a.rate, force=a.force, segment=a.segment, crew=crew_of(a), restart=a.restart,
+                        wanted=a.target, threads=a.threads, rate=a.rate, force=a.force, segment=a.segment,
+                        crew=curve.watching(crew_of(a)), restart=a.restart,
                         note=bars.note, lr_progress=bars.frames("lr video"), progress=curve.note)
     print(result, flush=True)
     if page:

@@ -7,34 +7,35 @@ the three frames to look at are known at its end, and read once more.
 from __future__ import annotations
 
 import argparse
-import math
 import re
 import shlex
-import time
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
+
+import numpy as np
 
 from stdo_min.commands import options
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.picture import MATRICES
 from stdo_min.commands.progress import Bars
-from stdo_min.commands.report_facts import Course, Facts, look, parts_of
+from stdo_min.commands.report_facts import Course, Curve, Facts, look, parts_of
 from stdo_min.player import Video, open_video
 from stdo_min.video.ffmpeg import VideoError
 from stdo_min.video.frame_folder import open_source
 from stdo_min.video.mux import ending
 from stdo_min.video.output import check_output, output_file
+from stdo_min.video.png import webp
 from stdo_min.video.probe import VideoInfo
 
-KEPT = 200  # points of a training curve in the time in which that of the run grows e-fold: the first ones lie densest
-
-EPILOG = """The page is one file that needs no network, under 3 MB, to open in a browser and to send to others:
+EPILOG = """The page is one file that needs no network, to open in a browser and to send to others. It takes 3 MB at the
+most, into which its pictures are fitted, unless maps and charts of very many patches or nets need more. It shows
   frames   the one that gained the least, one in the middle, and the one that gained the most: bicubic, stdo and
            source, with a slider between two of them, and which net serves which patch
   time     PSNR of each frame, and the share of each net
   bytes    of each part, and what each net bought for its own
-  training its curves: by stdo encode --report alone, since no file holds them
+  training its curves: by stdo encode --report alone, since no file holds them, and of what that trains itself; other
+           processes (--jobs, --dask) report none
 Numbers are those of stdo eval. PSNR is that of luma. It needs Matplotlib: pip install 'stdo-min[report]'.
 
   stdo report film.mp4 film.mkv                    film.html, beside film.mkv
@@ -72,8 +73,14 @@ def page_of(video: Path) -> Path:
 
 
 def check(out: Path, info: VideoInfo, force: bool, inputs: Sequence[Path]) -> None:
-    """Raise what `report` would raise for want of Matplotlib, or for a name or colours, before any work."""
+    """Raise what `report` would raise for want of Matplotlib or WebP, or for a name or colours, before any work."""
     from stdo_min.commands import report_charts  # noqa: F401 Matplotlib, which other verbs do without
+
+    try:
+        webp(np.zeros((1, 1, 3), np.uint8), 90)
+    except OSError as error:
+        raise VideoError(f"the pictures of a report are WebP: {error}; install a Pillow that has it: pip install "
+                         "--force-reinstall pillow") from None
 
     if ending(out) != ".html":
         raise VideoError(f"{out}: the report is a page; give it the ending .html")
@@ -98,29 +105,23 @@ def report(source: Path, video: Video, out: Path, given: Sequence[str], curve: C
     info = open_source(source, rate)
     looked = [look(video, info, course, name, number, threads) for name, number in course.chosen()]
     facts = Facts(Path(video.info.path).name, spoken(given), found, info.rate, info.sar, course, parts_of(video, found),
-                  looked, curve.points if curve else None)
+                  looked, curve)
     with output_file(out, force, [source, video.info.path]) as final:
         final.write_text(page(facts), encoding="utf-8")
 
 
 def spoken(given: Sequence[str]) -> str:
-    """A command as it is given to a shell, but for what an address may hold of secrets: its user and its query."""
-    said = (re.sub(r"^(https?://)(?:[^/@]*@)?([^?#]*).*", r"\1\2", word) for word in given)
-    return shlex.join(["stdo", *said])
+    """A command as it is given to a shell, but for what others need not know.
+
+    Of an address its user and its query are left out, of a file its folders.
+    """
+    return shlex.join(["stdo", *map(_spoken_word, given)])
 
 
-class Curve:
-    """Keeps what training reports on its way, for the page; `points` are (stage, seconds, PSNR in dB)."""
-
-    def __init__(self, progress: Callable[[str, float, float], None]):
-        """progress: gets everything too."""
-        self.points, self._progress, self._began = [], progress, None
-
-    def note(self, stage: str, done: float, decibel: float) -> None:
-        """The progress of `encode`; see engine.budget.Progress."""
-        self._progress(stage, done, decibel)
-        self._began = self._began or time.monotonic()
-        seconds = time.monotonic() - self._began
-        last = self.points[-1] if self.points else ("", 0.0, 0.0)
-        if math.isfinite(decibel) and (stage != last[0] or seconds - last[1] >= seconds / KEPT):
-            self.points.append((stage, seconds, decibel))
+def _spoken_word(word):
+    option, word = re.fullmatch(r"(--[\w-]+=|-\w)?(.*)", word, re.S).groups("")
+    if address := re.match(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^?#]*)", word, re.I):
+        word = address[1] + (Path(address[2]).name if address[1].lower() == "file://" else address[2])
+    elif not re.fullmatch(r"[\d.]+/[\d.]+", word):  # a rate or a scale has no folder
+        word = Path(word).name or word
+    return option + word

@@ -96,20 +96,14 @@ def bars_chart(name: str, title: str, unit: str, bars: Sequence[tuple[str, float
     return _svg(name, title, draw, 0.3 + 0.09 * len(bars))
 
 
-def curve_chart(points: Sequence[tuple[str, float, float]], colours: dict[str, str], dots: bool) -> str:
-    """What training reported on its way: (stage, seconds, PSNR in dB); colours: those of the stages.
-
-    dots: in place of lines, for segments that train side by side and so report in turn.
-    """
-    how = {"linestyle": "none", "marker": ".", "markersize": 5} if dots else {}
-
+def curve_chart(lines: Sequence[tuple[str, Sequence[tuple[float, float]]]], colours: dict[str, str]) -> str:
+    """What training reported on its way: of each line its stage and points (seconds, dB); colours: of stages."""
     def draw(figure):
         axes, told = figure.subplots(), set()
-        starts = [at for at in range(len(points)) if at == 0 or points[at][0] != points[at - 1][0]]
-        for begin, end in zip(starts, [*starts[1:], len(points)], strict=True):
-            stage = points[begin][0]
-            _, seconds, decibels = zip(*points[begin:end], strict=True)
-            axes.plot(seconds, decibels, color=colours[stage], label=None if stage in told else stage, **how)
+        for stage, points in lines:
+            seconds, decibels = zip(*points, strict=True)
+            axes.plot(seconds, decibels, color=colours[stage], label=None if stage in told else stage,
+                      marker="." if len(points) == 1 else None)
             told.add(stage)
         axes.set_xlabel("time of the run after the lr video, s")
         axes.set_ylabel("PSNR, dB")

@@ -1,10 +1,14 @@
-"""What `stdo report` shows: sums by frame from one pass, and three frames that are read once more."""
+"""What `stdo report` shows: sums by frame from one pass, three frames that are read once more, curves of training."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +21,11 @@ from stdo_min.video.keyframes import packet_sizes
 from stdo_min.video.probe import VideoInfo
 from stdo_min.video.read import Frame, checksum, on_any_road, read_source
 
+if TYPE_CHECKING:
+    from stdo_min.algorithm.crew import Crew
+
 BANDS = 300  # of the picture of the map along time
+KEPT = 200  # about so many points of a training curve for each e-fold of its time: the first ones lie densest
 
 
 class Course:
@@ -49,8 +57,13 @@ class Course:
             sums += [_error(truth, plane) for truth, plane in zip(seen.truth[1:], shown[1:], strict=True)]
 
     def decibel(self, error: np.ndarray) -> np.ndarray:
-        """PSNR of each frame; one without any error has that of a single grey level in it, so that it is a number."""
+        """PSNR of each frame to rank and draw; one without any error has that of a single grey level in it."""
         return psnr(np.maximum(error, 1), self.pixels)
+
+    def decibel_of(self, number: int) -> tuple[float | None, float | None]:
+        """PSNR of a frame, and that of the base there; None where there is no error."""
+        return tuple(float(psnr(error[number], self.pixels)) if error[number] else None
+                     for error in (self.error, self.base_error))
 
     @property
     def gains(self) -> np.ndarray:
@@ -64,15 +77,51 @@ class Course:
                 (("worst", 0), ("median", (len(order) - 1) // 2), ("best", -1))]
 
 
+class Curve:
+    """Keeps what training reports on its way, for the page.
+
+    lines: each a stage and its points, (seconds, PSNR in dB), from where the stage begins to where another follows.
+    afar: whether segments were trained in other processes, which report nothing.
+    """
+
+    def __init__(self, progress: Callable[[str, float, float], None]):
+        """progress: gets everything too."""
+        self.lines: list[tuple[str, list[tuple[float, float]]]] = []
+        self.afar, self._progress, self._began, self._stage = False, progress, None, None
+
+    def watching(self, crew: Callable[[int], Crew]) -> Callable[[int], Crew]:
+        """What gives a crew for so many segments, so that `afar` is known."""
+        def watched(segments):
+            found = crew(segments)
+            self.afar = not found.here
+            return found
+
+        return watched
+
+    def note(self, stage: str, done: float, decibel: float) -> None:
+        """The progress of `encode`; see engine.budget.Progress."""
+        self._progress(stage, done, decibel)
+        self._began = self._began or time.monotonic()
+        seconds = time.monotonic() - self._began
+        if math.isfinite(decibel):
+            if stage != self._stage or not self.lines:
+                self.lines.append((stage, []))
+            points = self.lines[-1][1]
+            if len(points) > 1 and points[-1][0] - points[-2][0] < seconds / KEPT:
+                points.pop()  # too near the one before, but the last of a line is kept
+            points.append((seconds, decibel))
+        self._stage = stage
+
+
 @dataclass(frozen=True)
 class Look:
-    """A frame to look at: its name, number and PSNR; pictures uint8 (H, W, 3) of base, stdo and source; the net of each
-    patch, and their side in pixels; and the middle (x, y) of the patch that gained the most."""
+    """A frame to look at: its name, number and PSNR, None without any error; pictures uint8 (H, W, 3) of base, stdo and
+    source; the net of each patch, and their side in pixels; and the middle (x, y) of the patch that gained the most."""
 
     name: str
     number: int
-    psnr: float
-    base_psnr: float
+    psnr: float | None
+    base_psnr: float | None
     pictures: tuple[np.ndarray, ...]
     nets: np.ndarray
     side: int
@@ -84,7 +133,7 @@ class Facts:
     """All that the page says.
 
     name: of the video. command: the one that made the page. found: what `evaluate` returns. parts: names and bytes that
-    make up the files. curve: what Curve keeps, None where nothing is known of the training.
+    make up the files. curve: of the training, None where it was not done now.
     """
 
     name: str
@@ -95,7 +144,7 @@ class Facts:
     course: Course
     parts: dict[str, int]
     looks: list[Look]
-    curve: list[tuple[str, float, float]] | None
+    curve: Curve | None
 
 
 def look(video: Video, info: VideoInfo, course: Course, name: str, number: int, threads: int = 1) -> Look:
@@ -114,8 +163,7 @@ def look(video: Video, info: VideoInfo, course: Course, name: str, number: int, 
     gain = (squared_errors(truth.y, base.y, side, none.shape) - squared_errors(truth.y, shown.hr.y, side, none.shape))
     row, column = divmod(int(gain.argmax()), none.shape[1])
     matrix, levels = video.info.color_space or "bt709", video.info.color_range
-    return Look(name, number, float(course.decibel(course.error[number])),
-                float(course.decibel(course.base_error[number])),
+    return Look(name, number, *course.decibel_of(number),
                 tuple(to_rgb(frame, matrix, levels) for frame in (base, shown.hr, truth)), nets, side,
                 (int((column + 0.5) * side), int((row + 0.5) * side)))
 

@@ -13,6 +13,8 @@ from stdo_min.engine.autograd import Function, Tensor
 from stdo_min.engine.convolution import BLOCK, Workspace, check_status, floats
 from stdo_min.engine.graph import Convolution
 
+MAX_CHANNELS = lib.STDO_TRAIN_MAX_CHANNELS  # of an operation
+
 
 class Blocks:
     """The operations for one thread."""
@@ -25,8 +27,11 @@ class Blocks:
                     after_relu: bool) -> Tensor:
         """The convolution with zeros around its input, and its ReLU.
 
-        after_relu: x was made by ReLU, so its gradient is made 0 where x is not above 0.
+        after_relu: x was made by ReLU, so its gradient is made 0 where x is not above 0. ValueError for more than 256
+        channels.
         """
+        if layer.outputs > MAX_CHANNELS:
+            raise ValueError(f"operation {number} has {layer.outputs} channels; in C it may have {MAX_CHANNELS}")
         return Padded.apply(x, weight, bias, number=number, relu=layer.relu, after_relu=after_relu,
                             workspace=self.workspace)
 
@@ -43,15 +48,17 @@ class Padded(Function):
     """A convolution with zeros around x, ReLU after it; the gradient that it is given is that before its ReLU."""
 
     def forward(self, x, weight, bias, number, relu, after_relu, workspace):
-        outputs, inputs, kernel, _ = weight.shape
+        outputs, inputs, kernel = weight.shape[:3]
         dense = x.ndim == 4
         patches, (height, width) = len(x), x.shape[1:3] if dense else x.shape[2:4]
         self.layer = ffi.new("stdo_train_layer *",
                              (patches, height, width, kernel, inputs, outputs, dense, relu, True))
         size = lib.stdo_train_scratch_size(self.layer)
         wanted = (patches, height, width, inputs) if dense else (patches, -(-inputs // BLOCK), height, width, BLOCK)
-        if x.shape != wanted or not size:
-            raise ValueError(f"operation {number} has a weight of shape {weight.shape} for an input of {x.shape}")
+        if (x.shape != wanted or weight.shape != (outputs, inputs, kernel, kernel) or bias.shape != (outputs,)
+                or not size):
+            raise ValueError(f"operation {number} has a weight of shape {weight.shape} and a bias of {bias.shape} for "
+                             f"an input of {x.shape}")
         scratch = workspace.array(f"scratch {size}", (-(-size // 4),))  # layers of one shape share it, in the cache
         out = workspace.array(f"out {number}", (patches, -(-outputs // BLOCK), height, width, BLOCK))
         self.number, self.workspace, self.x, self.weight, self.after_relu = number, workspace, x, weight, after_relu

@@ -14,6 +14,8 @@ import numpy as np
 from stdo_min.engine.autograd import Tensor
 
 INPUT = 0  # the number of what the graph reads; its operations count from 1
+MAX_PLANES, MAX_KERNEL = 16, 9  # channels of the input, and the side of a kernel, that both sets can compute
+BLOCK = 16  # channels that are shuffled together
 
 
 @dataclass(frozen=True)
@@ -48,35 +50,53 @@ class Graph:
     """Operations in the order in which they run, each known by its number; the last one gives the result."""
 
     def __init__(self, planes: int):
-        """planes: channels of the input, up to 16."""
+        """planes: channels of the input, up to 16; ValueError for others."""
+        if not 1 <= planes <= MAX_PLANES:
+            raise ValueError(f"the input has {planes} channels; it can have 1 to {MAX_PLANES}")
         self.operations: list[Convolution | Sum | Shuffle] = []
         self._channels, self._size, self._read = [planes], [Fraction(1)], set()
 
     def convolution(self, source: int, outputs: int, kernel: int = 3, relu: bool = False, gain: float = 1.0) -> int:
         """Add one and return its number; `gain` is how much larger than its input its output begins.
 
-        What ends with ReLU may be read by one convolution alone, whose gradient makes up for it: ValueError else.
+        kernel: its side, odd and at most 9. outputs: more than 256 can be counted, and run in NumPy, not in C. What
+        ends with ReLU may be read by one convolution alone, whose gradient makes up for it. ValueError else.
         """
+        if kernel not in range(1, MAX_KERNEL + 1, 2) or outputs < 1:
+            raise ValueError(f"operation {len(self.operations) + 1} has a kernel of {kernel} and {outputs} outputs; "
+                             f"the kernel must be odd and at most {MAX_KERNEL}, and outputs 1 or more")
+        self._check(source)
+        self._read.add(source)
         inputs = self._channels[source]
         deviation = gain * np.sqrt((2 if relu else 1) / (inputs * kernel**2))  # He et al. 2015
-        self._read_once(source)
         return self._add(Convolution(source, inputs, outputs, kernel, relu, deviation), outputs, self._size[source])
 
     def sum(self, first: int, second: int) -> int:
-        """Add a skip connection and return its number."""
+        """Add a skip connection and return its number; ValueError for results of other channels or another size."""
         for source in (first, second):
-            self._read_once(source, by_convolution=False)
+            self._check(source, by_convolution=False)
+        shapes = [(self._channels[source], self._size[source]) for source in (first, second)]
+        if shapes[0] != shapes[1]:
+            said = " and ".join(f"{channels} channels at {size} times the input" for channels, size in shapes)
+            raise ValueError(f"operations {first} and {second} give {said}; only what is alike can be added")
         return self._add(Sum(first, second), self._channels[first], self._size[first])
 
     def shuffle(self, source: int, factor: int) -> int:
-        """Add a pixel shuffle and return its number."""
-        self._read_once(source, by_convolution=False)
+        """Add a pixel shuffle of a multiple of 16 * factor^2 channels and return its number; ValueError else."""
+        self._check(source, by_convolution=False)
+        if factor < 1 or self._channels[source] % (BLOCK * factor**2):
+            raise ValueError(f"operation {source} gives {self._channels[source]} channels; a shuffle by {factor} needs "
+                             f"a multiple of {BLOCK * factor**2}")
         return self._add(Shuffle(source, factor), self._channels[source] // factor**2, self._size[source] * factor)
 
-    def _read_once(self, source, by_convolution=True):
+    def _check(self, source, by_convolution=True):
+        """Refuse to read what is not there, or what may not be read so."""
+        if source not in range(len(self._channels)):
+            raise ValueError(f"there is no operation {source} yet; there are {len(self.operations)}")
+        if source == INPUT and not by_convolution:
+            raise ValueError("convolutions alone may read the input")
         if self.after_relu(source) and (source in self._read or not by_convolution):
             raise ValueError(f"operation {source} ends with ReLU; one convolution alone may read it")
-        self._read.add(source)
 
     def _add(self, operation, channels, size):
         self.operations.append(operation)
@@ -128,8 +148,11 @@ class Graph:
     def run(self, operations, x: Tensor, parameters: list[Tensor]) -> Tensor:
         """The result for an input, by `convolution`, `sum` and `shuffle` of a set of operations.
 
-        operations: `readable.Readable`, with x (C, N, H, W), or `blocks.Blocks`, with x (N, H, W, C).
+        operations: `readable.Readable`, with x (C, N, H, W), or `blocks.Blocks`, with x (N, H, W, C). ValueError for a
+        graph that ends with ReLU: nothing reads its result, so nothing would make up for it in the gradient.
         """
+        if self.after_relu(len(self.operations)):
+            raise ValueError("the last operation ends with ReLU, of which the gradient would be wrong")
         made, pairs = [x], iter(zip(parameters[::2], parameters[1::2], strict=True))
         for number, operation in enumerate(self.operations, 1):
             match operation:

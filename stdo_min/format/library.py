@@ -110,17 +110,19 @@ class Upscaler:
     number of threads may use one object.
     """
 
-    def __init__(self, data: bytes, tiers: str | None = None):
+    def __init__(self, data: bytes, tiers: str | None = None, strip: int = 0):
         """Parse the bytes of a sidecar file.
 
         `tiers` lists the tiers that may run, with commas; by default the environment's STDO_CPU does, or all may.
+        `strip` is that of stdo_options: bytes that the rows between a net's layers may take; 0 for the default.
         Raises StdoError for a sidecar or a tier that the C library refuses.
         """
         view = ffi.from_buffer("uint8_t[]", data)
 
         def opener(words, handle):
             named = ffi.new("char[]", words)
-            options = new_struct("stdo_options", tiers=named, how=lib.STDO_LAZY, most=MOST_MEMORY)
+            options = new_struct("stdo_options", tiers=named, how=lib.STDO_LAZY, most=MOST_MEMORY,
+                                 strip=strip)
             return lib.stdo_open(view, len(view), options, handle)
 
         self._open(opener, tiers)

@@ -9,6 +9,7 @@ from stdo_min.video.ffmpeg import VideoError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ALPHA = (4, 6)  # colour types
+WEBP_SIDE = 16_383  # pixels of a WebP's side at the most
 
 
 def png_size(path: Path) -> tuple[int, int]:
@@ -49,8 +50,14 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 
 
 def webp(pixels: np.ndarray, quality: int) -> bytes:
-    """Pixels uint8 (H, W, 3), RGB, as a WebP of a quality of 1..100, the higher the better. Raises OSError."""
-    return _imageio().imwrite("<bytes>", pixels, plugin="pillow", extension=".webp", quality=quality)
+    """Pixels uint8 (H, W, 3), RGB, as a WebP of a quality of 1..100, the higher the better.
+
+    Raises OSError if that fails, as it does with a side of more than WEBP_SIDE, and where Pillow has no WebP.
+    """
+    try:
+        return _imageio().imwrite("<bytes>", pixels, plugin="pillow", extension=".webp", quality=quality)
+    except (KeyError, ValueError) as error:  # Pillow's words for both
+        raise OSError(f"no WebP of {pixels.shape[1]}x{pixels.shape[0]} pixels can be made ({error})") from None
 
 
 def _has_chunk(file, wanted: bytes) -> bool:
@@ -67,6 +74,6 @@ def _imageio():
     try:
         import imageio.v3
     except ImportError as error:
-        raise VideoError(f"{error.name} is not installed, which PNG files need: pip install imageio (Termux: first "
+        raise VideoError(f"{error.name} is not installed, which PNG and WebP need: pip install imageio (Termux: first "
                          "pkg install python-pillow)") from None
     return imageio.v3

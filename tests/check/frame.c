@@ -17,19 +17,69 @@ static stdo_net random_net(number kind, const stdo_conv *conv, uint32_t planes, 
         layer[l] = natural_layer(kind, kernel, in, is_last ? planes * scale * scale : channels, is_last);
         in = layer[l].out;
     }
-    stdo_net_measure(&net, conv, 8);
+    stdo_net_measure(&net, conv, 8, 0);
     return net;
+}
+
+static void run_region(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
+                       uint32_t planes, const stdo_region *region)
+{
+    const size_t mark = blocks_in_use();
+    const uint32_t width = region->rect.x1 - region->rect.x0;
+    uint8_t *memory = block("net memory", stdo_net_room(net, plane, planes, width), STDO_ALIGNMENT);
+    const uint32_t widest = plane->full_size ? plane->width : width;
+    int16_t *v = block("v", stdo_base_room(widest) * sizeof(int16_t), STDO_ALIGNMENT);
+    stdo_net_run(net, kernels, conv, plane, planes, region, v, memory);
+    release_blocks(mark);
 }
 
 static void run_rect(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
                      uint32_t planes, const stdo_rect *rect)
 {
+    const stdo_region all = {.rect = *rect};
+    run_region(net, kernels, conv, plane, planes, &all);
+}
+
+/* Whether a net pixel belongs to a patch that is taken. */
+static int is_taken(const stdo_region *region, uint32_t x, uint32_t y)
+{
+    const stdo_rect *r = &region->rect;
+    const size_t row = (y - r->y0) / region->side, column = (x - r->x0) / region->side;
+    return region->todo[row * region->columns + column] == STDO_TAKEN;
+}
+
+/* The first plane's hr pixels of a rectangle, into `copy`; or if `check`, those of other patches must still be these. */
+static void copy_hr(const stdo_plane *plane, const stdo_region *region, int check, uint8_t *copy)
+{
+    const stdo_rect *r = &region->rect;
+    const uint32_t x1 = r->x1 * plane->scale < plane->hr_width ? r->x1 * plane->scale : plane->hr_width;
+    const uint32_t y1 = r->y1 * plane->scale < plane->hr_height ? r->y1 * plane->scale : plane->hr_height;
+    for (uint32_t y = r->y0 * plane->scale; y < y1; y++)
+        for (uint32_t x = r->x0 * plane->scale; x < x1; x++, copy++) {
+            const uint8_t pixel = plane->hr[(ptrdiff_t)y * plane->hr_stride + (ptrdiff_t)x];
+            if (!check)
+                *copy = pixel;
+            else if (*copy != pixel && !is_taken(region, x / plane->scale, y / plane->scale))
+                fail("hr pixel %u, %u of a patch that was not taken: was %d, is %d", x, y, *copy, pixel);
+        }
+}
+
+/* Some patches of a rectangle, then the others. */
+static void run_patches(const stdo_net *net, const stdo_kernels *kernels, const stdo_conv *conv, const stdo_plane *plane,
+                        uint32_t planes, const stdo_rect *rect)
+{
     const size_t mark = blocks_in_use();
-    const uint32_t width = rect->x1 - rect->x0;
-    uint8_t *memory = block("net memory", stdo_net_room(net, plane, planes, width), STDO_ALIGNMENT);
-    const uint32_t widest = plane->full_size ? plane->width : width;
-    int16_t *v = block("v", stdo_base_room(widest) * sizeof(int16_t), STDO_ALIGNMENT);
-    stdo_net_run(net, kernels, conv, plane, planes, rect, v, memory);
+    const uint32_t width = rect->x1 - rect->x0, height = rect->y1 - rect->y0, side = 1 + random_below(9);
+    const size_t columns = (width + side - 1) / side + random_below(3), cells = columns * ((height + side - 1) / side);
+    uint8_t *todo = block("the work list", cells, 1);
+    uint8_t *copy = block("hr pixels", (size_t)width * height * plane->scale * plane->scale, 1);
+    const stdo_region region = {.rect = *rect, .todo = todo, .columns = columns, .side = side};
+    for (size_t i = 0; i < cells; i++) todo[i] = random_below(2) ? STDO_TAKEN : (uint8_t)random_below(STDO_TAKEN);
+    copy_hr(plane, &region, 0, copy);
+    run_region(net, kernels, conv, plane, planes, &region);
+    copy_hr(plane, &region, 1, copy);
+    for (size_t i = 0; i < cells; i++) todo[i] = todo[i] == STDO_TAKEN ? 0 : STDO_TAKEN;
+    run_region(net, kernels, conv, plane, planes, &region);
     release_blocks(mark);
 }
 
@@ -41,7 +91,10 @@ static void run_tiled(const stdo_net *net, const stdo_kernels *kernels, const st
         r.y1 = r.y0 + 1 + random_below(plane->height - r.y0);
         for (r.x0 = 0; r.x0 < plane->width; r.x0 = r.x1) {
             r.x1 = r.x0 + 1 + random_below(plane->width - r.x0);
-            run_rect(net, kernels, conv, plane, planes, &r);
+            if (random_below(2))
+                run_rect(net, kernels, conv, plane, planes, &r);
+            else
+                run_patches(net, kernels, conv, plane, planes, &r);
         }
     }
 }
@@ -94,7 +147,7 @@ static void check_frame(const stdo_kernels *kernels, number kind, int quick)
             const stdo_kernels *table = t ? kernels : &plain;
             const stdo_conv *conv = t ? conv_of(table, kind) : plain_conv(kind);
             for (uint32_t l = 0; l < net[t].layers; l++) pack_layer(conv, &layer[t][l]);
-            stdo_net_measure(&net[t], conv, 8);
+            stdo_net_measure(&net[t], conv, 8, 0);
             const stdo_rect whole = {0, 0, shared.width, shared.height};
             if (t == 0)
                 run_rect(&net[t], table, conv, plane[t], planes, &whole);

@@ -167,7 +167,7 @@ static gradients step(const stdo_train_kernels *table, const stdo_train_layer *l
     size_t needed = 0;
     for (int n = 0; n < LAYERS; n++) {
         const stdo_train_layer *l = &layers[n];
-        const size_t pixels = (size_t)l->patches * l->height * l->width, side = l->kernel - 1;
+        const size_t pixels = (size_t)l->patches * l->height * l->width, side = l->padded ? 0 : l->kernel - 1;
         const size_t before = (size_t)l->patches * (l->height + side) * (l->width + side) * BLOCK * channel_blocks(l->in);
         const size_t weights = (size_t)l->out * l->in * l->kernel * l->kernel, size = stdo_train_scratch_size(l);
         found.out = block("out", pixels * BLOCK * channel_blocks(l->out) * sizeof(float), sizeof(float));
@@ -188,23 +188,28 @@ static gradients step(const stdo_train_kernels *table, const stdo_train_layer *l
 void check_train_net(const stdo_kernels *kernels, int quick)
 {
     const stdo_train_kernels *tables[2] = {&stdo_train_c, of_tier(kernels)};
-    for (size_t i = 0; i < (quick ? 3 : 16); i++) {
+    for (size_t i = 0; i < (quick ? 4 : 20); i++) {
         stdo_train_layer layers[LAYERS];
         float *weight[LAYERS], *bias[LAYERS];
-        const uint32_t patches = 1 + random_below(3);
+        /* In every fourth net one of the layers has as many channels as may be, or a few less. */
+        const uint32_t wide = i % 4 == 3 ? random_below(LAYERS) : LAYERS, narrow = wide < LAYERS ? 8 : quick ? 20 : 40;
+        const uint32_t patches = wide < LAYERS ? 1 : 1 + random_below(3);
         uint32_t height = 14 + random_below(6), width = 14 + random_below(20), in = 1 + random_below(3);
         const size_t size = (size_t)patches * height * width * in;
         for (int n = 0; n < LAYERS; n++) {
-            const uint32_t k = a_kernel(), out = 1 + random_below(quick ? 20 : 40);
-            height -= k - 1;
-            width -= k - 1;
-            layers[n] = (stdo_train_layer){patches, height, width, k, in, out, n == 0, n < LAYERS - 1, 0};
+            const uint32_t k = a_kernel(), padded = random_below(2);
+            const uint32_t out = (uint32_t)n == wide ? STDO_TRAIN_MAX_CHANNELS - random_below(40) : 1 + random_below(narrow);
+            if (!padded) {
+                height -= k - 1;
+                width -= k - 1;
+            }
+            layers[n] = (stdo_train_layer){patches, height, width, k, in, out, n == 0, n < LAYERS - 1, padded};
             weight[n] = floats("weight", (size_t)out * in * k * k);
             bias[n] = floats("bias", out);
             in = out;
         }
-        describe("case %zu: %u patches, to %ux%u, channels %u %u %u %u", i, patches, width, height, layers[0].in, layers[1].in,
-                 layers[2].in, in);
+        describe("case %zu: %u patches, to %ux%u, channels %u %u %u %u, padded %u %u %u", i, patches, width, height,
+                 layers[0].in, layers[1].in, layers[2].in, in, layers[0].padded, layers[1].padded, layers[2].padded);
         const float *x = floats("x", size);
         const size_t outputs = (size_t)patches * height * width * BLOCK * channel_blocks(in);
         const float *d_out = floats("d_out", outputs);

@@ -197,7 +197,10 @@ enum { STDO_LAZY = 1, STDO_PARTIAL = 2 };
    takes less than four times its bytes, and 64 KiB.
 
    `take` and `give` are used in place of malloc and free, with `context`; `take` gives NULL where there is no memory.
-   Either both are NULL or none is. */
+   Either both are NULL or none is.
+
+   A net goes over a wide frame in strips, as wide as the rows between its layers fit `strip` bytes, which stay in the
+   cache so; 0 for 384 KiB, which suits cores with 512 KiB of L2 and more. No choice changes a pixel. */
 typedef struct stdo_options {
     size_t size;
     const char *tiers;
@@ -205,7 +208,8 @@ typedef struct stdo_options {
     void *(*take)(void *context, size_t bytes);
     void (*give)(void *context, void *memory);
     void *context;
-    uint64_t how;               /* STDO_LAZY and STDO_PARTIAL, added up */
+    uint64_t how;               /* STDO_LAZY and STDO_PARTIAL, added up; others are refused */
+    uint64_t strip;
 } stdo_options;
 
 /* Checks the `size` bytes of a sidecar file as FORMAT.md says, less than 2^32, and opens it. The bytes are copied: the
