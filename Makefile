@@ -9,6 +9,11 @@ BIN = $(VENV)/bin
 # pytest runs a process for each core and one more, as tests wait for programs half of their time; idle threads of BLAS
 # spin; worksteal keeps a file's tests, and so what they share, together in one process.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Tests make, sync and remove thousands of files, and would wait for a disk a quarter of their time: where three
+# gigabytes of memory may hold files, and programs among them, theirs go there. A run that failed leaves them.
+SCRATCH = /dev/shm/stdo-tests$(subst /,-,$(CURDIR))
+IN_MEMORY := $(shell try=/dev/shm/stdo-try.$$$$; cp /bin/true $$try 2>/dev/null && $$try && \
+    [ $$(df -Pk /dev/shm | awk 'NR == 2 { print $$4 }') -gt 3000000 ] && echo yes; rm -f $$try)
 ONE_THREAD = OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 .PHONY: demo test test-arm test-termux lint reference lib install-lib clean
@@ -27,7 +32,8 @@ demo: $(VENV)/installed
 	@echo "open demo.html: before and after, nets and map, bytes, PSNR along time, training"
 
 test: $(VENV)/installed
-	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal
+	$(ONE_THREAD) $(BIN)/python -m pytest -rs -n $(WORKERS) --dist worksteal $(if $(IN_MEMORY),--basetemp="$(SCRATCH)")
+	$(if $(IN_MEMORY),rm -rf "$(SCRATCH)")
 
 test-arm: $(VENV)/installed
 	STDO_TEST_ARM=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/test_arm.py

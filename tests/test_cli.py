@@ -230,7 +230,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(clip, tmp_path, number, code)
             while not (work / "source-00000").exists() and time.monotonic() < deadline:
                 time.sleep(0.1)
             assert (work / "source-00000").exists(), "there was nothing to keep"
-            time.sleep(3)
+            time.sleep(1)
             began = time.monotonic()
             process.send_signal(number)
             _, said = process.communicate(timeout=60)

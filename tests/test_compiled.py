@@ -22,7 +22,8 @@ def test_an_unwritable_cache_is_said_once_and_done_without(clip, tmp_path):
     """Files where the folders should be stop even root from writing there."""
     shutil.copytree(PACKAGE, tmp_path / "stdo_min", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "stdo_min" / "algorithm" / "__pycache__").write_text("")
-    arguments = ["encode", str(clip), str(tmp_path / "out.mkv"), "--scale", "2", "--steps", "4", "--net", "2", "-q"]
+    arguments = ["encode", str(clip), str(tmp_path / "out.mkv"), "--scale", "2", "--steps", "4", "--net", "2", "--mode",
+                 "single", "-q"]
     done = run(tmp_path, f"import sys; from stdo_min.cli import main; sys.exit(main({arguments!r}))")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Numba cannot keep what it compiles") == 1

@@ -82,8 +82,9 @@ def test_frames(folder, capsys):
 
 
 @pytest.mark.skipif(not shutil.which("make") or not shutil.which("cc"), reason="no make or no C compiler")
-def test_embed(folder, monkeypatch):
+def test_embed(folder, monkeypatch, copy_build):
     (folder / "stdo").symlink_to(FOLDER.parent)
+    copy_build(folder / "build")
     monkeypatch.setenv("BUILD", str(folder / "build"))
     commands = [text for language, text in pieces("embed.md") if language == "sh"]
     for text in commands:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,7 @@ def ffprobe_executable_of(monkeypatch):
     return ffprobe_executable()
 
 
+@cache
 def _release(program):
     return subprocess.run([program, "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
 

@@ -6,7 +6,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import ffmpeg, full_clip, metadata, planes, same, sound_length, write_raw
-from films import film
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_encoders
 from stdo_min.video.frame_folder import open_source
@@ -15,7 +14,7 @@ from stdo_min.video.mux import SIDECAR_TYPE, check_container, ending, join, read
 from stdo_min.video.probe import probe
 from stdo_min.video.read import grid_start, read_lr
 
-LENGTH = 160
+LENGTH = 40
 pytestmark = pytest.mark.ffprobe
 
 
@@ -71,16 +70,22 @@ def code(info, folder, codec="x264", lossless=False):
             return paths, frames
 
 
+@pytest.fixture(scope="module")
+def big(film_of, tmp_path_factory):
+    """Six seconds whose picture begins within a frame period, for three parts and a shorter one."""
+    path = tmp_path_factory.mktemp("big") / "big.mkv"
+    # Some coders take no fewer than 64 rows, and x265 3.5 writes past its memory in very small pictures.
+    ffmpeg("-i", film_of("late"), "-t", "6", "-vf", "scale=96:80", "-c:v", "libx264", "-c:a", "copy", path)
+    return path
+
+
 @pytest.mark.parametrize("codec,encoder,lossless", [
     ("x264", "libx264", False), ("x264", "libx264", True), ("x265", "libx265", False), ("av1", "libsvtav1", False),
     ("av1", "libaom-av1", True)])
-def test_parts_become_one(tmp_path, codec, encoder, lossless):
+def test_parts_become_one(tmp_path, big, codec, encoder, lossless):
     if encoder not in ffmpeg_encoders():
         pytest.skip(f"this ffmpeg has no {encoder}")
-    source = tmp_path / "big.mkv"
-    # Some coders take no fewer than 64 rows, and x265 3.5 writes past its memory in very small pictures.
-    ffmpeg("-i", film(tmp_path, "late"), "-vf", "scale=96:80", "-c:v", "libx264", "-c:a", "copy", source)
-    info = probe(source)
+    info = probe(big)
     paths, frames = code(info, tmp_path / "parts", codec, lossless)
     assert len(paths) == 4
     wanted = [frame for path in paths for frame in read_lr(probe(path))]
@@ -92,12 +97,12 @@ def test_parts_become_one(tmp_path, codec, encoder, lossless):
         assert made.has_audio and made.duration == pytest.approx(info.duration, abs=0.1)
         shown = sorted(packets(tmp_path / name, "0:v"))
         assert len(shown) == frames
-        offset = packets(tmp_path / name, "0:a")[0][0] - packets(source, "0:a")[0][0]
+        offset = packets(tmp_path / name, "0:a")[0][0] - packets(big, "0:a")[0][0]
         tick = Fraction(11 if name == "out.mkv" else 1, 10000)  # times in an .mkv are in milliseconds
         for number, (pts, key, _) in enumerate(shown):
             assert abs(pts - offset - (grid_start(info) + number) / info.rate) <= tick
             assert key or number % LENGTH
-        assert [row[2] for row in packets(tmp_path / name, "0:a")] == [row[2] for row in packets(source, "0:a")]
+        assert [row[2] for row in packets(tmp_path / name, "0:a")] == [row[2] for row in packets(big, "0:a")]
 
 
 @pytest.mark.parametrize("name", ["a b", "it's \"so\"", "a\nb", "100%d #1?", "c:d", "-i", "ünï \\ \\'"])

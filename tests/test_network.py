@@ -12,6 +12,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from clips import ffmpeg
 
 from stdo_min.algorithm.recipe import Recipe
 from stdo_min.cli import main
@@ -88,7 +89,8 @@ class _Sender(BaseHTTPRequestHandler):
         self.end_headers()
         self.connection.settimeout(1)
         with suppress(OSError):
-            self.connection.sendall(data)
+            for at in range(0, len(data), 1 << 16):  # the timeout is that of a whole call
+                self.connection.sendall(data[at:at + (1 << 16)])
 
     def log_message(self, *_):
         pass
@@ -107,23 +109,23 @@ def impatient(path, ranges):
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory):
+def large(once):
     """A video that no buffer on the way holds: 30 seconds, 300 frames, some 10 MB."""
-    path = tmp_path_factory.mktemp("large") / "large.mkv"
-    subprocess.run([ffmpeg_executable(), "-v", "error", "-f", "lavfi", "-i",
-                    "testsrc2=size=192x128:rate=10:duration=30,noise=alls=90:allf=t", "-pix_fmt", "yuv420p", "-c:v",
-                    "ffv1", path], check=True)
+    def draw(folder):
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=size=192x128:rate=10:duration=30,noise=alls=90:allf=t", "-pix_fmt",
+               "yuv420p", "-c:v", "ffv1", folder / "large.mkv")
+
+    path = once("large", draw) / "large.mkv"
     assert path.stat().st_size > 8 << 20
     return path
 
 
 @pytest.fixture(scope="module")
-def large_mp4(large):
+def large_mp4(large, once):
     """The same in an .mp4, whose demuxer takes an end that comes too early for damage."""
-    path = large.with_suffix(".mp4")
-    subprocess.run([ffmpeg_executable(), "-v", "error", "-i", large, "-c:v", "libx264", "-preset", "ultrafast", "-qp",
-                    "5", "-movflags", "+faststart", path], check=True)
-    return path
+    return once("large-mp4", lambda folder: ffmpeg(
+        "-i", large, "-c:v", "libx264", "-preset", "ultrafast", "-qp", "5", "-movflags", "+faststart",
+        folder / "large.mp4")) / "large.mp4"
 
 
 def read_with_a_pause(info, seconds=2.5):

@@ -110,7 +110,7 @@ def test_what_a_killed_run_left_goes_and_a_live_runs_stays(tmp_path):
 def test_what_a_killed_encode_leaves_is_named_to_the_next(tmp_path, clip):
     """Its work folder stays for the same command; another run names it and does not touch it."""
     quick = ["--steps", "4", "--net", "2", "--patch", "16"]
-    command = [sys.executable, "-m", "stdo_min", "encode", clip]
+    command = [sys.executable, "-m", "stdo_min", "encode", "--scale", "2", clip]
     with another_run(tmp_path) as (alive, live):
         work = tmp_path / "out.mkv.work"
         with subprocess.Popen([*command, tmp_path / "out.mkv", "--budget", "10m", "-q"]) as process:

@@ -64,7 +64,7 @@ def test_chunks_by_time_are_parts_of_the_whole_segment(sampled):
 
 
 class Told(Clock):
-    """A clock on which a step of training takes a tenth of a second."""
+    """A clock on which a step of training takes half a second."""
 
     now = 0.0
 
@@ -72,7 +72,7 @@ class Told(Clock):
         return self.now
 
     def say(self, stage, psnr=float("nan")):
-        self.now += 0.1 if stage == "train" else 0
+        self.now += 0.5 if stage == "train" else 0
         super().say(stage, psnr)
 
 
@@ -82,7 +82,7 @@ def test_training_leaves_what_is_kept_back(monkeypatch, sampled, mode, seconds):
     """To give each patch its net takes 20 s and 2 s a net."""
     clock, kept = Told(Budget(seconds=seconds)), []
     monkeypatch.setattr(Budget, "done", lambda budget, steps, started: min(1.0, (
-        steps / budget.steps if budget.steps is not None else steps * 0.1 / budget.seconds)))
+        steps / budget.steps if budget.steps is not None else steps * 0.5 / budget.seconds)))
 
     def keep(nets):
         kept.append(20.0 + 2.0 * nets)

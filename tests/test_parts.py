@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import ffmpeg, planes, same, write_raw
-from films import KINDS, NO_INDEX, film
+from films import KINDS, NO_INDEX
 
 from stdo_min.video.ffmpeg import VideoError, ffmpeg_encoders, ffmpeg_executable
 from stdo_min.video.frame_folder import open_source
@@ -16,13 +16,6 @@ from stdo_min.video.probe import probe
 from stdo_min.video.read import Misplaced, checksum, read_lr, read_source
 
 LENGTH = 160  # frames; no film leaves one frame for the last part, which probe would take for a still image
-
-
-@pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    """Path of a kind of film."""
-    folder = tmp_path_factory.mktemp("films")
-    return lambda kind: film(folder, kind)
 
 
 def sums_of(frames):
@@ -42,8 +35,8 @@ def code_parts(info, folder, length, *options, notes=None):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parts_are_the_whole(films, tmp_path, kind):
-    info, notes = probe(films(kind)), []
+def test_parts_are_the_whole(film_of, tmp_path, kind):
+    info, notes = probe(film_of(kind)), []
     paths, sums = code_parts(info, tmp_path, LENGTH, "x264", None, True, notes=notes.append)
     assert sums.tolist() == sums_of(read_source(info)).tolist()
     assert len(paths) == -(-len(sums) // LENGTH) >= 3
@@ -55,7 +48,7 @@ def test_parts_are_the_whole(films, tmp_path, kind):
 
 
 @pytest.mark.parametrize("codec,encoder", [("x264", "libx264"), ("x265", "libx265"), ("av1", "libsvtav1")])
-def test_a_part_begins_with_a_keyframe_at_time_0(films, tmp_path, codec, encoder):
+def test_a_part_begins_with_a_keyframe_at_time_0(film_of, tmp_path, codec, encoder):
     if encoder not in ffmpeg_encoders():
         pytest.skip(f"this ffmpeg has no {encoder}")
     raw, seen, out = write_raw(tmp_path / "raw.mkv", planes(160, 128, 2)), [], tmp_path / "a part"
@@ -69,8 +62,8 @@ def test_a_part_begins_with_a_keyframe_at_time_0(films, tmp_path, codec, encoder
     assert int(packets[0][2]) == 0
 
 
-def test_where_the_source_ends(films, tmp_path):
-    info, out = probe(films("mkv")), tmp_path / "part.mp4"
+def test_where_the_source_ends(film_of, tmp_path):
+    info, out = probe(film_of("mkv")), tmp_path / "part.mp4"
     frames = len(sums_of(read_source(info)))
     for first, count, given in ((frames - 9, 8, 9), (frames - 9, 9, 9), (frames - 9, 20, 9), (frames - 9, None, 9)):
         assert len(encode_part(info, first, count, out, 2)) == given
@@ -79,8 +72,8 @@ def test_where_the_source_ends(films, tmp_path):
     assert not out.exists()
 
 
-def test_an_unexpected_frame_is_misplaced(films, tmp_path):
-    info = probe(films("mp4"))
+def test_an_unexpected_frame_is_misplaced(film_of, tmp_path):
+    info = probe(film_of("mp4"))
     sums = sums_of(read_source(info, 100, 2))
     assert len(encode_part(info, 100, 5, tmp_path / "part.mp4", 2, expected=int(sums[0]))) == 6
     with pytest.raises(Misplaced, match="frame 100 .* remux it"):
@@ -102,9 +95,9 @@ def test_parts_of_a_folder(tmp_path):
         encode_part(info, 3, 6, tmp_path / "other.mp4", 2, expected=1)
 
 
-def test_a_cut_source_does_not_become_a_short_part(films, tmp_path):
+def test_a_cut_source_does_not_become_a_short_part(film_of, tmp_path):
     whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
-    ffmpeg("-i", films("mp4"), "-c", "copy", "-movflags", "+faststart", whole)
+    ffmpeg("-i", film_of("mp4"), "-c", "copy", "-movflags", "+faststart", whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     info = probe(cut)
     for first in (200, 300):
@@ -113,16 +106,16 @@ def test_a_cut_source_does_not_become_a_short_part(films, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
-def test_a_full_disk_is_no_reason_to_decode_from_the_start(films, tmp_path):
+def test_a_full_disk_is_no_reason_to_decode_from_the_start(film_of, tmp_path):
     os.symlink("/dev/full", tmp_path / "part.mp4")
     notes = []
     with pytest.raises(VideoError, match="No space left"):
-        encode_part(probe(films("mp4")), 100, 5, tmp_path / "part.mp4", 2, note=notes.append)
+        encode_part(probe(film_of("mp4")), 100, 5, tmp_path / "part.mp4", 2, note=notes.append)
     assert not notes
 
 
-def test_an_interrupt_in_progress_ends_ffmpeg(films, tmp_path, monkeypatch):
-    started, popen, info = [], subprocess.Popen, probe(films("mp4"))
+def test_an_interrupt_in_progress_ends_ffmpeg(film_of, tmp_path, monkeypatch):
+    started, popen, info = [], subprocess.Popen, probe(film_of("mp4"))
     monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
 
     def interrupt(done):

@@ -85,7 +85,7 @@ def test_a_film_gets_the_quality_of_its_plain_video(smooth, tmp_path, away):
 
 
 @pytest.mark.parametrize("scale", [None, Fraction(2)])
-def test_a_film_that_needs_more_bytes_than_plain_is_shipped_plain(clip, tmp_path, monkeypatch, scale):
+def test_a_film_that_needs_more_bytes_than_plain_is_shipped_plain(clip, tmp_path, monkeypatch, short_trials, scale):
     """The stretches are said to lie: by them half the bytes suffice. Where the user gave the scale, it is kept."""
     real, lines = choose.choose, []
 

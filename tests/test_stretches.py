@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from clips import ffmpeg, planes, same, write_raw
-from films import KINDS, film
+from films import KINDS
 
 from stdo_min.video import read
 from stdo_min.video.ffmpeg import VideoError
@@ -20,13 +20,13 @@ EXACT = ("mp4", "mkv", "webm", "late", "cut")  # on every road
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def films(film_of):
     """(info, checksums of all frames) of a kind of film."""
-    folder, made = tmp_path_factory.mktemp("films"), {}
+    made = {}
 
     def get(kind):
         if kind not in made:
-            info = probe(film(folder, kind))
+            info = probe(film_of(kind))
             made[kind] = info, np.array([checksum(frame) for frame in read_source(info)], np.uint32)
         return made[kind]
 

@@ -19,6 +19,7 @@ from stdo_min.cli import main
 from stdo_min.commands import aiming, choosing, training
 from stdo_min.commands.aiming import Aim, tell_size
 from stdo_min.commands.choosing import Trying, chosen
+from stdo_min.commands.demo import write_demo
 from stdo_min.commands.encode import encode
 from stdo_min.commands.eval import evaluate
 from stdo_min.commands.info import describe
@@ -41,10 +42,13 @@ from stdo_min.video.work import Work
 SMALL = Recipe(budget=Budget(steps=60), channels=(4,), patch=12, memory=16 << 20)
 
 
-@pytest.fixture(autouse=True)
-def short_trials(monkeypatch):
-    monkeypatch.setattr(rung, "STEPS", 60)
-    monkeypatch.setattr(rung, "MORE_STEPS", 60)
+pytestmark = pytest.mark.usefixtures("short_trials")
+
+
+@pytest.fixture(scope="module")
+def brief(once):
+    """A clip of 12 frames, for what only asks whether an encode that chooses its scale does the same again."""
+    return once("brief", lambda folder: write_demo(folder / "clip.mp4", 160, 90, 1, 12)) / "clip.mp4"
 
 
 @pytest.fixture
@@ -133,7 +137,7 @@ def test_a_size_is_met(clip, tmp_path, scale):
     assert scale is None or open_video(tmp_path / "out.mkv").upscaler.scale == scale
 
 
-LONGER = replace(SMALL, budget=Budget(steps=600))
+LONGER, LONGEST = (replace(SMALL, budget=Budget(steps=steps)) for steps in (250, 600))
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def unforeseen(monkeypatch):
 @pytest.mark.parametrize("wanted", [Target("psnr", 36.0), Target("crf", 34)])
 def test_a_quality_is_met_with_the_nets_that_there_are(smooth, tmp_path, unforeseen, wanted):
     lines = []
-    result = encode(smooth, tmp_path / "out.mkv", Fraction(3, 2), LONGER, wanted=wanted, note=lines.append)
+    result = encode(smooth, tmp_path / "out.mkv", Fraction(3, 2), LONGEST, wanted=wanted, note=lines.append)
     asked = wanted.value
     if wanted.kind == "crf":
         sums = encode_part(probe(smooth), 0, None, tmp_path / "plain.mp4", 1, "x264", 34)
@@ -359,7 +363,7 @@ def test_trying_ends_before_its_seconds_are_over(monkeypatch):
     assert Trying(None, lines.append).more()
 
 
-def test_a_kill_while_a_scale_is_tried_leaves_a_folder_that_is_swept(clip, tmp_path):
+def test_a_kill_while_a_scale_is_tried_leaves_a_folder_that_is_swept(brief, tmp_path):
     out = tmp_path / "out.mkv"
 
     def stop(line):
@@ -368,17 +372,17 @@ def test_a_kill_while_a_scale_is_tried_leaves_a_folder_that_is_swept(clip, tmp_p
 
     work = tmp_path / "out.mkv.work"
     with pytest.raises(KeyboardInterrupt):
-        encode(clip, out, None, SMALL, wanted=Target("crf", 40), note=stop)
+        encode(brief, out, None, SMALL, wanted=Target("crf", 40), note=stop)
     assert not work.exists()  # nothing was finished
     work.mkdir()
     (work / "run.json").write_text("{}")
     (work / "killed.tmp").mkdir()
     (work / "killed.tmp" / "rung-0.mp4").touch()
-    encode(clip, out, None, SMALL, wanted=Target("crf", 40), restart=True)
+    encode(brief, out, None, SMALL, wanted=Target("crf", 40), restart=True)
     assert out.exists() and not work.exists()
 
 
-def test_what_was_chosen_is_kept(clip, tmp_path, tried):
+def test_what_was_chosen_is_kept(brief, tmp_path, tried):
     lines, note = tried
 
     def stop(done, expected):
@@ -386,18 +390,18 @@ def test_what_was_chosen_is_kept(clip, tmp_path, tried):
 
     out, options = tmp_path / "out.mkv", {"wanted": Target("crf", 40), "note": note}
     with pytest.raises(KeyboardInterrupt):
-        encode(clip, out, None, SMALL, **options, lr_progress=stop)
+        encode(brief, out, None, SMALL, **options, lr_progress=stop)
     kept = json.loads((tmp_path / "out.mkv.work" / "choice").read_text())
     assert lines
     lines.clear()
-    encode(clip, out, None, SMALL, **options)
+    encode(brief, out, None, SMALL, **options)
     assert not lines
     assert open_video(out).upscaler.scale == Fraction(kept["scale"])
 
 
-def test_steps_repeat_what_is_chosen(clip, tmp_path):
+def test_steps_repeat_what_is_chosen(brief, tmp_path):
     for name in ("a.mkv", "b.mkv"):
-        encode(clip, tmp_path / name, None, SMALL, wanted=Target("crf", 38), threads=1 if name == "a.mkv" else 2)
+        encode(brief, tmp_path / name, None, SMALL, wanted=Target("crf", 38), threads=1 if name == "a.mkv" else 2)
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
