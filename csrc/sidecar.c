@@ -170,7 +170,8 @@ stdo_status stdo_open(const uint8_t *data, size_t size, const stdo_options *opti
     if (data == NULL || !options_ok(options)) return STDO_ERROR_ARGUMENT;
     stdo_options o = {.size = sizeof o};
     if (options != NULL) {
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+        memcpy(&o, options, STDO_SIZE_TO(stdo_options, how));
+        o.strip = options->size >= sizeof o ? options->strip : 0;
         o.size = sizeof o;
     }
     if (o.most == 0) o.most = DEFAULT_MOST;
