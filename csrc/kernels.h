@@ -56,7 +56,7 @@ typedef struct stdo_conv {
                  size_t stride);
     size_t plane_bytes;         /* 0: pixels lie whole */
     uint32_t waste;             /* columns by which a rectangle more is slower than its own take: its last vectors are not
-                                   full, and its rows are calls; found by trying (docs/kernel.md) */
+                                   full, and its rows are calls; where it comes from: docs/kernel.md */
 } stdo_conv;
 
 /* Pixels from one plane of a row to the next. */

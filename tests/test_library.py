@@ -645,6 +645,8 @@ def test_threads_give_the_same_frame():
 def test_wrapper_refuses_with_value_and_limit():
     sidecar, labels, lr = case((2, [], 1), (20, 20), 8)
     upscaler = Upscaler(write(sidecar))
+    with pytest.raises(ValueError, match="a strip of -1 bytes"):
+        Upscaler(write(sidecar), strip=-1)
     with pytest.raises(ValueError, match=r"labels is uint8 \(2, 3\); it must be uint8 \(3, 3\)"):
         upscaler.upscale(0, labels[:2], lr)
     with pytest.raises(ValueError, match="lr y is int32"):

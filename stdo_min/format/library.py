@@ -115,8 +115,10 @@ class Upscaler:
 
         `tiers` lists the tiers that may run, with commas; by default the environment's STDO_CPU does, or all may.
         `strip` is that of stdo_options: bytes that the rows between a net's layers may take; 0 for the default.
-        Raises StdoError for a sidecar or a tier that the C library refuses.
+        Raises StdoError for a sidecar or a tier that the C library refuses, ValueError for a strip that is no size.
         """
+        if not 0 <= strip < 1 << 64:
+            raise ValueError(f"a strip of {strip} bytes; it can be 0, for the default, to 2^64 - 1")
         view = ffi.from_buffer("uint8_t[]", data)
 
         def opener(words, handle):
